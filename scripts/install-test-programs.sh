@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs, on Debian and as root, the programs that the tests drive. A program that is
+# still missing afterwards fails the run: nothing is skipped.
+set -euo pipefail
+
+declare -A package_of=(
+  [git]=git [rsync]=rsync [sqlite3]=sqlite3 [vim]=vim [tar]=tar [mount]=mount
+)
+
+missing=()
+for program in "${!package_of[@]}"; do
+  command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+for program in "${!package_of[@]}"; do
+  command -v "$program" >/dev/null || { echo "still missing: $program" >&2; exit 1; }
+done

@@ -1,0 +1,146 @@
+/** What an error concerns; every field is optional and meant for programs, the message is for people. */
+export interface ErrorContext {
+  readonly path?: string;
+  readonly ref?: string;
+  readonly oid?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * The base of every error that vost throws on purpose. `code` is stable and names the kind;
+ * `path`, `ref` and `oid` say what the error concerns.
+ */
+export class GitStoreError extends Error {
+  readonly code: string;
+  readonly path: string | undefined;
+  readonly ref: string | undefined;
+  readonly oid: string | undefined;
+
+  constructor(code: string, message: string, context: ErrorContext = {}) {
+    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.path = context.path;
+    this.ref = context.ref;
+    this.oid = context.oid;
+  }
+}
+
+/** A path, local file or repository does not exist (`ENOENT`). */
+export class FileNotFoundError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('ENOENT', message, context);
+  }
+}
+
+/** A file was asked for where a directory stands (`EISDIR`). */
+export class IsADirectoryError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('EISDIR', message, context);
+  }
+}
+
+/** A directory was asked for where a file stands (`ENOTDIR`). */
+export class NotADirectoryError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('ENOTDIR', message, context);
+  }
+}
+
+/** A write on a snapshot that cannot be written: a tag, a detached commit (`EPERM`). */
+export class PermissionError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('EPERM', message, context);
+  }
+}
+
+/** The branch has moved on since the snapshot was taken; nothing was changed (`STALE_SNAPSHOT`). */
+export class StaleSnapshotError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('STALE_SNAPSHOT', message, context);
+  }
+}
+
+/** A branch, tag, commit or note that was asked for by name does not exist (`KEY_NOT_FOUND`). */
+export class KeyNotFoundError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('KEY_NOT_FOUND', message, context);
+  }
+}
+
+/** A tag that exists cannot be overwritten (`KEY_EXISTS`). */
+export class KeyExistsError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('KEY_EXISTS', message, context);
+  }
+}
+
+/** A name that git would not accept as a ref, or that holds `:` or white space (`INVALID_REF_NAME`). */
+export class InvalidRefNameError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('INVALID_REF_NAME', message, context);
+  }
+}
+
+/** A path with `..`, an empty segment, a NUL byte or a name that git forbids (`INVALID_PATH`). */
+export class InvalidPathError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('INVALID_PATH', message, context);
+  }
+}
+
+/** A batch was used after it was committed or discarded (`BATCH_CLOSED`). */
+export class BatchClosedError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('BATCH_CLOSED', message, context);
+  }
+}
+
+/** An argument has a value that cannot be used (`INVALID_ARGUMENT`). */
+export class InvalidArgumentError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('INVALID_ARGUMENT', message, context);
+  }
+}
+
+/** No object with this id is in the object database, also after it was looked at again (`OBJECT_NOT_FOUND`). */
+export class ObjectNotFoundError extends GitStoreError {
+  constructor(oid: string, context?: ErrorContext) {
+    super('OBJECT_NOT_FOUND', `object ${oid} is not in the repository`, { ...context, oid });
+  }
+}
+
+/** Stored bytes break the format that they claim to have (`OBJECT_CORRUPT`). */
+export class CorruptObjectError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('OBJECT_CORRUPT', message, context);
+  }
+}
+
+/** Somebody else holds `<ref>.lock`, and did not let go within the time that was waited (`REF_LOCKED`). */
+export class RefLockedError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('REF_LOCKED', message, context);
+  }
+}
+
+/** A ref did not have the value that the caller expected; it was left alone (`REF_CHANGED`). */
+export class RefChangedError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('REF_CHANGED', message, context);
+  }
+}
+
+/** The path holds no git repository (`NOT_A_REPOSITORY`). */
+export class NotARepositoryError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('NOT_A_REPOSITORY', message, context);
+  }
+}
+
+/** The repository uses a format or an extension that vost does not read (`UNSUPPORTED_REPOSITORY`). */
+export class UnsupportedRepositoryError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('UNSUPPORTED_REPOSITORY', message, context);
+  }
+}

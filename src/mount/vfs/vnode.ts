@@ -1,0 +1,148 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import { ErrnoError } from './errno.ts';
+import type { Attr, AttrChange, Caller, Ino, MaybePromise } from './operations.ts';
+
+/** How the kernel may keep what it was told about a node. */
+export interface CacheRule {
+  /** Names in this directory, the missing ones included. */
+  readonly entriesValidSec: number;
+  /** This node's attributes. */
+  readonly attrValidSec: number;
+}
+
+/**
+ * One file, directory or link of the mount: what an inode is. The inode table keeps it while the
+ * kernel knows its number. Everything that changes something answers EROFS until a node says
+ * otherwise, so a read-only node implements only what it can show.
+ */
+export abstract class Vnode {
+  abstract readonly ino: Ino;
+  abstract readonly cache: CacheRule;
+
+  abstract getattr(): MaybePromise<Attr>;
+
+  /** Applies the change and gives the attributes as they are then. `handle` is set for ftruncate and its like. */
+  setattr(_change: AttrChange, _caller: Caller, _handle?: FileHandle): MaybePromise<Attr> {
+    throw new ErrnoError('EROFS');
+  }
+
+  listxattr(): MaybePromise<readonly ByteString[]> {
+    return [];
+  }
+
+  getxattr(_name: ByteString): MaybePromise<Uint8Array> {
+    throw new ErrnoError('ENODATA');
+  }
+
+  /** The kernel has forgotten this inode: no lookup will name its number again. */
+  forgotten(): void {
+    // Nothing to let go of, unless a node says otherwise.
+  }
+}
+
+/** A name in a directory, as `readdir` shows it. `mode` holds the file type. */
+export interface DirectoryEntry {
+  readonly name: ByteString;
+  readonly ino: Ino;
+  readonly mode: number;
+}
+
+/**
+ * The names of a directory as they were when it was opened (or rewound), so that each entry that
+ * stays is seen exactly once whatever happens in between. Entries are asked for by position, in
+ * order; `undefined` is the end. `.` and `..` are not among them: the vfs adds them.
+ */
+export interface DirectoryStream {
+  entry(position: number): MaybePromise<DirectoryEntry | undefined>;
+}
+
+export abstract class DirectoryVnode extends Vnode {
+  /** The directory that `..` leads to; the root of the mount is its own parent. */
+  abstract readonly parent: DirectoryVnode;
+
+  /** The node of a name, the same object as long as the kernel knows it; `null` when there is none. */
+  abstract lookup(name: ByteString): MaybePromise<Vnode | null>;
+
+  abstract entries(): MaybePromise<DirectoryStream>;
+
+  create(
+    _name: ByteString,
+    _mode: number,
+    _flags: number,
+    _caller: Caller,
+  ): MaybePromise<{ node: FileVnode; handle: FileHandle }> {
+    throw new ErrnoError('EROFS');
+  }
+
+  mknod(_name: ByteString, _mode: number, _rdev: number, _caller: Caller): MaybePromise<Vnode> {
+    throw new ErrnoError('EROFS');
+  }
+
+  mkdir(_name: ByteString, _mode: number, _caller: Caller): MaybePromise<DirectoryVnode> {
+    throw new ErrnoError('EROFS');
+  }
+
+  symlink(_name: ByteString, _target: ByteString, _caller: Caller): MaybePromise<Vnode> {
+    throw new ErrnoError('EROFS');
+  }
+
+  link(_node: Vnode, _name: ByteString): MaybePromise<void> {
+    throw new ErrnoError('EROFS');
+  }
+
+  unlink(_name: ByteString): MaybePromise<void> {
+    throw new ErrnoError('EROFS');
+  }
+
+  rmdir(_name: ByteString): MaybePromise<void> {
+    throw new ErrnoError('EROFS');
+  }
+
+  /** Moves `name` of this directory to `newName` of another (or this). `flags` are `RENAME_*`. */
+  rename(
+    _name: ByteString,
+    _target: DirectoryVnode,
+    _newName: ByteString,
+    _flags: number,
+  ): MaybePromise<void> {
+    throw new ErrnoError('EROFS');
+  }
+
+  /** Makes everything below durable; on a branch this commits. */
+  fsync(): MaybePromise<void> {
+    // Nothing is pending, unless a node says otherwise.
+  }
+}
+
+/** An open regular file. A handle outlives the file's name. */
+export interface FileHandle {
+  /** Tell the kernel that what it has cached of this file is still right. */
+  readonly keepCache: boolean;
+  /** Closing this handle has nothing to report (it cannot write). */
+  readonly noFlush: boolean;
+  read(offset: number, sizeBytes: number): MaybePromise<Uint8Array>;
+  /** `data` is only valid until this returns. Gives the number of bytes taken. */
+  write(offset: number, data: Buffer): MaybePromise<number>;
+  flush(): MaybePromise<void>;
+  fsync(datasync: boolean): MaybePromise<void>;
+  release(): MaybePromise<void>;
+  fallocate(offset: number, length: number, mode: number): MaybePromise<void>;
+  lseek(offset: number, whence: number): MaybePromise<number>;
+}
+
+export abstract class FileVnode extends Vnode {
+  /** `flags` are those of open(2), O_TRUNC included. */
+  abstract open(flags: number, caller: Caller): MaybePromise<FileHandle>;
+
+  /** Reads without a handle, on mounts that are read-only for good (open is answered with ENOSYS there). */
+  read(_offset: number, _sizeBytes: number): MaybePromise<Uint8Array> {
+    throw new ErrnoError('EBADF');
+  }
+}
+
+export abstract class SymlinkVnode extends Vnode {
+  abstract readlink(): MaybePromise<ByteString>;
+}
+
+/** A FIFO, socket or device node: it has attributes, and the kernel does the rest. */
+export abstract class SpecialVnode extends Vnode {}
