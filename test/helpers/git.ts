@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process';
+
+/** How a test runs git. */
+export interface GitOptions {
+  readonly cwd?: string;
+  /** Written to git's standard input, which is then closed. */
+  readonly input?: string | Uint8Array;
+  /** Added to `gitEnvironment`. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default 30 000; git is ended after that and the promise rejects. */
+  readonly timeoutMs?: number;
+}
+
+/** Variables that make git depend on nothing but the repository: fixed people, fixed time, no outside configuration. */
+export const gitEnvironment: Readonly<Record<string, string>> = {
+  PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+  LC_ALL: 'C',
+  TZ: 'UTC',
+  HOME: '/nonexistent',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_CONFIG_SYSTEM: '/dev/null',
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_EDITOR: 'false',
+  GIT_AUTHOR_NAME: 'Ada Author',
+  GIT_AUTHOR_EMAIL: 'ada@example.com',
+  GIT_AUTHOR_DATE: '1700000000 +0000',
+  GIT_COMMITTER_NAME: 'Carl Committer',
+  GIT_COMMITTER_EMAIL: 'carl@example.com',
+  GIT_COMMITTER_DATE: '1700000000 +0000',
+  // A test machine may run as another user than the one that owns the files.
+  GIT_CONFIG_COUNT: '2',
+  GIT_CONFIG_KEY_0: 'safe.directory',
+  GIT_CONFIG_VALUE_0: '*',
+  GIT_CONFIG_KEY_1: 'init.defaultBranch',
+  GIT_CONFIG_VALUE_1: 'main',
+};
+
+/** What a run of git left behind, whatever its exit code. */
+export interface GitResult {
+  /** `null` when a signal ended it. */
+  readonly exitCode: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+/** Runs git to its end; rejects only when it cannot be started or runs past its time. */
+export function gitResult(args: readonly string[], options: GitOptions = {}): Promise<GitResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('git', args, {
+      cwd: options.cwd,
+      env: { ...gitEnvironment, ...options.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const timeoutMs = options.timeoutMs ?? 30_000;
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`git ${args.join(' ')} ran longer than ${timeoutMs} ms`));
+    }, timeoutMs);
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+    // A git that does not read its input ends the pipe early; its exit code tells the story.
+    child.stdin.on('error', () => undefined);
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    child.on('close', (exitCode) => {
+      clearTimeout(timer);
+      resolve({ exitCode, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
+    });
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+/** Runs git and gives its standard output; a failure throws with what git said. */
+export async function gitBytes(args: readonly string[], options: GitOptions = {}): Promise<Buffer> {
+  const result = await gitResult(args, options);
+  if (result.exitCode !== 0) {
+    throw new Error(
+      `git ${args.join(' ')} ended with ${String(result.exitCode)}: ${result.stderr.toString()}`,
+    );
+  }
+  return result.stdout;
+}
+
+/** `gitBytes` as text; nothing is trimmed. */
+export async function git(args: readonly string[], options: GitOptions = {}): Promise<string> {
+  return (await gitBytes(args, options)).toString('utf8');
+}
+
+// What git says about a repository that has no branch yet; nothing is wrong with that.
+const notices = /^notice: (?:HEAD points to an unborn branch .*|No default references)\n/gm;
+
+/**
+ * Throws unless `git fsck --strict --full` ends with 0 and says nothing. Objects that no ref reaches
+ * are not counted as a fault: every undone or interrupted write leaves some.
+ */
+export async function fsck(gitDir: string): Promise<void> {
+  const args = ['--git-dir', gitDir, 'fsck', '--strict', '--full', '--no-dangling'];
+  const result = await gitResult([...args, '--no-progress'], { timeoutMs: 60_000 });
+  const output = (result.stdout.toString() + result.stderr.toString()).replace(notices, '');
+  if (result.exitCode !== 0 || output !== '') {
+    throw new Error(`git fsck of ${gitDir} ended with ${String(result.exitCode)}:\n${output}`);
+  }
+}
