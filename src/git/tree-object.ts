@@ -1,0 +1,261 @@
+import { CorruptObjectError, InvalidArgumentError } from '../errors.ts';
+import { byteStringFromBuffer } from './byte-string.ts';
+import type { ByteString } from './byte-string.ts';
+import { isGitlinkMode, isRegularMode, isSymlinkMode, isTreeMode } from './mode.ts';
+import type { FileMode } from './mode.ts';
+import { oidFromBytes, oidSizeBytes } from './oid.ts';
+import type { HashAlgorithm, Oid } from './oid.ts';
+
+/** One entry of a tree. */
+export interface TreeEntry {
+  readonly name: ByteString;
+  readonly mode: FileMode;
+  readonly oid: Oid;
+}
+
+const nul = 0x00;
+const space = 0x20;
+const dot = 0x2e;
+const slash = 0x2f;
+const digit0 = 0x30;
+const digit7 = 0x37;
+
+// What a parsed tree costs beside its bytes and offsets: the object, and two typed-array headers.
+const overheadBytes = 300;
+
+/**
+ * A tree, read where it stands: its bytes and one offset for each entry, so that a directory of a
+ * hundred thousand names costs few objects, and a lookup makes no strings.
+ *
+ * A tree is entries of `<mode in octal> <name>\0<raw oid>`, sorted by name as bytes, where the name
+ * of a directory sorts as if it ended in `/`.
+ */
+export class Tree {
+  readonly #raw: Buffer;
+  readonly #oidSizeBytes: number;
+  /** Where each entry starts, and where the last one ends. */
+  readonly #offsets: Uint32Array;
+
+  private constructor(raw: Buffer, offsets: Uint32Array, oidSize: number) {
+    this.#raw = raw;
+    this.#offsets = offsets;
+    this.#oidSizeBytes = oidSize;
+  }
+
+  /**
+   * Reads a tree, which keeps `raw`. A `CorruptObjectError` tells of an entry that is cut off, of a
+   * name that is empty, `.`, `..` or holds a `/`, of a mode that is no file, directory, link or
+   * submodule, and of names that are not in order or twice there.
+   */
+  static parse(raw: Buffer, algorithm: HashAlgorithm): Tree {
+    const oidSize = oidSizeBytes[algorithm];
+    const offsets: number[] = [];
+    let position = 0;
+    while (position < raw.length) {
+      offsets.push(position);
+      position = entryEnd(raw, position, oidSize);
+    }
+    offsets.push(position);
+    const tree = new Tree(raw, Uint32Array.from(offsets), oidSize);
+    tree.#checkOrder();
+    return tree;
+  }
+
+  /** How many entries there are. */
+  get size(): number {
+    return this.#offsets.length - 1;
+  }
+
+  /** About how much memory the tree holds, for caches. */
+  get sizeBytes(): number {
+    return this.#raw.length + this.#offsets.byteLength + overheadBytes;
+  }
+
+  /** The entry at an index from 0 to `size - 1`; another index is a `RangeError`, here and below. */
+  at(index: number): TreeEntry {
+    return { name: this.nameAt(index), mode: this.modeAt(index), oid: this.oidAt(index) };
+  }
+
+  nameAt(index: number): ByteString {
+    return byteStringFromBuffer(this.#raw, this.#nameStart(index), this.#nameEnd(index));
+  }
+
+  /** The mode as it is stored: in old repositories a file may have one like `100664` (see `canonicalMode`). */
+  modeAt(index: number): FileMode {
+    const raw = this.#raw;
+    let mode = 0;
+    for (let at = this.#start(index), byte = raw.readUInt8(at); byte !== space;) {
+      mode = mode * 8 + byte - digit0;
+      byte = raw.readUInt8(++at);
+    }
+    return mode;
+  }
+
+  oidAt(index: number): Oid {
+    return oidFromBytes(this.#raw, this.#nameEnd(index) + 1, this.#oidSizeBytes);
+  }
+
+  /** The index of the entry with this name, or -1. */
+  indexOf(name: ByteString): number {
+    const asFile = this.#search(name, false, this.size);
+    return asFile >= 0 ? asFile : this.#search(name, true, this.size);
+  }
+
+  /** The entry with this name. */
+  get(name: ByteString): TreeEntry | undefined {
+    const index = this.indexOf(name);
+    return index < 0 ? undefined : this.at(index);
+  }
+
+  /** The entries in git's order. */
+  *[Symbol.iterator](): Generator<TreeEntry, void, undefined> {
+    for (let index = 0; index < this.size; index++) yield this.at(index);
+  }
+
+  #start(index: number): number {
+    const start = index < this.size ? this.#offsets[index] : undefined;
+    if (start === undefined) throw new RangeError(`a tree of ${this.size} has no entry ${index}`);
+    return start;
+  }
+
+  #nameStart(index: number): number {
+    return this.#raw.indexOf(space, this.#start(index)) + 1;
+  }
+
+  #nameEnd(index: number): number {
+    return (this.#offsets[index + 1] ?? 0) - this.#oidSizeBytes - 1;
+  }
+
+  #isTree(index: number): boolean {
+    return isTreeMode(this.modeAt(index));
+  }
+
+  /** Finds a name among the first `count` entries, which it sorts into as a file or as a directory. */
+  #search(name: ByteString, asTree: boolean, count: number): number {
+    let low = 0;
+    let high = count - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const order = this.#compareAt(middle, name, asTree);
+      if (order === 0) return middle;
+      if (order < 0) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  #compareAt(index: number, name: ByteString, asTree: boolean): number {
+    const raw = this.#raw;
+    const start = this.#nameStart(index);
+    const length = this.#nameEnd(index) - start;
+    const common = Math.min(length, name.length);
+    for (let at = 0; at < common; at++) {
+      const difference = raw.readUInt8(start + at) - name.charCodeAt(at);
+      if (difference !== 0) return difference;
+    }
+    // A name's end sorts as NUL, a directory's as a slash; no name holds either of them.
+    const here =
+      length > common ? raw.readUInt8(start + common) : this.#isTree(index) ? slash : nul;
+    const there = name.length > common ? name.charCodeAt(common) : asTree ? slash : nul;
+    return here - there;
+  }
+
+  #checkOrder(): void {
+    for (let index = 1; index < this.size; index++) {
+      const name = this.nameAt(index);
+      const isTree = this.#isTree(index);
+      if (this.#compareAt(index - 1, name, isTree) >= 0) {
+        throw new CorruptObjectError(`a tree is not in order at ${JSON.stringify(name)}`);
+      }
+      // A file and a directory of one name need not be neighbours: `a`, `a.b`, `a/`. Whatever
+      // stands between them starts with the name, so most directories need no search.
+      if (isTree && this.#startsWith(index - 1, name) && this.#search(name, false, index) >= 0) {
+        throw new CorruptObjectError(`a tree holds ${JSON.stringify(name)} twice`);
+      }
+    }
+  }
+
+  #startsWith(index: number, prefix: ByteString): boolean {
+    return this.nameAt(index).startsWith(prefix);
+  }
+}
+
+/** Checks the entry at `start` and tells where it ends. */
+function entryEnd(raw: Buffer, start: number, oidSize: number): number {
+  const nameStart = modeEnd(raw, start) + 1;
+  const nameEnd = raw.indexOf(nul, nameStart);
+  const end = nameEnd + 1 + oidSize;
+  if (nameEnd < 0 || end > raw.length) throw new CorruptObjectError('a tree is cut off');
+  checkName(raw, nameStart, nameEnd);
+  return end;
+}
+
+function modeEnd(raw: Buffer, start: number): number {
+  let mode = 0;
+  for (let at = start; at < raw.length; at++) {
+    const byte = raw.readUInt8(at);
+    if (byte === space && isPossibleMode(mode)) return at;
+    if (byte < digit0 || byte > digit7 || mode > 0o177777) break;
+    mode = mode * 8 + byte - digit0;
+  }
+  const text = raw.toString('latin1', start, start + 8);
+  throw new CorruptObjectError(`a tree has an entry with no valid mode: ${JSON.stringify(text)}`);
+}
+
+function isPossibleMode(mode: FileMode): boolean {
+  if (mode > 0o177777) return false;
+  return isRegularMode(mode) || isTreeMode(mode) || isSymlinkMode(mode) || isGitlinkMode(mode);
+}
+
+function checkName(raw: Buffer, start: number, end: number): void {
+  const length = end - start;
+  let good = length > 0;
+  if (good && raw.readUInt8(start) === dot) {
+    good = length > 2 || (length === 2 && raw.readUInt8(start + 1) !== dot);
+  }
+  for (let at = start; good && at < end; at++) good = raw.readUInt8(at) !== slash;
+  if (good) return;
+  const name = raw.toString('latin1', start, end);
+  throw new CorruptObjectError(`a tree has an entry with the name ${JSON.stringify(name)}`);
+}
+
+/**
+ * Writes a tree; the entries may come in any order. What `Tree.parse` would not take back (a name
+ * twice, a bad name or mode) is an `InvalidArgumentError`.
+ */
+export function serializeTree(entries: Iterable<TreeEntry>, algorithm: HashAlgorithm): Buffer {
+  const sorted = Array.from(entries, (entry) => ({ entry, key: sortKey(entry) }));
+  sorted.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  const oidSize = oidSizeBytes[algorithm];
+  let sizeBytes = 0;
+  for (const { entry } of sorted) {
+    // Checked here, for read back the name would end at it and its rest be taken for an id.
+    if (entry.name.includes('\0')) throw new InvalidArgumentError('a name cannot hold NUL bytes');
+    sizeBytes += entry.mode.toString(8).length + entry.name.length + 2 + oidSize;
+  }
+  const raw = Buffer.allocUnsafe(sizeBytes);
+  let position = 0;
+  for (const { entry } of sorted) {
+    position += raw.write(`${entry.mode.toString(8)} ${entry.name}\0`, position, 'latin1');
+    const written = raw.write(entry.oid, position, 'hex');
+    if (entry.oid.length !== 2 * oidSize || written !== oidSize) {
+      throw new InvalidArgumentError(`not a ${algorithm} id: ${JSON.stringify(entry.oid)}`);
+    }
+    position += written;
+  }
+  refuseUnreadable(raw, algorithm);
+  return raw;
+}
+
+function sortKey({ name, mode }: TreeEntry): string {
+  return isTreeMode(mode) ? `${name}/` : name;
+}
+
+function refuseUnreadable(raw: Buffer, algorithm: HashAlgorithm): void {
+  try {
+    Tree.parse(raw, algorithm);
+  } catch (cause) {
+    if (!(cause instanceof CorruptObjectError)) throw cause;
+    throw new InvalidArgumentError(`not a tree that can be stored: ${cause.message}`, { cause });
+  }
+}
