@@ -1,4 +1,5 @@
-import type { constants } from 'node:os';
+import { constants } from 'node:os';
+import { GitStoreError } from '../../errors.ts';
 
 /** The name of an error number, as in errno(3). */
 export type ErrnoName = keyof typeof constants.errno | 'ESTALE';
@@ -12,4 +13,47 @@ export class ErrnoError extends Error {
     this.name = 'ErrnoError';
     this.errno = errno;
   }
+}
+
+/**
+ * What the kinds of `GitStoreError` mean to a program that called read(2) or rename(2). Damage and
+ * missing objects are EIO; a ref that moved or is locked is EBUSY once the retries are used up.
+ */
+const numberNameOfCode: Readonly<Record<string, ErrnoName>> = {
+  ENOENT: 'ENOENT',
+  EISDIR: 'EISDIR',
+  ENOTDIR: 'ENOTDIR',
+  EPERM: 'EPERM',
+  KEY_NOT_FOUND: 'ENOENT',
+  KEY_EXISTS: 'EEXIST',
+  INVALID_REF_NAME: 'EINVAL',
+  INVALID_PATH: 'EINVAL',
+  INVALID_ARGUMENT: 'EINVAL',
+  OBJECT_NOT_FOUND: 'EIO',
+  OBJECT_CORRUPT: 'EIO',
+  STALE_SNAPSHOT: 'EBUSY',
+  REF_CHANGED: 'EBUSY',
+  REF_LOCKED: 'EBUSY',
+};
+
+/** The number of an error name on this system. */
+export function errnoNumber(name: ErrnoName): number {
+  return constants.errno[name];
+}
+
+/**
+ * The errno that an error stands for: its own (`ErrnoError`), that of a `GitStoreError`'s kind, or
+ * the code of a failed system call. `undefined` when nobody foresaw it: answer EIO and log it.
+ */
+export function errnoNameOf(error: unknown): ErrnoName | undefined {
+  if (error instanceof ErrnoError) return error.errno;
+  if (error instanceof GitStoreError) return numberNameOfCode[error.code];
+  if (error instanceof Error && 'syscall' in error && 'code' in error) {
+    return isErrnoName(error.code) ? error.code : undefined;
+  }
+  return undefined;
+}
+
+function isErrnoName(code: unknown): code is ErrnoName {
+  return typeof code === 'string' && Object.hasOwn(constants.errno, code);
 }

@@ -5,7 +5,7 @@ declare const fhBrand: unique symbol;
 
 /** An inode number, which is also the kernel's node id. Unique for the life of the mount, never reused. */
 export type Ino = number & { readonly [inoBrand]: true };
-/** A number for an open file or directory. */
+/** A number for an open file or directory, 1 or more: 0 on the wire says that there is no handle. */
 export type Fh = number & { readonly [fhBrand]: true };
 
 /** The root directory of the mount, `FUSE_ROOT_ID`. */
@@ -94,9 +94,14 @@ export interface StatfsReply {
 /**
  * Takes the entries of a directory one by one until it is full. `offset` is where the next call
  * goes on after this entry. Each returns false when the entry did not fit (it was not taken).
+ *
+ * In a listing with attributes, `add` stands for an entry that comes without them (node id 0 on
+ * the wire, no lookup counted): `.` and `..`, which the kernel would not count either, and a node
+ * whose attributes cannot be read, which must not spoil the names around it.
  */
 export interface DirectorySink {
   add(name: ByteString, ino: Ino, mode: number, offset: number): boolean;
+  /** `entry.attr` is never null here. */
   addPlus(name: ByteString, entry: EntryReply, offset: number): boolean;
 }
 
@@ -108,7 +113,8 @@ export const renameExchange = 2;
  * The filesystem as the kernel asks for it: one method for each operation, named as the system
  * call. Both transports call it. A method that throws (or rejects) answers with the error's errno.
  * An operation that raises a lookup count (lookup, create, mkdir, mknod, symlink, link, each entry
- * given to `addPlus`) is balanced by `forget`.
+ * given to `addPlus`) is balanced by `forget`; a transport that could not deliver such an answer
+ * (the request was interrupted) forgets it itself.
  */
 export interface VfsOperations {
   lookup(parent: Ino, name: ByteString, caller: Caller): MaybePromise<EntryReply>;
@@ -172,17 +178,29 @@ export interface VfsOperations {
     length: number,
   ): MaybePromise<number>;
   opendir(ino: Ino): MaybePromise<OpenReply>;
-  readdir(ino: Ino, fh: Fh, offset: number, plus: boolean, sink: DirectorySink): MaybePromise<void>;
+  /** As with `read`, without a handle where opendir is answered with ENOSYS. */
+  readdir(
+    ino: Ino,
+    fh: Fh | undefined,
+    offset: number,
+    plus: boolean,
+    sink: DirectorySink,
+  ): MaybePromise<void>;
   releasedir(ino: Ino, fh: Fh): MaybePromise<void>;
-  fsyncdir(ino: Ino, fh: Fh): MaybePromise<void>;
+  fsyncdir(ino: Ino, fh: Fh | undefined): MaybePromise<void>;
   statfs(ino: Ino): MaybePromise<StatfsReply>;
   access(ino: Ino, mask: number, caller: Caller): MaybePromise<void>;
   getxattr(ino: Ino, name: ByteString): MaybePromise<Uint8Array>;
   listxattr(ino: Ino): MaybePromise<readonly ByteString[]>;
   setxattr(ino: Ino, name: ByteString, value: Buffer, flags: number): MaybePromise<void>;
   removexattr(ino: Ino, name: ByteString): MaybePromise<void>;
-  /** The kernel is gone: the mount was unmounted. */
-  destroy(): void;
+  /** The kernel is gone: the mount was unmounted. Every lookup and handle is void. */
+  destroy(): MaybePromise<void>;
+  /**
+   * The number (positive) that answers an error which one of the methods above threw. An error that
+   * nobody foresaw is EIO and goes to the log. Never throws.
+   */
+  errnoOf(error: unknown, operation: string): number;
 }
 
 /** Tells the kernel that something which it keeps is no longer so. Never waited for by a request. */

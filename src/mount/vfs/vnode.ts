@@ -1,13 +1,21 @@
 import type { ByteString } from '../../git/byte-string.ts';
+import type { Oid } from '../../git/oid.ts';
 import { ErrnoError } from './errno.ts';
 import type { Attr, AttrChange, Caller, Ino, MaybePromise } from './operations.ts';
 
 /** How the kernel may keep what it was told about a node. */
 export interface CacheRule {
-  /** Names in this directory, the missing ones included. */
+  /** Names in this directory, the missing ones included unless the next field says otherwise. */
   readonly entriesValidSec: number;
+  /** Names that are missing in this directory, where they may appear without anybody being told. */
+  readonly missingValidSec?: number;
   /** This node's attributes. */
   readonly attrValidSec: number;
+  /**
+   * The kernel may keep what `readdir` gave, beyond the closing of the directory. It drops that by
+   * itself when it changes the directory, and when it is notified of a name in it.
+   */
+  readonly keepListing?: boolean;
 }
 
 /**
@@ -18,6 +26,14 @@ export interface CacheRule {
 export abstract class Vnode {
   abstract readonly ino: Ino;
   abstract readonly cache: CacheRule;
+
+  /** True where every call that changes something is answered with EROFS, whatever it would change. */
+  get readOnly(): boolean {
+    return false;
+  }
+
+  /** Lookups that the kernel has not taken back, and open handles. Kept by the inode table; leave it alone. */
+  references = 0;
 
   abstract getattr(): MaybePromise<Attr>;
 
@@ -34,7 +50,10 @@ export abstract class Vnode {
     throw new ErrnoError('ENODATA');
   }
 
-  /** The kernel has forgotten this inode: no lookup will name its number again. */
+  /**
+   * The kernel has forgotten this inode and no handle on it is open: nothing will name its number
+   * again, unless its directory hands the same object out once more (see inode-table.ts).
+   */
   forgotten(): void {
     // Nothing to let go of, unless a node says otherwise.
   }
@@ -54,6 +73,8 @@ export interface DirectoryEntry {
  */
 export interface DirectoryStream {
   entry(position: number): MaybePromise<DirectoryEntry | undefined>;
+  /** The node of an entry, where that is cheaper than a lookup by its name; `null` when it has gone. */
+  node?(position: number): MaybePromise<Vnode | null>;
 }
 
 export abstract class DirectoryVnode extends Vnode {
@@ -114,12 +135,20 @@ export abstract class DirectoryVnode extends Vnode {
   }
 }
 
+/** Content that the object database holds as one blob. */
+export interface StoredContent {
+  readonly oid: Oid;
+  readonly sizeBytes: number;
+}
+
 /** An open regular file. A handle outlives the file's name. */
 export interface FileHandle {
   /** Tell the kernel that what it has cached of this file is still right. */
   readonly keepCache: boolean;
   /** Closing this handle has nothing to report (it cannot write). */
   readonly noFlush: boolean;
+  /** The kernel keeps nothing of the content: each read comes here, whatever size `stat` shows. */
+  readonly directIo?: boolean;
   read(offset: number, sizeBytes: number): MaybePromise<Uint8Array>;
   /** `data` is only valid until this returns. Gives the number of bytes taken. */
   write(offset: number, data: Buffer): MaybePromise<number>;
@@ -128,6 +157,18 @@ export interface FileHandle {
   release(): MaybePromise<void>;
   fallocate(offset: number, length: number, mode: number): MaybePromise<void>;
   lseek(offset: number, whence: number): MaybePromise<number>;
+  /** The blob whose bytes this handle reads, as long as nothing was written over them. */
+  stored?(): StoredContent | undefined;
+  /**
+   * Copies from stored content by its hash. Gives the number of bytes that are there as asked;
+   * `undefined` when it takes moving the bytes, which the vfs then does with read and write.
+   */
+  copyStored?(
+    source: StoredContent,
+    offset: number,
+    toOffset: number,
+    lengthBytes: number,
+  ): MaybePromise<number | undefined>;
 }
 
 export abstract class FileVnode extends Vnode {
