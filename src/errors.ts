@@ -144,3 +144,54 @@ export class UnsupportedRepositoryError extends GitStoreError {
     super('UNSUPPORTED_REPOSITORY', message, context);
   }
 }
+
+/** A ref file, packed-refs or a chain of symbolic refs cannot be understood (`REF_CORRUPT`). */
+export class CorruptRefError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('REF_CORRUPT', message, context);
+  }
+}
+
+/** A ref cannot exist beside another one: `a` and `a/b`, or a name that is taken (`REF_CONFLICT`). */
+export class RefConflictError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('REF_CONFLICT', message, context);
+  }
+}
+
+/** A file of git's configuration, or a value in it, cannot be understood (`CONFIG_INVALID`). */
+export class InvalidConfigError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('CONFIG_INVALID', message, context);
+  }
+}
+
+/** What is known about a git process that failed; see `GitCommandError`. */
+export interface GitCommandFailure {
+  /** The exit code; `null` when a signal ended it, or when it never started. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** The end of what git wrote to its standard error. */
+  readonly stderr: string;
+}
+
+/** A run of the git program failed, was aborted or took too long (`GIT_COMMAND_FAILED`). */
+export class GitCommandError extends GitStoreError {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly stderr: string;
+
+  constructor(message: string, failure: GitCommandFailure, context?: ErrorContext) {
+    super('GIT_COMMAND_FAILED', message, context);
+    this.exitCode = failure.exitCode;
+    this.signal = failure.signal;
+    this.stderr = failure.stderr;
+  }
+}
+
+/** No git program is on the PATH, and the operation needs one (`GIT_NOT_FOUND`). */
+export class GitNotFoundError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('GIT_NOT_FOUND', message, context);
+  }
+}
