@@ -1,4 +1,4 @@
-import type { RefName } from '../../git/refs/ref-store.ts';
+import type { RefName } from '../../git/refs/ref-name.ts';
 import type { BranchStatus } from '../observe/status.ts';
 import type { Ino, MaybePromise } from '../vfs/operations.ts';
 import type { DirectoryVnode } from '../vfs/vnode.ts';
