@@ -1,0 +1,52 @@
+/** From the fewest lines to the most. */
+export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/**
+ * What makes a commit. `close`: every close of a changed file (bursts become one). `fsync`: only
+ * fsync(2) and the unmount. `manual`: only an explicit commit. `idle`: when nothing was closed for
+ * `idleMs`.
+ */
+export type CommitPolicy = 'close' | 'fsync' | 'manual' | { readonly idleMs: number };
+
+/** How a mount looks and behaves; everything has a default. Plain data, so that it can cross a process boundary. */
+export interface MountOptions {
+  /** Serve this branch alone, writable, at the root of the mount. */
+  readonly branch?: string;
+  /** Serve this snapshot alone, read-only for good: a tag, a branch or a commit, with `~N` after it if wanted. */
+  readonly ref?: string;
+  /** As `ref`, and only a tag will do. */
+  readonly tag?: string;
+  /** Nothing can be written through this mount. */
+  readonly readOnly?: boolean;
+  /** Create the repository when there is none (default true). */
+  readonly create?: boolean;
+  /** Default `close`. */
+  readonly commitOn?: CommitPolicy;
+  /** How long a branch must be quiet before its commit, in milliseconds (default 100). */
+  readonly commitDelayMs?: number;
+  /** The template of commit messages, with the library's placeholders. */
+  readonly message?: string;
+  /** Who commits; default is the git configuration, else `vost`. */
+  readonly author?: string;
+  readonly email?: string;
+  /** Patterns of names that live for the session only; they take the place of the built-in list. */
+  readonly scratch?: readonly string[];
+  /** Writes beyond this size answer EFBIG. */
+  readonly maxFileSizeBytes?: number;
+  /** Bound of the caches of objects, in bytes. */
+  readonly cacheSizeBytes?: number;
+  /** Where content waits that is too big for memory; default is the system's temporary directory. */
+  readonly spoolDirectory?: string;
+  /** Let other users in. */
+  readonly allowOther?: boolean;
+  /** The owner and group that files show; default are those of this process. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Mount over a directory that is not empty. */
+  readonly nonEmpty?: boolean;
+  /** List `.tags`, `.commits` and the other special directories in the root; they are found by name either way. */
+  readonly showDotDirectories?: boolean;
+  /** What is written to the log (default `warn`). */
+  readonly logLevel?: LogLevel;
+}

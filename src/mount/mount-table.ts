@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+
+/** A line of the kernel's mount table. Paths are text; bytes that are no UTF-8 do not survive. */
+export interface MountTableEntry {
+  /** The device number that files on the mount show, `major:minor`. No two mounts share it. */
+  readonly device: string;
+  readonly mountpoint: string;
+  /** For example `ext4`, `fuse.vost`. */
+  readonly type: string;
+  /** What is mounted: a device, or the name that a FUSE daemon gave. */
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/** The type under which the mounts of this package stand in the mount table. */
+export const vostMountType = 'fuse.vost';
+
+/**
+ * The mounts that this process sees, in the order in which they were made: of two entries with one
+ * mountpoint the later one is on top. The format is that of proc_pid_mountinfo(5). Reading it
+ * touches no mount, so it is safe even when one of them hangs.
+ */
+export async function readMountTable(): Promise<MountTableEntry[]> {
+  return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+}
+
+export function parseMountTable(text: string): MountTableEntry[] {
+  const entries: MountTableEntry[] = [];
+  for (const line of text.split('\n')) {
+    const [mount, filesystem] = line.split(' - ', 2);
+    const [, , device, , mountpoint, mountOptions] = mount?.split(' ') ?? [];
+    const [type, source, superOptions] = filesystem?.split(' ') ?? [];
+    if (device === undefined || mountpoint === undefined || type === undefined) continue;
+    entries.push({
+      device,
+      mountpoint: unescapeOctal(mountpoint),
+      type: unescapeOctal(type),
+      source: unescapeOctal(source ?? ''),
+      options: [...(mountOptions?.split(',') ?? []), ...(superOptions?.split(',') ?? [])],
+    });
+  }
+  return entries;
+}
+
+/** The mount on top at exactly this path, which must be absolute and free of symbolic links. */
+export async function mountAt(path: string): Promise<MountTableEntry | undefined> {
+  return (await readMountTable()).findLast((entry) => entry.mountpoint === path);
+}
+
+function unescapeOctal(field: string): string {
+  return field.replace(/\\([0-7]{3})/g, (_match, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
