@@ -19,7 +19,7 @@ export class ErrnoError extends Error {
  * What the kinds of `GitStoreError` mean to a program that called read(2) or rename(2). Damage and
  * missing objects are EIO; a ref that moved or is locked is EBUSY once the retries are used up.
  */
-const numberNameOfCode: Readonly<Record<string, ErrnoName>> = {
+const nameOfKind: Readonly<Record<string, ErrnoName>> = {
   ENOENT: 'ENOENT',
   EISDIR: 'EISDIR',
   ENOTDIR: 'ENOTDIR',
@@ -34,7 +34,30 @@ const numberNameOfCode: Readonly<Record<string, ErrnoName>> = {
   STALE_SNAPSHOT: 'EBUSY',
   REF_CHANGED: 'EBUSY',
   REF_LOCKED: 'EBUSY',
+  REF_CONFLICT: 'EEXIST',
+  REF_CORRUPT: 'EIO',
+  CONFIG_INVALID: 'EIO',
+  GIT_COMMAND_FAILED: 'EIO',
+  GIT_NOT_FOUND: 'EIO',
 };
+
+/**
+ * Codes of failed system calls that mean to a program on the mount what they mean to us: the disk
+ * below is full, or not for us, or the system is out of something. Any other (a spool file that
+ * went missing is ENOENT to us) would tell the program something untrue about its own file.
+ */
+const passedOn: ReadonlySet<unknown> = new Set<ErrnoName>([
+  'EACCES',
+  'EDQUOT',
+  'EFBIG',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOSPC',
+  'EPERM',
+  'EROFS',
+]);
 
 /** The number of an error name on this system. */
 export function errnoNumber(name: ErrnoName): number {
@@ -47,13 +70,13 @@ export function errnoNumber(name: ErrnoName): number {
  */
 export function errnoNameOf(error: unknown): ErrnoName | undefined {
   if (error instanceof ErrnoError) return error.errno;
-  if (error instanceof GitStoreError) return numberNameOfCode[error.code];
+  if (error instanceof GitStoreError) return nameOfKind[error.code];
   if (error instanceof Error && 'syscall' in error && 'code' in error) {
-    return isErrnoName(error.code) ? error.code : undefined;
+    return isPassedOn(error.code) ? error.code : undefined;
   }
   return undefined;
 }
 
-function isErrnoName(code: unknown): code is ErrnoName {
-  return typeof code === 'string' && Object.hasOwn(constants.errno, code);
+function isPassedOn(code: unknown): code is ErrnoName {
+  return passedOn.has(code);
 }
