@@ -15,3 +15,64 @@ export interface BranchStatus {
   /** Paths that were changed here and outside at once, the newest first; the mount's content won. */
   readonly conflicts: readonly string[];
 }
+
+/** The state of a mount: what `/.vost/status.json` holds and `vost-mount status` shows. */
+export interface MountStatus {
+  readonly version: string;
+  /** The git directory. */
+  readonly repository: string;
+  readonly mountpoint: string;
+  readonly pid: number;
+  readonly startTime: string;
+  readonly uptimeSec: number;
+  readonly readOnly: boolean;
+  readonly branches: readonly BranchStatus[];
+  /** Inodes that the kernel knows or that are held open. */
+  readonly inodes: number;
+  readonly openFiles: number;
+  readonly openDirectories: number;
+  readonly memory: {
+    readonly residentBytes: number;
+    readonly heapUsedBytes: number;
+    readonly externalBytes: number;
+  };
+}
+
+/** What a status is made from: what never changes, and where to ask for what does. */
+export interface StatusSource {
+  readonly version: string;
+  readonly repository: string;
+  readonly mountpoint: string;
+  readonly readOnly: boolean;
+  /** When the mount began, in milliseconds since 1970. */
+  readonly startedMs: number;
+  readonly branches: () => readonly BranchStatus[];
+  readonly counts: () => { inodes: number; openFiles: number; openDirectories: number };
+}
+
+/** The state of a mount at this moment. */
+export function mountStatus(source: StatusSource): MountStatus {
+  const { version, repository, mountpoint, readOnly, startedMs } = source;
+  const memory = process.memoryUsage();
+  return {
+    version,
+    repository,
+    mountpoint,
+    pid: process.pid,
+    startTime: new Date(startedMs).toISOString(),
+    uptimeSec: Math.max(0, Math.round((Date.now() - startedMs) / 1000)),
+    readOnly,
+    branches: source.branches(),
+    ...source.counts(),
+    memory: {
+      residentBytes: memory.rss,
+      heapUsedBytes: memory.heapUsed,
+      externalBytes: memory.external,
+    },
+  };
+}
+
+/** A status as the text of status.json. */
+export function statusJson(status: MountStatus): string {
+  return `${JSON.stringify(status, undefined, 2)}\n`;
+}

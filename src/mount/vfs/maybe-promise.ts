@@ -7,3 +7,21 @@ export function whenReady<T, U>(
 ): MaybePromise<U> {
   return result instanceof Promise ? result.then(next) : next(result);
 }
+
+/** Does some work; when it fails, at once or later, undoes what was done for it and passes the error on. */
+export function undoOnFailure<T>(
+  work: () => MaybePromise<T>,
+  undo: () => MaybePromise<void>,
+): MaybePromise<T> {
+  const failed = (error: unknown): MaybePromise<never> =>
+    whenReady(undo(), () => {
+      throw error;
+    });
+  let result: MaybePromise<T>;
+  try {
+    result = work();
+  } catch (error) {
+    return failed(error);
+  }
+  return result instanceof Promise ? result.catch(failed) : result;
+}

@@ -1,0 +1,167 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import type { InodeTable } from './inode-table.ts';
+import { undoOnFailure, whenReady } from './maybe-promise.ts';
+import type { Attr, DirectorySink, MaybePromise } from './operations.ts';
+import type { DirectoryEntry, DirectoryStream, DirectoryVnode, Vnode } from './vnode.ts';
+
+const directoryMode = 0o040000;
+/** Offsets 0 and 1 stand for `.` and `..`, and 2 + n for the entry at position n. */
+const firstEntryOffset = 2;
+/** How many entries are loaded side by side once one of them needs the disk. */
+const windowSize = 64;
+
+/** What became of one position of a stream. A node is held (see `InodeTable.hold`). */
+type Loaded =
+  | { readonly kind: 'entry'; readonly entry: DirectoryEntry }
+  | {
+      readonly kind: 'node';
+      readonly entry: DirectoryEntry;
+      readonly node: Vnode;
+      readonly attr: Attr;
+    }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'end' }
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+const gone: Loaded = { kind: 'gone' };
+const end: Loaded = { kind: 'end' };
+
+/** The answer to one `readdir`. */
+export interface ListingRequest {
+  readonly directory: DirectoryVnode;
+  readonly stream: DirectoryStream;
+  readonly sink: DirectorySink;
+  /** With nodes and attributes: READDIRPLUS. */
+  readonly plus: boolean;
+  readonly inodes: InodeTable;
+  /** Told why the attributes of an entry are left out. */
+  readonly report: (error: unknown) => void;
+}
+
+/**
+ * Fills a sink with the entries from `offset` on, as many as fit. What is in memory is taken at
+ * once; when an entry needs the disk, those behind it are asked for at the same time. An error
+ * behind entries that were taken already ends the answer early, since they would be lost with it:
+ * the next call, which starts at the error, reports it.
+ */
+export function fillListing(request: ListingRequest, offset: number): MaybePromise<void> {
+  return new Listing(request).fill(offset);
+}
+
+class Listing {
+  readonly #request: ListingRequest;
+  #isEmpty = true;
+
+  constructor(request: ListingRequest) {
+    this.#request = request;
+  }
+
+  fill(offset: number): MaybePromise<void> {
+    const { directory } = this.#request;
+    if (offset < 1 && !this.#addDot('.', directory, 1)) return;
+    if (offset < 2 && !this.#addDot('..', directory.parent, 2)) return;
+    for (let position = Math.max(0, offset - firstEntryOffset); ; position++) {
+      const loaded = this.#load(position);
+      if (loaded instanceof Promise) return this.#fillFromDisk(position, loaded);
+      if (!this.#take(loaded, position)) return;
+    }
+  }
+
+  async #fillFromDisk(start: number, first: Promise<Loaded>): Promise<void> {
+    const window = [first];
+    for (let position = start, goesOn = true; goesOn;) {
+      while (window.length < windowSize) {
+        window.push(Promise.resolve(this.#load(position + window.length)));
+      }
+      for (const loaded of await Promise.all(window)) {
+        if (goesOn) goesOn = this.#take(loaded, position);
+        else if (loaded.kind === 'node') this.#request.inodes.drop(loaded.node);
+        position += 1;
+      }
+      window.length = 0;
+    }
+  }
+
+  #addDot(name: string, node: Vnode, offset: number): boolean {
+    const added = this.#request.sink.add(name as ByteString, node.ino, directoryMode, offset);
+    if (added) this.#isEmpty = false;
+    return added;
+  }
+
+  /** Never throws or rejects. */
+  #load(position: number): MaybePromise<Loaded> {
+    try {
+      const entry = this.#request.stream.entry(position);
+      if (!(entry instanceof Promise)) return this.#loadEntry(position, entry);
+      return entry.then(
+        (value) => this.#loadEntry(position, value),
+        (error: unknown) => ({ kind: 'failed', error }),
+      );
+    } catch (error) {
+      return { kind: 'failed', error };
+    }
+  }
+
+  #loadEntry(position: number, entry: DirectoryEntry | undefined): MaybePromise<Loaded> {
+    if (entry === undefined) return end;
+    if (!this.#request.plus) return { kind: 'entry', entry };
+    const withoutAttr = (error: unknown): Loaded => {
+      this.#request.report(error);
+      return { kind: 'entry', entry };
+    };
+    try {
+      const loaded = this.#loadNode(position, entry);
+      return loaded instanceof Promise ? loaded.catch(withoutAttr) : loaded;
+    } catch (error) {
+      return withoutAttr(error);
+    }
+  }
+
+  #loadNode(position: number, entry: DirectoryEntry): MaybePromise<Loaded> {
+    const { directory, stream } = this.#request;
+    const found = stream.node === undefined ? directory.lookup(entry.name) : stream.node(position);
+    return whenReady(found, (node) => (node === null ? gone : this.#loadAttr(entry, node)));
+  }
+
+  #loadAttr(entry: DirectoryEntry, found: Vnode): MaybePromise<Loaded> {
+    const { inodes } = this.#request;
+    const node = inodes.hold(found);
+    return undoOnFailure(
+      () => whenReady(node.getattr(), (attr) => ({ kind: 'node', entry, node, attr })),
+      () => {
+        inodes.drop(node);
+      },
+    );
+  }
+
+  /** Puts one entry into the sink. False when the answer ends here. */
+  #take(loaded: Loaded, position: number): boolean {
+    const { directory, sink, inodes } = this.#request;
+    const offset = position + firstEntryOffset + 1;
+    switch (loaded.kind) {
+      case 'end':
+        return false;
+      case 'gone':
+        return true;
+      case 'failed':
+        if (this.#isEmpty) throw loaded.error;
+        return false;
+      case 'entry': {
+        const { name, ino, mode } = loaded.entry;
+        if (!sink.add(name, ino, mode, offset)) return false;
+        break;
+      }
+      case 'node': {
+        const { entry, node, attr } = loaded;
+        const { entriesValidSec } = directory.cache;
+        const { attrValidSec } = node.cache;
+        const reply = { attr, entryValidSec: entriesValidSec, attrValidSec };
+        if (sink.addPlus(entry.name, reply, offset)) break;
+        inodes.drop(node);
+        return false;
+      }
+    }
+    this.#isEmpty = false;
+    return true;
+  }
+}
