@@ -1,0 +1,20 @@
+import { probeMount } from '../../mount/mountpoint.ts';
+import { startDaemon } from '../daemonize.ts';
+import { CommandError, exitCode } from '../exit-codes.ts';
+import type { ExitCode } from '../exit-codes.ts';
+import type { MountInvocation } from '../mount-invocation.ts';
+
+/** `vost-mount <repository> <mountpoint>`: returns when the mount answers, or, with `-f`, when it is over. */
+export async function mountCommand(invocation: MountInvocation): Promise<ExitCode> {
+  if (invocation.foreground) {
+    const { serve } = await import('../serve.ts');
+    await serve(invocation, () => undefined);
+    return exitCode.success;
+  }
+  await startDaemon(invocation);
+  const liveness = await probeMount(invocation.mountpoint);
+  if (liveness !== 'live') {
+    throw new CommandError(`${invocation.mountpoint} is mounted, but it does not answer`);
+  }
+  return exitCode.success;
+}

@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { realpath } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { basename, dirname, join, resolve } from 'node:path';
+import { mountAt, vostMountType } from '../mount/mount-table.ts';
+import type { MountTableEntry } from '../mount/mount-table.ts';
+import { controlSocketPath } from './control-protocol.ts';
+import type { ControlAnswer, ControlRequest } from './control-protocol.ts';
+import { CommandError } from './exit-codes.ts';
+import { readLine } from './line-channel.ts';
+
+/**
+ * The mount of this package at a path, found without touching it.
+ * @throws {CommandError} when there is none
+ */
+export async function findMount(path: string): Promise<MountTableEntry> {
+  const absolute = resolve(path);
+  const parent = await realpath(dirname(absolute)).catch(() => dirname(absolute));
+  const candidate = join(parent, basename(absolute));
+  let entry = await mountAt(candidate);
+  if (entry === undefined) {
+    // Nothing is mounted on the path itself, so it is safe to ask where it leads.
+    const target = await realpath(candidate).catch(() => candidate);
+    entry = await mountAt(target);
+  }
+  if (entry?.type !== vostMountType) {
+    throw new CommandError(`${path} is no vost mount; "vost-mount list" shows those there are`);
+  }
+  return entry;
+}
+
+/**
+ * Asks the daemon of a mount for something.
+ * @throws {CommandError} when it is not there, does not answer in time, or refuses
+ */
+export async function askDaemon(
+  entry: MountTableEntry,
+  request: ControlRequest,
+  timeoutMs: number,
+): Promise<Extract<ControlAnswer, { ok: true }>> {
+  const socket = createConnection(controlSocketPath(entry));
+  try {
+    await once(socket, 'connect');
+    socket.write(`${JSON.stringify(request)}\n`);
+    const line = await readLine(socket, timeoutMs);
+    if (line === undefined) throw new Error('it ended without an answer');
+    const answer = JSON.parse(line) as ControlAnswer;
+    if (!answer.ok) throw new CommandError(answer.message);
+    return answer;
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    const why = (error as Error).message;
+    throw new CommandError(`the daemon of ${entry.mountpoint} does not answer: ${why}`, undefined, {
+      cause: error,
+    });
+  } finally {
+    socket.destroy();
+  }
+}

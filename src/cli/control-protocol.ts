@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MountTableEntry } from '../mount/mount-table.ts';
+import type { MountStatus } from '../mount/observe/status.ts';
+
+/**
+ * Each daemon listens on a unix socket for the verbs of the command line. They do not go through
+ * the mount, so they work in every mode of it and never wait for the kernel. A connection carries
+ * one request and one answer, each a line of JSON.
+ */
+export type ControlRequest =
+  | { readonly verb: 'status' }
+  | { readonly verb: 'commit'; readonly message?: string }
+  | { readonly verb: 'unmount' };
+
+export type ControlAnswer =
+  | { readonly ok: true; readonly pid: number; readonly status?: MountStatus }
+  | { readonly ok: false; readonly message: string };
+
+/**
+ * Where the socket of a mount is. The device number names it: no two mounts of a system share one,
+ * and the mount table tells it to both sides without a look at the mount.
+ */
+export function controlSocketPath(entry: MountTableEntry): string {
+  const ownerId = /^user_id=(\d+)$/.exec(
+    entry.options.find((option) => option.startsWith('user_id=')) ?? '',
+  )?.[1];
+  return join(runtimeDirectory(Number(ownerId ?? 0)), `${entry.device}.sock`);
+}
+
+function runtimeDirectory(userId: number): string {
+  if (userId === 0) return '/run/vost';
+  const session = `/run/user/${userId}`;
+  return existsSync(session) ? join(session, 'vost') : `/tmp/vost-${userId}`;
+}

@@ -1,0 +1,81 @@
+import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { once } from 'node:events';
+import type { MountHandle } from '../mount/index.ts';
+import { mountAt } from '../mount/mount-table.ts';
+import { controlSocketPath } from './control-protocol.ts';
+import type { ControlAnswer, ControlRequest } from './control-protocol.ts';
+import { CommandError } from './exit-codes.ts';
+import { readLine } from './line-channel.ts';
+
+const requestTimeoutMs = 5000;
+
+export interface ControlServer {
+  close(): Promise<void>;
+}
+
+/**
+ * Listens for the verbs of the command line about this mount. Only the user who mounted may come
+ * in: the socket's directory is private.
+ *
+ * @returns `undefined` when the mount is gone again already
+ * @throws {CommandError} when the socket cannot be made
+ */
+export async function openControlServer(handle: MountHandle): Promise<ControlServer | undefined> {
+  const entry = await mountAt(handle.mountpoint);
+  if (entry === undefined) return undefined;
+  const path = controlSocketPath(entry);
+  try {
+    await makePrivateDirectory(dirname(path));
+    // Device numbers come around again; a daemon that crashed leaves its socket behind.
+    await rm(path, { force: true });
+    const server = createServer((socket) => void answer(socket, handle));
+    server.listen(path);
+    await once(server, 'listening');
+    return {
+      close: async () => {
+        server.close();
+        await rm(path, { force: true });
+      },
+    };
+  } catch (error) {
+    throw new CommandError(`no control socket at ${path}: ${(error as Error).message}`, undefined, {
+      cause: error,
+    });
+  }
+}
+
+async function makePrivateDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const { uid } = await lstat(path);
+  if (uid !== process.geteuid?.()) throw new Error(`${path} belongs to another user`);
+  await chmod(path, 0o700);
+}
+
+async function answer(socket: Socket, handle: MountHandle): Promise<void> {
+  let outcome: ControlAnswer;
+  try {
+    const line = await readLine(socket, requestTimeoutMs);
+    if (line === undefined) return;
+    outcome = await perform(JSON.parse(line) as ControlRequest, handle);
+  } catch (error) {
+    outcome = { ok: false, message: (error as Error).message };
+  }
+  socket.end(`${JSON.stringify(outcome)}\n`);
+}
+
+async function perform(request: ControlRequest, handle: MountHandle): Promise<ControlAnswer> {
+  const { pid } = process;
+  switch (request.verb) {
+    case 'status':
+      return { ok: true, pid, status: handle.status() };
+    case 'commit':
+      await handle.commit(request.message);
+      return { ok: true, pid };
+    case 'unmount':
+      await handle.unmount();
+      return { ok: true, pid };
+  }
+}

@@ -1,0 +1,30 @@
+import { Socket } from 'node:net';
+import { channelDescriptor } from './daemonize.ts';
+import type { DaemonReport } from './daemonize.ts';
+import { exitCode } from './exit-codes.ts';
+import { readLine } from './line-channel.ts';
+import type { MountInvocation } from './mount-invocation.ts';
+import { describeFailure, exitCodeOf } from './run-command.ts';
+import { serve } from './serve.ts';
+
+// The program of the background process; daemonize.ts starts it and waits for its report.
+
+const channel = new Socket({ fd: channelDescriptor });
+const line = await readLine(channel, 10_000);
+if (line === undefined) process.exit(exitCode.failure);
+
+const report = (outcome: DaemonReport): void => {
+  channel.end(`${JSON.stringify(outcome)}\n`);
+};
+// Whoever started this may be interrupted before the mount is there: then nobody wants it.
+const givenUp = new AbortController();
+channel.once('close', () => givenUp.abort());
+
+try {
+  await serve(JSON.parse(line) as MountInvocation, () => report({ ready: true }), givenUp.signal);
+} catch (error) {
+  const message = describeFailure(error);
+  process.exitCode = exitCodeOf(error);
+  process.stderr.write(`vost-mount: ${message}\n`);
+  if (!channel.writableEnded) report({ ready: false, message, exitCode: exitCodeOf(error) });
+}

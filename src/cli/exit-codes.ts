@@ -1,0 +1,29 @@
+/** How `vost-mount` ends, for scripts and for mount(8). */
+export const exitCode = {
+  success: 0,
+  /** The command was understood and could not be done; the reason is on stderr. */
+  failure: 1,
+  /** The command line itself is wrong. */
+  usage: 2,
+} as const;
+
+export type ExitCode = (typeof exitCode)[keyof typeof exitCode];
+
+/** Something that ends the command with one line on stderr and this exit code. */
+export class CommandError extends Error {
+  readonly exitCode: ExitCode;
+
+  constructor(message: string, code: ExitCode = exitCode.failure, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'CommandError';
+    this.exitCode = code;
+  }
+}
+
+/** The command line is wrong: exit code 2 and a pointer to `--help`. */
+export class UsageError extends CommandError {
+  constructor(message: string) {
+    super(`${message} (see vost-mount --help)`, exitCode.usage);
+    this.name = 'UsageError';
+  }
+}

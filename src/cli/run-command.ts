@@ -1,0 +1,56 @@
+import { GitStoreError } from '../errors.ts';
+import { CommandError, exitCode } from './exit-codes.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { parseCommandLine } from './options.ts';
+import type { Invocation } from './options.ts';
+
+/**
+ * Runs one command line and says how it ended. Data goes to stdout, one line about a failure to
+ * stderr. What a verb needs is loaded when it is asked for, so that `--help` stays quick.
+ */
+export async function runCommand(argv: readonly string[]): Promise<ExitCode> {
+  try {
+    return await dispatch(await parseCommandLine(argv));
+  } catch (error) {
+    process.stderr.write(`vost-mount: ${describeFailure(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+async function dispatch(invocation: Invocation): Promise<ExitCode> {
+  switch (invocation.verb) {
+    case 'mount':
+      return (await import('./commands/mount.ts')).mountCommand(invocation);
+    case 'list':
+      return (await import('./commands/list.ts')).listCommand(invocation);
+    case 'status':
+      return (await import('./commands/status.ts')).statusCommand(invocation);
+    case 'commit':
+      return (await import('./commands/commit.ts')).commitCommand(invocation);
+    case 'unmount':
+      return (await import('./commands/unmount.ts')).unmountCommand(invocation);
+    case 'print':
+      process.stdout.write(`${invocation.text}\n`);
+      return exitCode.success;
+  }
+}
+
+/**
+ * One line for people. What was thrown on purpose explains itself; anything else is a defect, and
+ * its stack is what helps.
+ */
+export function describeFailure(error: unknown): string {
+  if (error instanceof CommandError || error instanceof GitStoreError) return error.message;
+  if (error instanceof Error) {
+    return isSystemError(error) ? error.message : (error.stack ?? error.message);
+  }
+  return String(error);
+}
+
+export function exitCodeOf(error: unknown): ExitCode {
+  return error instanceof CommandError ? error.exitCode : exitCode.failure;
+}
+
+function isSystemError(error: Error): boolean {
+  return typeof (error as NodeJS.ErrnoException).syscall === 'string';
+}

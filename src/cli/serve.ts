@@ -1,0 +1,80 @@
+import { once } from 'node:events';
+import type { MountHandle } from '../mount/index.ts';
+import { detachMount } from '../mount/mountpoint.ts';
+import { openControlServer } from './control-server.ts';
+import { CommandError } from './exit-codes.ts';
+import type { MountInvocation } from './mount-invocation.ts';
+
+/** How long the orderly end may take: a commit to a slow disk is waited for, a hang is not. */
+const stopTimeoutMs = 120_000;
+
+/** What keeps the process alive after everything is closed gets this long, then it is cut off. */
+const lingerMs = 2000;
+
+const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/**
+ * Mounts, and serves until the mount is taken away: by a signal, by umount(8) or through the
+ * control socket. What is closed is committed before this returns. A second signal ends the
+ * process at once, as a crash would.
+ *
+ * @param onReady called when the mount answers
+ * @param givenUp aborted when nobody waits for the mount any more; ignored once it is ready
+ * @throws when the mount cannot be made, or something could not be committed at its end
+ */
+export async function serve(
+  invocation: MountInvocation,
+  onReady: () => void,
+  givenUp?: AbortSignal,
+): Promise<void> {
+  const stop = new AbortController();
+  const stopRequested = once(stop.signal, 'abort');
+  for (const signal of stopSignals) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) void forceEnd(invocation.mountpoint, `${signal}, again`);
+      stop.abort();
+    });
+  }
+  const { mount } = await import('../mount/index.ts');
+  const handle = await mount(invocation.repository, invocation.mountpoint, invocation.options);
+  const control = await openControlServer(handle);
+  try {
+    if (givenUp?.aborted === true) stop.abort();
+    else onReady();
+    await Promise.race([handle.done, stopRequested]);
+    await ended(handle, stop.signal.aborted);
+  } finally {
+    await control?.close();
+    setTimeout(() => process.exit(), lingerMs).unref();
+  }
+}
+
+async function ended(handle: MountHandle, byRequest: boolean): Promise<void> {
+  const timer = setTimeout(() => {
+    void forceEnd(handle.mountpoint, `no orderly end within ${stopTimeoutMs / 1000} s`);
+  }, stopTimeoutMs);
+  try {
+    await (byRequest ? handle.unmount() : handle.done);
+  } catch (error) {
+    throw new CommandError(
+      `${handle.mountpoint} is unmounted, but not all could be committed: ${(error as Error).message}`,
+      undefined,
+      { cause: error },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Leaves as a crash would, only with the mount taken away first. An exit in order is out of
+ * question: it would wait for system calls that may never return.
+ */
+async function forceEnd(mountpoint: string, reason: string): Promise<void> {
+  process.stderr.write(`vost-mount: ${reason}: ending without a last commit\n`);
+  try {
+    await detachMount(mountpoint);
+  } finally {
+    process.kill(process.pid, 'SIGKILL');
+  }
+}
