@@ -1,0 +1,183 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
+import { readMountTable, vostMountType } from '../../src/mount/mount-table.ts';
+import { eventually } from './eventually.ts';
+import { program, programResult } from './program.ts';
+import type { ProgramResult } from './program.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
+
+/** The program under test, as it is installed. */
+export const vostMountProgram: string = fileURLToPath(
+  new URL('../../dist/cli/vost-mount.js', import.meta.url),
+);
+
+/** Nothing of the machine's git configuration reaches the daemon. */
+export const daemonEnvironment: Readonly<Record<string, string>> = {
+  HOME: '/nonexistent',
+  XDG_CONFIG_HOME: '/nonexistent',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_CONFIG_SYSTEM: '/dev/null',
+  GIT_CONFIG_NOSYSTEM: '1',
+};
+
+export interface DaemonEnd {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A daemon in a process of its own, and the mount that it serves. */
+export interface MountedRepository {
+  readonly gitDir: string;
+  readonly mountpoint: string;
+  readonly pid: number;
+  /** All that the daemon has written to its standard error. */
+  daemonLog(): string;
+  /** Sends a signal, and waits for the end. */
+  stop(signal: NodeJS.Signals): Promise<DaemonEnd>;
+  /** Waits for an end that somebody else brought about. */
+  ended(timeoutMs?: number): Promise<DaemonEnd>;
+  /** The orderly end; throws unless the exit code is 0 and the mount is gone. */
+  unmount(): Promise<void>;
+}
+
+const endTimeoutMs = 30_000;
+const mountpoints = new Set<string>();
+
+/**
+ * Leaves nothing behind, whatever a test did. A mount goes before its daemon, so that nothing
+ * waits for it; the daemons are those that name one of our mountpoints in their arguments.
+ */
+function removeLeftovers(): void {
+  for (const mountpoint of mountpoints) {
+    // A mount may be covered by another one.
+    for (let layers = 0; layers < 3; layers++) {
+      const options = { timeout: 5000, stdio: 'ignore' } as const;
+      if (spawnSync('umount', ['-i', '-l', mountpoint], options).status !== 0) break;
+    }
+    for (const pid of processesNaming(mountpoint)) process.kill(pid, 'SIGKILL');
+  }
+  mountpoints.clear();
+}
+process.on('exit', removeLeftovers);
+afterAll(removeLeftovers);
+
+function processesNaming(argument: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(argument);
+      } catch {
+        return false; // It ended meanwhile.
+      }
+    })
+    .map(Number);
+}
+
+/** A mountpoint of its own: a directory in a fresh temporary directory, cleared after the tests. */
+export async function freshMountpoint(): Promise<string> {
+  const mountpoint = join(await temporaryDirectory(), 'mnt');
+  await mkdir(mountpoint);
+  mountpoints.add(mountpoint);
+  return mountpoint;
+}
+
+export interface MountRepositoryOptions {
+  /** Further arguments of `vost-mount`. */
+  readonly args?: readonly string[];
+  /** Default is a fresh one. */
+  readonly mountpoint?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Starts `vost-mount -f` and returns when the mount answers. */
+export async function mountRepository(
+  gitDir: string,
+  options: MountRepositoryOptions = {},
+): Promise<MountedRepository> {
+  const mountpoint = options.mountpoint ?? (await freshMountpoint());
+  const daemon = spawn(
+    process.execPath,
+    [vostMountProgram, '-f', gitDir, mountpoint, ...(options.args ?? [])],
+    {
+      cwd: '/',
+      env: { ...process.env, ...daemonEnvironment, ...options.env },
+      stdio: ['ignore', 'inherit', 'pipe'],
+    },
+  );
+  mountpoints.add(mountpoint);
+  let log = '';
+  daemon.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  const exit = new Promise<DaemonEnd>((resolve) => {
+    daemon.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
+  });
+
+  await eventually(async () => {
+    if (daemon.exitCode !== null) return;
+    if (!(await isMounted(mountpoint))) throw new Error(`not mounted after 10 s:\n${log}`);
+  }, 10_000);
+  if (daemon.exitCode !== null) {
+    throw new Error(`vost-mount ended with ${String(daemon.exitCode)}:\n${log}`);
+  }
+  await program('stat', ['-f', mountpoint], { timeoutMs: 10_000 });
+
+  const ended = (timeoutMs = endTimeoutMs): Promise<DaemonEnd> =>
+    within(exit, timeoutMs, () => `the daemon has not ended:\n${log}`);
+  const stop = (signal: NodeJS.Signals): Promise<DaemonEnd> => {
+    daemon.kill(signal);
+    return ended();
+  };
+  return {
+    gitDir,
+    mountpoint,
+    pid: daemon.pid!,
+    daemonLog: () => log,
+    stop,
+    ended,
+    unmount: async () => {
+      const end = await stop('SIGTERM');
+      if (end.exitCode !== 0)
+        throw new Error(`the daemon ended with ${JSON.stringify(end)}:\n${log}`);
+      if (await isMounted(mountpoint)) throw new Error(`${mountpoint} is still mounted:\n${log}`);
+    },
+  };
+}
+
+/** Whether a mount of this package is on top at a path. Does not touch it. */
+export async function isMounted(mountpoint: string): Promise<boolean> {
+  const entry = (await readMountTable()).findLast((mounted) => mounted.mountpoint === mountpoint);
+  return entry?.type === vostMountType;
+}
+
+/** Runs the `vost-mount` program to its end. */
+export function vostMount(
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<ProgramResult> {
+  return programResult(process.execPath, [vostMountProgram, ...args], {
+    ...options,
+    env: { ...daemonEnvironment, ...options.env },
+  });
+}
+
+async function within<T>(
+  promise: Promise<T>,
+  timeoutMs: number,
+  message: () => string,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await Promise.race([
+      promise,
+      new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => reject(new Error(message())), timeoutMs);
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
