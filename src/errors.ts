@@ -117,6 +117,13 @@ export class CorruptObjectError extends GitStoreError {
   }
 }
 
+/** An object that would have to be held in memory whole is larger than memory can be addressed (`OBJECT_TOO_LARGE`). */
+export class ObjectTooLargeError extends GitStoreError {
+  constructor(sizeBytes: number, context?: ErrorContext) {
+    super('OBJECT_TOO_LARGE', `an object of ${sizeBytes} bytes does not fit into memory`, context);
+  }
+}
+
 /** Somebody else holds `<ref>.lock`, and did not let go within the time that was waited (`REF_LOCKED`). */
 export class RefLockedError extends GitStoreError {
   constructor(message: string, context?: ErrorContext) {

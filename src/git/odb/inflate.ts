@@ -1,0 +1,130 @@
+import { pipeline } from 'node:stream/promises';
+import { constants, createInflate, inflateSync } from 'node:zlib';
+import { CorruptObjectError } from '../../errors.ts';
+
+/**
+ * What is larger is inflated on zlib's threads: this much takes 1 or 2 ms, and nothing else happens
+ * on the event loop meanwhile.
+ */
+export const largestSyncInflateBytes: number = 512 * 1024;
+
+/** Input for `inflateStart` that is enough: the tables of a deflate block take up to 285 bytes. */
+export const inflateStartInputBytes = 512;
+
+// Deflate says 258 bytes with 2 bits at best.
+const highestRatio = 1032;
+const outputChunkSizeBytes = 256 * 1024;
+const leastChunkSizeBytes = 64;
+
+/** The most that zlib makes of this many bytes. Other writers may need more, in theory. */
+export function deflatedBoundBytes(sizeBytes: number): number {
+  return sizeBytes + Math.ceil(sizeBytes / 1000) + 64;
+}
+
+/** Refuses a declared size that the compressed bytes cannot hold, before anybody allocates that much. */
+export function checkDeclaredSize(sizeBytes: number, compressedSizeBytes: number): void {
+  if (sizeBytes <= compressedSizeBytes * highestRatio) return;
+  throw new CorruptObjectError(
+    `${compressedSizeBytes} compressed bytes cannot hold the ${sizeBytes} that are declared`,
+  );
+}
+
+/**
+ * Inflates at once; `input` may go on behind the stream. Undefined when it ends before the stream
+ * does. Anything but exactly `sizeBytes` bytes with the right checksum is a `CorruptObjectError`.
+ */
+export function inflateExactly(input: Buffer, sizeBytes: number): Buffer | undefined {
+  let data: Buffer;
+  try {
+    // One byte more than needed, so that zlib reaches the checksum in its first turn.
+    data = inflateSync(input, {
+      chunkSize: Math.max(leastChunkSizeBytes, sizeBytes + 1),
+      maxOutputLength: Math.max(1, sizeBytes),
+    });
+  } catch (error) {
+    if (isCutOff(error)) return undefined;
+    throw corruptStream(error, sizeBytes);
+  }
+  if (data.length !== sizeBytes) throw wrongSize(data.length, sizeBytes);
+  return data;
+}
+
+/**
+ * Inflates the start of a stream: as much as the input gives (at most `inflateStartInputBytes`
+ * should be passed, and something like a thousand times that can come out).
+ */
+export function inflateStart(input: Buffer): Buffer {
+  try {
+    return inflateSync(input, { chunkSize: 1024, finishFlush: constants.Z_SYNC_FLUSH });
+  } catch (error) {
+    throw corruptStream(error, 0);
+  }
+}
+
+/**
+ * Inflates a stream piece by piece, on zlib's threads and with bounded memory. When it does not give
+ * exactly `sizeBytes` bytes, or its checksum is wrong, a `CorruptObjectError` ends it; errors of the
+ * input come as they are.
+ */
+export async function* inflateChunks(
+  input: AsyncIterable<Buffer>,
+  sizeBytes: number,
+): AsyncGenerator<Buffer, void, undefined> {
+  const inflate = createInflate({ chunkSize: outputChunkSizeBytes });
+  // What goes wrong in there destroys `inflate` with the error, which then comes out below; input
+  // behind the end of the stream is no error, though the pipeline thinks so.
+  pipeline(input, inflate).catch(() => undefined);
+  let total = 0;
+  try {
+    for await (const chunk of inflate as AsyncIterable<Buffer>) {
+      total += chunk.length;
+      if (total > sizeBytes) throw wrongSize(total, sizeBytes);
+      yield chunk;
+    }
+  } catch (error) {
+    throw isZlibError(error) ? corruptStream(error, sizeBytes) : error;
+  }
+  if (total !== sizeBytes) throw wrongSize(total, sizeBytes);
+}
+
+/** All that `inflateChunks` gives, in one buffer. Check the size with `checkDeclaredSize` first. */
+export async function inflateLarge(
+  input: AsyncIterable<Buffer>,
+  sizeBytes: number,
+): Promise<Buffer> {
+  const data = Buffer.allocUnsafeSlow(sizeBytes);
+  let filled = 0;
+  for await (const chunk of inflateChunks(input, sizeBytes)) {
+    filled += chunk.copy(data, filled);
+  }
+  return data;
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+function isCutOff(error: unknown): boolean {
+  return errorCode(error) === 'Z_BUF_ERROR';
+}
+
+function isZlibError(error: unknown): boolean {
+  return errorCode(error).startsWith('Z_');
+}
+
+function corruptStream(error: unknown, sizeBytes: number): unknown {
+  if (errorCode(error) === 'ERR_BUFFER_TOO_LARGE') {
+    return new CorruptObjectError(
+      `compressed data holds more than the ${sizeBytes} declared bytes`,
+    );
+  }
+  if (!isZlibError(error)) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new CorruptObjectError(`compressed data is damaged: ${reason}`, { cause: error });
+}
+
+function wrongSize(foundBytes: number, sizeBytes: number): CorruptObjectError {
+  return new CorruptObjectError(
+    `compressed data holds ${foundBytes} bytes or more, where ${sizeBytes} are declared`,
+  );
+}

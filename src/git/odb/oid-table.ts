@@ -1,0 +1,104 @@
+import { CorruptObjectError } from '../../errors.ts';
+import { oidFromBytes } from '../oid.ts';
+import type { Oid } from '../oid.ts';
+import type { PagedFile } from './paged-file.ts';
+
+/** Where a table stands in its file. */
+export interface OidTableLayout {
+  /** 256 numbers of 32 bits: how many ids start with a byte up to this one. */
+  readonly fanoutOffset: number;
+  /** The first id. */
+  readonly firstOidOffset: number;
+  /** From one id to the next. */
+  readonly strideBytes: number;
+  readonly oidSizeBytes: number;
+}
+
+const fanoutEntries = 256;
+
+/**
+ * The sorted ids in the index of a pack, or of many packs, with the fan-out table in front of them.
+ * The methods throw a `Fault` when they need a page that is not in memory.
+ */
+export class OidTable {
+  /** How many ids there are. */
+  readonly size: number;
+  readonly #file: PagedFile;
+  readonly #layout: OidTableLayout;
+
+  /** Checks the fan-out: a table whose counts fall is a `CorruptObjectError`. */
+  constructor(file: PagedFile, layout: OidTableLayout) {
+    this.#file = file;
+    this.#layout = layout;
+    const fanout = file.slice(layout.fanoutOffset, 4 * fanoutEntries);
+    let count = 0;
+    for (let at = 0; at < fanout.length; at += 4) {
+      const next = fanout.readUInt32BE(at);
+      if (next < count) throw new CorruptObjectError(`${file.path} has a fan-out that falls`);
+      count = next;
+    }
+    this.size = count;
+  }
+
+  /** The index of an id, or -1. */
+  find(raw: Buffer): number {
+    const wanted = raw.readUInt32BE(0);
+    const first = raw.readUInt8(0);
+    let low = this.#fanout(first - 1);
+    let high = this.#fanout(first) - 1;
+    // Ids are spread evenly, so their first bytes tell nearly where one stands: mostly one page is
+    // needed where halving needs several. Every other step halves, in case they are not.
+    let lowKey = first * 2 ** 24;
+    let highKey = lowKey + 2 ** 24 - 1;
+    for (let interpolate = true; low <= high; interpolate = !interpolate) {
+      const share = interpolate ? (wanted - lowKey) / (highKey - lowKey + 1) : 0.5;
+      const middle = low + Math.min(high - low, Math.floor(share * (high - low + 1)));
+      const offset = this.#offsetAt(middle);
+      const key = this.#file.readUInt32(offset);
+      const order = key === wanted ? this.#compareRest(offset, raw) : key - wanted;
+      if (order === 0) return middle;
+      if (order < 0) {
+        low = middle + 1;
+        lowKey = key;
+      } else {
+        high = middle - 1;
+        highKey = key;
+      }
+    }
+    return -1;
+  }
+
+  /** The id at an index. */
+  oidAt(index: number): Oid {
+    const { oidSizeBytes } = this.#layout;
+    return oidFromBytes(this.#file.slice(this.#offsetAt(index), oidSizeBytes), 0, oidSizeBytes);
+  }
+
+  /** The index of the first id that is not less than these bytes (as many as an id has). */
+  lowerBound(raw: Buffer): number {
+    const first = raw.readUInt8(0);
+    let low = this.#fanout(first - 1);
+    let high = this.#fanout(first);
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const { oidSizeBytes } = this.#layout;
+      const here = this.#file.slice(this.#offsetAt(middle), oidSizeBytes);
+      if (here.compare(raw) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #fanout(byte: number): number {
+    return byte < 0 ? 0 : this.#file.readUInt32(this.#layout.fanoutOffset + 4 * byte);
+  }
+
+  #offsetAt(index: number): number {
+    return this.#layout.firstOidOffset + index * this.#layout.strideBytes;
+  }
+
+  #compareRest(offset: number, raw: Buffer): number {
+    const here = this.#file.slice(offset, this.#layout.oidSizeBytes);
+    return here.compare(raw, 4, this.#layout.oidSizeBytes, 4);
+  }
+}

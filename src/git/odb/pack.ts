@@ -1,0 +1,181 @@
+import { CorruptObjectError } from '../../errors.ts';
+import type { ObjectType } from '../object.ts';
+import { oidSizeBytes } from '../oid.ts';
+import type { HashAlgorithm } from '../oid.ts';
+import {
+  deflatedBoundBytes,
+  inflateChunks,
+  inflateExactly,
+  inflateStart,
+  inflateStartInputBytes,
+} from './inflate.ts';
+import { PackIndex } from './pack-index.ts';
+import type { PageCache } from './page-cache.ts';
+import { PagedFile } from './paged-file.ts';
+
+const magic = 0x5041434b; // "PACK"
+const headerSizeBytes = 12;
+const directReadSizeBytes = 256 * 1024;
+
+const types: readonly (ObjectType | undefined)[] = [undefined, 'commit', 'tree', 'blob', 'tag'];
+const ofsDelta = 6;
+const refDelta = 7;
+
+/** One entry of a pack: an object, or a delta with the entry that it applies to. */
+export interface PackEntry {
+  readonly offset: number;
+  /** Undefined for a delta. */
+  readonly type: ObjectType | undefined;
+  /** Where the entry of a delta's base starts; 0 when this is no delta. */
+  readonly baseOffset: number;
+  /** The size of what is compressed: of the object, or of the delta. */
+  readonly sizeBytes: number;
+  /** Where the compressed data starts. */
+  readonly dataOffset: number;
+}
+
+let packsMade = 0;
+
+/**
+ * A pack (git's gitformat-pack) and its index. The synchronous methods throw a `Fault` when they need
+ * a page that is not in memory, and a `CorruptObjectError` for what breaks the format.
+ */
+export class Pack {
+  /** The name of the index, `pack-….idx`. */
+  readonly indexName: string;
+  /** A number that no other pack of this process has or will have, for cache keys. */
+  readonly id: number;
+  readonly file: PagedFile;
+  readonly index: PackIndex;
+  /** A cruft pack (`git gc --cruft`): its objects are on their way out. */
+  readonly isCruft: boolean;
+  /** Why the pack cannot be used at all, once that is known. */
+  failure: CorruptObjectError | undefined;
+  readonly #oidSizeBytes: number;
+  #checked = false;
+
+  constructor(
+    directory: string,
+    indexName: string,
+    options: { algorithm: HashAlgorithm; cache: PageCache; isCruft: boolean },
+  ) {
+    this.indexName = indexName;
+    this.id = packsMade++;
+    const path = `${directory}/${indexName}`;
+    this.file = new PagedFile(path.replace(/idx$/, 'pack'), options.cache);
+    this.index = new PackIndex(path, options.algorithm, options.cache);
+    this.isCruft = options.isCruft;
+    this.#oidSizeBytes = oidSizeBytes[options.algorithm];
+  }
+
+  /** The offset of an object; undefined when the pack does not hold it. */
+  find(raw: Buffer): number | undefined {
+    return this.index.find(raw);
+  }
+
+  /** Reads the head of the entry at `offset`, and finds the base of a delta. */
+  entryAt(offset: number): PackEntry {
+    this.#check();
+    const end = this.#dataEnd;
+    if (offset < headerSizeBytes || offset >= end) throw this.#corrupt(offset, 'is outside of it');
+    // A size of 10 bytes at most, then a distance of 10 or an id.
+    const head = this.file.slice(offset, Math.min(20 + this.#oidSizeBytes, end - offset));
+    const first = head.readUInt8(0);
+    let at = 1;
+    let sizeBytes = first & 0x0f;
+    for (let unit = 16, byte = first; byte >= 0x80; unit *= 128) {
+      byte = this.#byteAt(head, at++, offset);
+      sizeBytes += (byte & 0x7f) * unit;
+    }
+    if (!Number.isSafeInteger(sizeBytes)) throw this.#corrupt(offset, 'has an impossible size');
+    const kind = (first >> 4) & 7;
+    const type = types[kind];
+    let baseOffset = 0;
+    if (kind === ofsDelta) {
+      let distance = -1;
+      let byte: number;
+      do {
+        byte = this.#byteAt(head, at++, offset);
+        distance = (distance + 1) * 128 + (byte & 0x7f);
+      } while (byte >= 0x80);
+      baseOffset = offset - distance;
+      if (distance === 0 || baseOffset < headerSizeBytes) {
+        throw this.#corrupt(offset, 'has its base outside of it');
+      }
+    } else if (kind === refDelta) {
+      const base = this.index.find(head.subarray(at, at + this.#oidSizeBytes));
+      if (base === undefined) throw this.#corrupt(offset, 'has a base that is not in it');
+      baseOffset = base;
+      at += this.#oidSizeBytes;
+    } else if (type === undefined) {
+      throw this.#corrupt(offset, `has the unknown type ${kind}`);
+    }
+    return { offset, type, baseOffset, sizeBytes, dataOffset: offset + at };
+  }
+
+  /** The most bytes that the compressed data of an entry can have. */
+  compressedBoundBytes(entry: PackEntry): number {
+    return this.#dataEnd - entry.dataOffset;
+  }
+
+  /** Inflates an entry; undefined when its compressed form is too long to be looked at in one piece. */
+  inflate(entry: PackEntry): Buffer | undefined {
+    const bound = Math.min(deflatedBoundBytes(entry.sizeBytes), this.compressedBoundBytes(entry));
+    const resident = this.file.sliceToPageEnd(entry.dataOffset);
+    const input = resident.length >= bound ? resident : this.file.slice(entry.dataOffset, bound);
+    return inflateExactly(input, entry.sizeBytes);
+  }
+
+  /** The first bytes of what is compressed in an entry: enough for the head of a delta. */
+  inflateStart(entry: PackEntry): Buffer {
+    const length = Math.min(inflateStartInputBytes, this.compressedBoundBytes(entry));
+    return inflateStart(this.file.slice(entry.dataOffset, length));
+  }
+
+  /** Inflates an entry piece by piece, past the pages in memory. */
+  inflateChunks(entry: PackEntry): AsyncGenerator<Buffer, void, undefined> {
+    return inflateChunks(this.#compressed(entry.dataOffset), entry.sizeBytes);
+  }
+
+  /** Lets go of the files. */
+  close(): void {
+    this.file.close();
+    this.index.file.close();
+  }
+
+  async *#compressed(offset: number): AsyncGenerator<Buffer, void, undefined> {
+    for (let at = offset, end = this.#dataEnd; at < end; at += directReadSizeBytes) {
+      yield await this.file.readDirect(at, Math.min(directReadSizeBytes, end - at));
+    }
+  }
+
+  get #dataEnd(): number {
+    return this.file.sizeBytes - this.#oidSizeBytes;
+  }
+
+  /** Once: that this is a pack, and the one that the index was made for. */
+  #check(): void {
+    if (this.#checked) return;
+    if (this.failure !== undefined) throw this.failure;
+    const { path } = this.file;
+    const version = this.file.readUInt32(4);
+    if (this.file.readUInt32(0) !== magic || (version !== 2 && version !== 3)) {
+      throw (this.failure = new CorruptObjectError(`${path} is no pack of version 2 or 3`));
+    }
+    const checksum = this.file.slice(this.#dataEnd, this.#oidSizeBytes);
+    if (!checksum.equals(this.index.packChecksum())) {
+      throw (this.failure = new CorruptObjectError(`${path} does not belong to its index`));
+    }
+    this.#checked = true;
+  }
+
+  #byteAt(head: Buffer, at: number, offset: number): number {
+    const byte = head[at];
+    if (byte === undefined) throw this.#corrupt(offset, 'has no end');
+    return byte;
+  }
+
+  #corrupt(offset: number, what: string): CorruptObjectError {
+    return new CorruptObjectError(`${this.file.path}: the entry at ${offset} ${what}`);
+  }
+}

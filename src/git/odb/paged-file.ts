@@ -1,0 +1,251 @@
+import { CorruptObjectError } from '../../errors.ts';
+import { Fault } from './fault.ts';
+import { closeDescriptor, openForReading, readAt, statDescriptor } from './file-descriptor.ts';
+import type { PageCache } from './page-cache.ts';
+
+/** A file that was there is gone, or another one stands in its place (`git gc` did its work). */
+export class FileGoneError extends Error {
+  readonly file: PagedFile;
+
+  constructor(file: PagedFile, cause?: unknown) {
+    super(`${file.path} is gone`, { cause });
+    this.file = file;
+  }
+}
+
+class PageFault extends Fault {
+  readonly #file: PagedFile;
+  #firstPage = 0;
+  #lastPage = 0;
+
+  constructor(file: PagedFile) {
+    super('a page is not in memory');
+    this.#file = file;
+  }
+
+  on(firstPage: number, lastPage: number): this {
+    this.#firstPage = firstPage;
+    this.#lastPage = lastPage;
+    return this;
+  }
+
+  override wait(): Promise<void> {
+    return this.#file.load(this.#firstPage, this.#lastPage);
+  }
+}
+
+/**
+ * A file that does not change, read through pages in memory. The synchronous methods throw a `Fault`
+ * when a page has to be read first (run them in `whenReady` or `ifReady`), and a `CorruptObjectError`
+ * beyond the file's end. It is opened at first need; `FileGoneError` comes when it is not there (any more).
+ */
+export class PagedFile {
+  readonly path: string;
+  readonly #cache: PageCache;
+  readonly #pageSizeBytes: number;
+  readonly #firstKey: number;
+  // Whoever asks for a page that is being read waits for that read.
+  readonly #loading = new Map<number, Promise<Buffer>>();
+  // One for all throws, for making an error costs more than what it interrupts: whoever catches it
+  // calls `wait` before anything else can run.
+  readonly #fault: PageFault;
+  #sizeBytes: number | undefined;
+  #identity: string | undefined;
+  #descriptor: Promise<number> | undefined;
+  #users = 0;
+  #releaseWanted = false;
+  #closed = false;
+
+  constructor(path: string, cache: PageCache) {
+    this.path = path;
+    this.#cache = cache;
+    this.#pageSizeBytes = cache.pageSizeBytes;
+    this.#firstKey = cache.register();
+    this.#fault = new PageFault(this);
+  }
+
+  /** The size of the file. */
+  get sizeBytes(): number {
+    if (this.#sizeBytes === undefined) throw this.#fault.on(0, 0);
+    return this.#sizeBytes;
+  }
+
+  /**
+   * The bytes from `offset` on; a view, not to be written to. At most about 1 MiB at a time, for all
+   * its pages have to be in memory together.
+   */
+  slice(offset: number, length: number): Buffer {
+    if (offset < 0 || offset + length > this.sizeBytes) throw this.#cutOff(offset + length);
+    const index = Math.floor(offset / this.#pageSizeBytes);
+    const start = offset - index * this.#pageSizeBytes;
+    if (start + length > this.#pageSizeBytes) return this.#gather(index, start, length);
+    return this.#page(index).subarray(start, start + length);
+  }
+
+  /** The bytes from `offset` to the end of the page that holds it: whatever costs nothing more. */
+  sliceToPageEnd(offset: number): Buffer {
+    const index = Math.floor(offset / this.#pageSizeBytes);
+    if (offset < 0 || offset >= this.sizeBytes) throw this.#cutOff(offset + 1);
+    return this.#page(index).subarray(offset - index * this.#pageSizeBytes);
+  }
+
+  readUInt32(offset: number): number {
+    const start = offset % this.#pageSizeBytes;
+    if (offset < 0 || offset + 4 > this.sizeBytes || start + 4 > this.#pageSizeBytes) {
+      return this.slice(offset, 4).readUInt32BE(0);
+    }
+    return this.#page((offset - start) / this.#pageSizeBytes).readUInt32BE(start);
+  }
+
+  /** A number of 64 bits; beyond 2^53 it is a `CorruptObjectError`, for no file is as large. */
+  readUInt64(offset: number): number {
+    const value = this.readUInt32(offset) * 2 ** 32 + this.readUInt32(offset + 4);
+    if (Number.isSafeInteger(value)) return value;
+    throw new CorruptObjectError(`${this.path} holds an impossible offset at ${offset}`);
+  }
+
+  /**
+   * Reads past the pages, for sequential reads that would only push them out; fewer bytes than asked
+   * come at the end of the file.
+   */
+  async readDirect(offset: number, length: number): Promise<Buffer> {
+    return this.#withDescriptor(async (descriptor) => {
+      const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, this.sizeBytes - offset)));
+      const count = await readAt(descriptor, buffer, offset);
+      if (count < buffer.length) throw this.#cutOff(offset + buffer.length);
+      return buffer;
+    });
+  }
+
+  /** Holds the file open while `use` runs, so that it can be read to its end though `git gc` removes it. */
+  async holding<T>(use: () => Promise<T>): Promise<T> {
+    return this.#withDescriptor(use);
+  }
+
+  /** Brings pages into memory. */
+  async load(firstPage: number, lastPage: number): Promise<void> {
+    const loads: Promise<Buffer>[] = [];
+    for (let index = firstPage; index <= lastPage; index++) loads.push(this.#loadPage(index));
+    const pages = await Promise.all(loads);
+    // While the last of them was read, the first may have been pushed out again. From here to the
+    // run that waits for them no other read can end, so now they are there together.
+    if (pages.length > 1) pages.forEach((page, at) => this.#keep(firstPage + at, page));
+  }
+
+  /** Lets go of the descriptor, at once or when the reads under way have ended; the next read opens the file again. */
+  releaseDescriptor(): void {
+    if (this.#descriptor === undefined) return;
+    if (this.#users > 0) {
+      this.#releaseWanted = true;
+      return;
+    }
+    const descriptor = this.#descriptor;
+    this.#descriptor = undefined;
+    this.#releaseWanted = false;
+    // Nothing can be done about a descriptor that cannot be opened or closed; whoever opened it has the error.
+    descriptor.then(closeDescriptor).catch(() => undefined);
+  }
+
+  /** Lets go of the file for good; reads that are under way end well, later ones throw `FileGoneError`. */
+  close(): void {
+    this.#closed = true;
+    this.#cache.closed(this);
+    this.releaseDescriptor();
+  }
+
+  #page(index: number): Buffer {
+    const page = this.#cache.get(this.#firstKey + index);
+    if (page === undefined) throw this.#fault.on(index, index);
+    return page;
+  }
+
+  #keep(index: number, page: Buffer): void {
+    this.#cache.set(this.#firstKey + index, page);
+  }
+
+  #gather(firstPage: number, start: number, length: number): Buffer {
+    const lastPage = Math.floor(
+      (firstPage * this.#pageSizeBytes + start + length - 1) / this.#pageSizeBytes,
+    );
+    const parts: Buffer[] = [];
+    for (let index = firstPage; index <= lastPage; index++) {
+      const page = this.#cache.get(this.#firstKey + index);
+      if (page === undefined) throw this.#fault.on(firstPage, lastPage);
+      parts.push(index === firstPage ? page.subarray(start) : page);
+    }
+    return Buffer.concat(parts, length);
+  }
+
+  #loadPage(index: number): Promise<Buffer> {
+    const resident = this.#cache.get(this.#firstKey + index);
+    if (resident !== undefined && this.#sizeBytes !== undefined) return Promise.resolve(resident);
+    let loading = this.#loading.get(index);
+    if (loading === undefined) {
+      loading = this.#readPage(index).finally(() => this.#loading.delete(index));
+      this.#loading.set(index, loading);
+    }
+    return loading;
+  }
+
+  async #readPage(index: number): Promise<Buffer> {
+    const page = await this.readDirect(index * this.#pageSizeBytes, this.#pageSizeBytes);
+    this.#keep(index, page);
+    return page;
+  }
+
+  async #withDescriptor<T>(use: (descriptor: number) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new FileGoneError(this);
+    this.#users += 1;
+    this.#releaseWanted = false;
+    try {
+      this.#descriptor ??= this.#open();
+      const descriptor = await this.#descriptor;
+      this.#noteUse();
+      return await use(descriptor);
+    } finally {
+      this.#users -= 1;
+      this.#releaseIfWanted();
+    }
+  }
+
+  #noteUse(): void {
+    if (!this.#closed) this.#cache.opened(this);
+  }
+
+  #releaseIfWanted(): void {
+    if (this.#releaseWanted) this.releaseDescriptor();
+  }
+
+  async #open(): Promise<number> {
+    try {
+      const descriptor = await openForReading(this.path);
+      try {
+        await this.#identify(descriptor);
+        return descriptor;
+      } catch (error) {
+        await closeDescriptor(descriptor);
+        throw error;
+      }
+    } catch (error) {
+      this.#descriptor = undefined;
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'ENOENT' || code === 'ESTALE') throw new FileGoneError(this, error);
+      throw error;
+    }
+  }
+
+  /** Pages of two files must not be mixed: what is opened again has to be what was opened before. */
+  async #identify(descriptor: number): Promise<void> {
+    const { dev, ino, size } = await statDescriptor(descriptor);
+    const identity = `${dev}:${ino}:${size}`;
+    if (this.#identity !== undefined && this.#identity !== identity) throw new FileGoneError(this);
+    this.#identity = identity;
+    this.#sizeBytes = size;
+  }
+
+  #cutOff(neededBytes: number): CorruptObjectError {
+    return new CorruptObjectError(
+      `${this.path} is cut off: it has ${this.#sizeBytes ?? 0} bytes, and should have ${neededBytes} at least`,
+    );
+  }
+}
