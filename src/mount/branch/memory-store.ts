@@ -1,0 +1,54 @@
+import type { MemoryBudget } from './memory-budget.ts';
+import { pageSizeBytes } from './page-map.ts';
+
+/** Bytes of a small file in memory, each at its offset in the file. */
+export class MemoryStore {
+  readonly #budget: MemoryBudget;
+  readonly #limitBytes: number;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  constructor(budget: MemoryBudget, limitBytes: number) {
+    this.#budget = budget;
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Makes room for bytes up to `end`; false when they are too many for memory. */
+  reserve(end: number): boolean {
+    const before = this.#bytes.length;
+    if (end <= before) return true;
+    if (end > this.#limitBytes) return false;
+    const wholePages = Math.ceil(end / pageSizeBytes) * pageSizeBytes;
+    const after = Math.min(this.#limitBytes, Math.max(wholePages, 2 * before));
+    if (!this.#budget.take(after - before)) return false;
+    const bytes = Buffer.alloc(after);
+    this.#bytes.copy(bytes);
+    this.#bytes = bytes;
+    return true;
+  }
+
+  /** The bytes themselves, valid until the next `reserve`. */
+  view(offset: number, end: number): Buffer {
+    return this.#bytes.subarray(offset, end);
+  }
+
+  /** There must be room for the bytes. */
+  write(offset: number, data: Uint8Array): void {
+    this.#bytes.set(data, offset);
+  }
+
+  readInto(target: Buffer, offset: number): void {
+    this.#bytes.copy(target, 0, offset, offset + target.length);
+  }
+
+  /** Makes what stands from `size` on zero. */
+  truncate(size: number): void {
+    if (size === 0) this.close();
+    else this.#bytes.fill(0, Math.min(size, this.#bytes.length));
+  }
+
+  /** Gives the memory back. */
+  close(): void {
+    this.#budget.give(this.#bytes.length);
+    this.#bytes = Buffer.alloc(0);
+  }
+}
