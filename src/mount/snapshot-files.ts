@@ -1,0 +1,280 @@
+import { constants } from 'node:fs';
+import { CorruptObjectError } from '../errors.ts';
+import { byteStringFromBuffer } from '../git/byte-string.ts';
+import type { ByteString } from '../git/byte-string.ts';
+import { canonicalMode, modeSymlink } from '../git/mode.ts';
+import type { Tree } from '../git/object.ts';
+import type { ObjectDatabase } from '../git/odb/object-database.ts';
+import type { Oid } from '../git/oid.ts';
+import type { SnapshotDirectory } from './snapshot-nodes.ts';
+import { directoryAttr, plainAttr } from './vfs/attr.ts';
+import { ErrnoError } from './vfs/errno.ts';
+import { whenReady } from './vfs/maybe-promise.ts';
+import type { NodeContext } from './vfs/node-context.ts';
+import { forever } from './vfs/operations.ts';
+import type { Attr, Ino, MaybePromise, Timespec } from './vfs/operations.ts';
+import { DirectoryVnode, FileVnode, SymlinkVnode } from './vfs/vnode.ts';
+import type { CacheRule, DirectoryStream, FileHandle, StoredContent } from './vfs/vnode.ts';
+
+/** The part of the object database that snapshots are read from. */
+export type SnapshotObjects = Pick<
+  ObjectDatabase,
+  'header' | 'headerIfCached' | 'read' | 'readIfCached' | 'readRange' | 'tree' | 'treeIfCached'
+>;
+
+/** What all nodes of one snapshot share. */
+export interface Snapshot {
+  readonly context: NodeContext;
+  readonly odb: SnapshotObjects;
+  /** What every node shows as its times: when the snapshot was committed. */
+  readonly time: Timespec;
+}
+
+/** What is under a hash stays so: the kernel may keep everything, and for ever. */
+export const snapshotCache: CacheRule = {
+  entriesValidSec: forever,
+  attrValidSec: forever,
+  keepListing: true,
+};
+
+/** Up to this size a blob is read whole, and kept by the object database; beyond it, in ranges. */
+const wholeReadLimitBytes = 512 * 1024;
+/** What the kernel takes as the target of a link: PATH_MAX without the NUL. */
+const linkTargetLimitBytes = 4095;
+
+const nothing: Buffer = Buffer.alloc(0);
+
+/**
+ * A file of a snapshot: a directory and an index into its tree, since there may be a million of
+ * them. Mode and hash are read from the tree when somebody asks.
+ */
+export class SnapshotFile extends FileVnode {
+  readonly #parent: SnapshotDirectory;
+  readonly #index: number;
+
+  constructor(parent: SnapshotDirectory, index: number) {
+    super();
+    this.#parent = parent;
+    this.#index = index;
+  }
+
+  get ino(): Ino {
+    return this.#parent.inoAt(this.#index);
+  }
+
+  get cache(): CacheRule {
+    return snapshotCache;
+  }
+
+  override get readOnly(): boolean {
+    return true;
+  }
+
+  getattr(): MaybePromise<Attr> {
+    return whenReady(this.#parent.tree(), (tree) => {
+      const mode = canonicalMode(tree.modeAt(this.#index));
+      return attrOfBlob(this.#parent.snapshot, tree.oidAt(this.#index), this.ino, mode);
+    });
+  }
+
+  open(flags: number): MaybePromise<FileHandle> {
+    const writes = constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC;
+    if ((flags & writes) !== 0) throw new ErrnoError('EROFS');
+    const { odb } = this.#parent.snapshot;
+    return whenReady(this.#stored(), (stored) => new SnapshotHandle(odb, stored));
+  }
+
+  override read(offset: number, sizeBytes: number): MaybePromise<Uint8Array> {
+    const { odb } = this.#parent.snapshot;
+    return whenReady(this.#stored(), (stored) => readBlob(odb, stored, offset, sizeBytes));
+  }
+
+  #stored(): MaybePromise<StoredContent> {
+    return whenReady(this.#parent.tree(), (tree) => {
+      const oid = tree.oidAt(this.#index);
+      const sizeBytes = blobSize(this.#parent.snapshot.odb, oid);
+      return whenReady(sizeBytes, (size) => ({ oid, sizeBytes: size }));
+    });
+  }
+}
+
+/** An open file of a snapshot: a blob, whatever happens to the name. */
+class SnapshotHandle implements FileHandle {
+  readonly #odb: SnapshotObjects;
+  readonly #stored: StoredContent;
+
+  constructor(odb: SnapshotObjects, stored: StoredContent) {
+    this.#odb = odb;
+    this.#stored = stored;
+  }
+
+  get keepCache(): boolean {
+    return true;
+  }
+
+  get noFlush(): boolean {
+    return true;
+  }
+
+  stored(): StoredContent {
+    return this.#stored;
+  }
+
+  read(offset: number, sizeBytes: number): MaybePromise<Uint8Array> {
+    return readBlob(this.#odb, this.#stored, offset, sizeBytes);
+  }
+
+  lseek(offset: number, whence: number): number {
+    return seekInDense(this.#stored.sizeBytes, offset, whence);
+  }
+
+  flush(): void {
+    // Nothing was written.
+  }
+
+  fsync(): void {
+    // The content was durable before it could be opened.
+  }
+
+  release(): void {
+    // A blob needs no closing.
+  }
+
+  write(): never {
+    throw new ErrnoError('EBADF');
+  }
+
+  fallocate(): never {
+    throw new ErrnoError('EBADF');
+  }
+}
+
+/** A symbolic link of a snapshot. */
+export class SnapshotLink extends SymlinkVnode {
+  readonly #parent: SnapshotDirectory;
+  readonly #index: number;
+
+  constructor(parent: SnapshotDirectory, index: number) {
+    super();
+    this.#parent = parent;
+    this.#index = index;
+  }
+
+  get ino(): Ino {
+    return this.#parent.inoAt(this.#index);
+  }
+
+  get cache(): CacheRule {
+    return snapshotCache;
+  }
+
+  override get readOnly(): boolean {
+    return true;
+  }
+
+  getattr(): MaybePromise<Attr> {
+    const { snapshot } = this.#parent;
+    return whenReady(this.#oid(), (oid) =>
+      attrOfBlob(snapshot, oid, this.ino, modeSymlink | 0o777),
+    );
+  }
+
+  readlink(): MaybePromise<ByteString> {
+    const { odb } = this.#parent.snapshot;
+    return whenReady(this.#oid(), (oid) =>
+      whenReady(blobSize(odb, oid), (sizeBytes) => {
+        // A link can be made that no system follows; its blob is not worth reading.
+        if (sizeBytes > linkTargetLimitBytes) throw new ErrnoError('ENAMETOOLONG');
+        const stored = { oid, sizeBytes };
+        return whenReady(readBlob(odb, stored, 0, sizeBytes), byteStringFromBuffer);
+      }),
+    );
+  }
+
+  #oid(): MaybePromise<Oid> {
+    return whenReady(this.#parent.tree(), (tree: Tree) => tree.oidAt(this.#index));
+  }
+}
+
+/** A submodule: the commit is in another repository, so there is nothing to show but the directory. */
+export class Submodule extends DirectoryVnode {
+  readonly #parent: SnapshotDirectory;
+  readonly #index: number;
+
+  constructor(parent: SnapshotDirectory, index: number) {
+    super();
+    this.#parent = parent;
+    this.#index = index;
+  }
+
+  get ino(): Ino {
+    return this.#parent.inoAt(this.#index);
+  }
+
+  get cache(): CacheRule {
+    return snapshotCache;
+  }
+
+  override get readOnly(): boolean {
+    return true;
+  }
+
+  get parent(): SnapshotDirectory {
+    return this.#parent;
+  }
+
+  getattr(): Attr {
+    const { context, time } = this.#parent.snapshot;
+    return directoryAttr(context, this.ino, 0, time);
+  }
+
+  lookup(): null {
+    return null;
+  }
+
+  entries(): DirectoryStream {
+    return { entry: () => undefined };
+  }
+}
+
+/** lseek(2) in a file without holes: SEEK_DATA stays where it is, SEEK_HOLE finds the end. */
+export function seekInDense(sizeBytes: number, offset: number, whence: number): number {
+  const seekData = 3;
+  const seekHole = 4;
+  if (whence !== seekData && whence !== seekHole) throw new ErrnoError('EINVAL');
+  if (offset >= sizeBytes) throw new ErrnoError('ENXIO');
+  return whence === seekData ? offset : sizeBytes;
+}
+
+function attrOfBlob(
+  { context, odb, time }: Snapshot,
+  oid: Oid,
+  ino: Ino,
+  mode: number,
+): MaybePromise<Attr> {
+  return whenReady(blobSize(odb, oid), (sizeBytes) =>
+    plainAttr(context, ino, mode, sizeBytes, time),
+  );
+}
+
+/** The size of a blob. An entry of a tree may claim that something else is a file. */
+function blobSize(odb: SnapshotObjects, oid: Oid): MaybePromise<number> {
+  return whenReady(odb.headerIfCached(oid) ?? odb.header(oid), ({ type, sizeBytes }) => {
+    if (type !== 'blob') throw new CorruptObjectError(`a tree has a ${type} as a file`, { oid });
+    return sizeBytes;
+  });
+}
+
+function readBlob(
+  odb: SnapshotObjects,
+  { oid, sizeBytes }: StoredContent,
+  offset: number,
+  lengthBytes: number,
+): MaybePromise<Buffer> {
+  const end = Math.min(offset + lengthBytes, sizeBytes);
+  if (offset >= end) return nothing;
+  const cached = odb.readIfCached(oid);
+  if (cached !== undefined) return cached.data.subarray(offset, end);
+  if (sizeBytes > wholeReadLimitBytes) return odb.readRange(oid, offset, end - offset);
+  return odb.read(oid, 'blob').then(({ data }) => data.subarray(offset, end));
+}

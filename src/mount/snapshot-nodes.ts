@@ -1,0 +1,160 @@
+import type { ByteString } from '../git/byte-string.ts';
+import { canonicalMode, isGitlinkMode, isSymlinkMode, isTreeMode, modeTree } from '../git/mode.ts';
+import { parseCommit } from '../git/object.ts';
+import type { Tree } from '../git/object.ts';
+import type { Oid } from '../git/oid.ts';
+import { SnapshotFile, SnapshotLink, Submodule, snapshotCache } from './snapshot-files.ts';
+import type { Snapshot, SnapshotObjects } from './snapshot-files.ts';
+import { directoryAttr } from './vfs/attr.ts';
+import { whenReady } from './vfs/maybe-promise.ts';
+import type { NodeContext } from './vfs/node-context.ts';
+import type { Attr, Ino, MaybePromise } from './vfs/operations.ts';
+import { DirectoryVnode } from './vfs/vnode.ts';
+import type { CacheRule, DirectoryEntry, DirectoryStream, Vnode } from './vfs/vnode.ts';
+
+/** Where the root of a snapshot stands in the mount. */
+export interface SnapshotPlace {
+  readonly ino: Ino;
+  /** `null` when it is the root of the mount. */
+  readonly parent: DirectoryVnode | null;
+}
+
+/** The root directory of a commit, read-only for good. */
+export async function openCommit(
+  context: NodeContext,
+  odb: SnapshotObjects,
+  commitOid: Oid,
+  place: SnapshotPlace,
+): Promise<SnapshotDirectory> {
+  const { data } = await odb.read(commitOid, 'commit');
+  const { tree, committer } = parseCommit(data, commitOid);
+  const time = { sec: Math.max(0, committer.timeSec), nsec: 0 };
+  return new SnapshotDirectory({ context, odb, time }, tree, place);
+}
+
+/**
+ * A directory of a snapshot. It keeps no names and no children: a name's place in the tree is its
+ * place in a row of inode numbers, reserved at first sight, so readdir and stat agree about the
+ * number of an entry without a node being made for it, and a node is found again by its number in
+ * the inode table. The tree itself is the object database's to keep or to load again.
+ */
+export class SnapshotDirectory extends DirectoryVnode {
+  readonly ino: Ino;
+  readonly snapshot: Snapshot;
+  readonly #treeOid: Oid;
+  readonly #parent: DirectoryVnode | null;
+  /** The number of the first entry; 0 before they are reserved. */
+  #firstIno = 0;
+  /** How many directories are in it; -1 before they are counted. */
+  #subdirectories = -1;
+
+  constructor(snapshot: Snapshot, treeOid: Oid, { ino, parent }: SnapshotPlace) {
+    super();
+    this.ino = ino;
+    this.snapshot = snapshot;
+    this.#treeOid = treeOid;
+    this.#parent = parent;
+  }
+
+  get cache(): CacheRule {
+    return snapshotCache;
+  }
+
+  override get readOnly(): boolean {
+    return true;
+  }
+
+  get parent(): DirectoryVnode {
+    return this.#parent ?? this;
+  }
+
+  tree(): MaybePromise<Tree> {
+    const { odb } = this.snapshot;
+    return odb.treeIfCached(this.#treeOid) ?? odb.tree(this.#treeOid);
+  }
+
+  getattr(): MaybePromise<Attr> {
+    return this.#subdirectories < 0
+      ? whenReady(this.tree(), (tree) => this.#attr(this.#countSubdirectories(tree)))
+      : this.#attr(this.#subdirectories);
+  }
+
+  lookup(name: ByteString): MaybePromise<Vnode | null> {
+    return whenReady(this.tree(), (tree) => {
+      const index = tree.indexOf(name);
+      return index < 0 ? null : this.child(tree, index);
+    });
+  }
+
+  entries(): MaybePromise<DirectoryStream> {
+    return whenReady(this.tree(), (tree) => new SnapshotStream(this, tree));
+  }
+
+  /** The number of the entry at an index, once `reserveInos` was called. */
+  inoAt(index: number): Ino {
+    return (this.#firstIno + index) as Ino;
+  }
+
+  /** Makes sure that every entry has a number; `tree` is that of this directory, here and below. */
+  reserveInos(tree: Tree): void {
+    if (this.#firstIno === 0) this.#firstIno = this.snapshot.context.inos.reserve(tree.size);
+  }
+
+  /** The node of the entry at an index. */
+  child(tree: Tree, index: number): Vnode {
+    this.reserveInos(tree);
+    return this.snapshot.context.inodes.get(this.inoAt(index)) ?? this.#newChild(tree, index);
+  }
+
+  #newChild(tree: Tree, index: number): Vnode {
+    const mode = tree.modeAt(index);
+    if (isTreeMode(mode)) {
+      const place = { ino: this.inoAt(index), parent: this };
+      return new SnapshotDirectory(this.snapshot, tree.oidAt(index), place);
+    }
+    if (isGitlinkMode(mode)) return new Submodule(this, index);
+    if (isSymlinkMode(mode)) return new SnapshotLink(this, index);
+    return new SnapshotFile(this, index);
+  }
+
+  #countSubdirectories(tree: Tree): number {
+    let count = 0;
+    for (let index = 0; index < tree.size; index++) {
+      const mode = tree.modeAt(index);
+      if (isTreeMode(mode) || isGitlinkMode(mode)) count += 1;
+    }
+    this.#subdirectories = count;
+    return count;
+  }
+
+  #attr(subdirectories: number): Attr {
+    const { context, time } = this.snapshot;
+    return directoryAttr(context, this.ino, subdirectories, time);
+  }
+}
+
+class SnapshotStream implements DirectoryStream {
+  readonly #directory: SnapshotDirectory;
+  readonly #tree: Tree;
+
+  constructor(directory: SnapshotDirectory, tree: Tree) {
+    this.#directory = directory;
+    this.#tree = tree;
+    directory.reserveInos(tree);
+  }
+
+  entry(position: number): DirectoryEntry | undefined {
+    const tree = this.#tree;
+    if (position >= tree.size) return undefined;
+    const mode = canonicalMode(tree.modeAt(position));
+    return {
+      name: tree.nameAt(position),
+      ino: this.#directory.inoAt(position),
+      mode: isGitlinkMode(mode) ? modeTree : mode,
+    };
+  }
+
+  node(position: number): Vnode {
+    return this.#directory.child(this.#tree, position);
+  }
+}
