@@ -1,0 +1,141 @@
+import { promisify } from 'node:util';
+import { constants, deflate, deflateRaw, deflateRawSync, deflateSync, inflateRaw } from 'node:zlib';
+import type { ZlibOptions } from 'node:zlib';
+
+/** Content up to this size is deflated where it stands: a hop to another thread costs more. */
+export const smallContentBytes: number = 32 * 1024;
+/** Longer content is deflated, and can be inflated, piece by piece. */
+export const pieceBytes: number = 1024 * 1024;
+
+// Content over this size is deflated at level 1 at most: level 6 manages some 30 MB/s a core.
+const bigContentBytes = 4 * 1024 * 1024;
+const sampleBytes = 4096;
+const sampledFromBytes = 16 * 1024;
+const notWorthDeflating = 0.95;
+const piecesAtOnce = 3;
+
+type InPool = (data: Uint8Array, options: ZlibOptions) => Promise<Buffer>;
+const deflateInPool: InPool = promisify(deflate);
+const deflateRawInPool: InPool = promisify(deflateRaw);
+const inflateRawInPool: InPool = promisify(inflateRaw);
+
+/**
+ * The zlib level for some content: 0 when two samples say that it hardly shrinks, 1 at most when it
+ * is a part of something big, else `level` (-1 to 9, `core.compression`).
+ */
+export function compressionLevelFor(data: Uint8Array, contentBytes: number, level: number): number {
+  if (level === 0) return 0;
+  if (data.length >= sampledFromBytes && !shrinks(data)) return 0;
+  return contentBytes > bigContentBytes ? 1 : level;
+}
+
+function shrinks(data: Uint8Array): boolean {
+  let stored = 0;
+  for (const part of [0.25, 0.75]) {
+    const start = Math.floor((data.length - sampleBytes) * part);
+    const sample = data.subarray(start, start + sampleBytes);
+    stored += deflateRawSync(sample, { level: 1, chunkSize: 2 * sampleBytes }).length;
+  }
+  return stored < notWorthDeflating * 2 * sampleBytes;
+}
+
+/** Deflates content that fits into one piece, as a zlib stream; small content at once. */
+export function deflateWhole(data: Uint8Array, level: number): Buffer | Promise<Buffer> {
+  const chosen = compressionLevelFor(data, data.length, level);
+  const options = { level: chosen, chunkSize: roomFor(data) };
+  return data.length <= smallContentBytes
+    ? deflateSync(data, options)
+    : deflateInPool(data, options);
+}
+
+// Output in one buffer: each one that fills up costs another hop between the threads.
+function roomFor(data: Uint8Array): number {
+  return data.length + (data.length >>> 10) + 128;
+}
+
+/**
+ * Deflates content of any length to one zlib stream (RFC 1950) with bounded memory, some pieces at
+ * once in the thread pool, each at its own level. It gives the head of the stream, each piece, and
+ * the tail. Every piece ends at a byte and refers to nothing before itself, so that a range of a big
+ * file can be read back without all that comes before it (`inflatePiece`). The pieces that come in,
+ * from `cutIntoPieces`, must stay untouched while they are on their way.
+ */
+export async function* deflatePieces(
+  pieces: AsyncIterable<Buffer>,
+  contentBytes: number,
+  level: number,
+): AsyncGenerator<Buffer, void, undefined> {
+  let checksum = 1;
+  const underWay: Promise<Buffer>[] = [];
+  yield Buffer.from([0x78, 0x01]);
+  for await (const piece of pieces) {
+    checksum = adler32(piece, checksum);
+    const deflated = deflatePiece(piece, compressionLevelFor(piece, contentBytes, level));
+    // Whoever stops reading early leaves some behind; what became of those does not matter.
+    deflated.catch(() => undefined);
+    underWay.push(deflated);
+    const first = underWay.length >= piecesAtOnce ? underWay.shift() : undefined;
+    if (first !== undefined) yield await first;
+  }
+  for (const deflated of underWay) yield await deflated;
+  // A last, empty block (fixed codes, nothing but the end mark), then the checksum of the content.
+  const tail = Buffer.from([0x03, 0x00, 0, 0, 0, 0]);
+  tail.writeUInt32BE(checksum, 2);
+  yield tail;
+}
+
+function deflatePiece(piece: Buffer, level: number): Promise<Buffer> {
+  const finishFlush = constants.Z_SYNC_FLUSH;
+  return deflateRawInPool(piece, { level, finishFlush, chunkSize: roomFor(piece) });
+}
+
+/** Inflates one piece of `deflatePieces`, in the thread pool. Broken bytes are an error of zlib. */
+export function inflatePiece(deflated: Buffer): Promise<Buffer> {
+  return inflateRawInPool(deflated, {
+    finishFlush: constants.Z_SYNC_FLUSH,
+    chunkSize: pieceBytes + 1,
+    maxOutputLength: pieceBytes,
+  });
+}
+
+// Of RFC 1950: sums modulo the largest prime under 2^16. So many bytes can be added before a sum
+// needs more than the 53 bits that a number holds exactly; fewer keep it a small integer.
+const adlerPrime = 65521;
+const adlerRun = 3800;
+
+function adler32(data: Uint8Array, start: number): number {
+  let low = start & 0xffff;
+  let high = start >>> 16;
+  let index = 0;
+  while (index < data.length) {
+    const end = Math.min(index + adlerRun, data.length);
+    for (; index < end; index++) {
+      low += data[index] ?? 0;
+      high += low;
+    }
+    low %= adlerPrime;
+    high %= adlerPrime;
+  }
+  return ((high << 16) | low) >>> 0;
+}
+
+/** Cuts content into pieces of `pieceBytes`, the last one shorter. Chunks are copied, so they may be used again. */
+export async function* cutIntoPieces(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Buffer, void, undefined> {
+  let piece = Buffer.allocUnsafeSlow(pieceBytes);
+  let filled = 0;
+  for await (const chunk of chunks) {
+    for (let taken = 0; taken < chunk.length;) {
+      const part = chunk.subarray(taken, taken + pieceBytes - filled);
+      piece.set(part, filled);
+      filled += part.length;
+      taken += part.length;
+      if (filled < pieceBytes) continue;
+      yield piece;
+      piece = Buffer.allocUnsafeSlow(pieceBytes);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield piece.subarray(0, filled);
+}

@@ -1,0 +1,62 @@
+import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { forEachBounded } from './for-each-bounded.ts';
+import { ignoring } from './temporary-file.ts';
+
+/** How many `fsync` calls run at once: each holds a thread of the pool for as long as the disk takes. */
+export const parallelSyncs = 4;
+
+const mostUnsynced = 1024;
+
+/** Makes what a file holds survive a power cut; for a directory, the names in it. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * The files that were given their final name without an `fsync`. A commit that must survive a power
+ * cut needs all of them, not only its own: its tree and its parents refer to what earlier commits
+ * wrote. One of these is shared by everything that writes to one object directory.
+ */
+export class UnsyncedFiles {
+  #paths = new Set<string>();
+
+  /** Notes files; the directories that hold them are meant too. Past a bound they are synced at once. */
+  async add(paths: Iterable<string>): Promise<void> {
+    for (const path of paths) this.#paths.add(path);
+    if (this.#paths.size > mostUnsynced) await this.sync();
+  }
+
+  /** Makes everything noted so far durable. What fails stays noted. */
+  async sync(): Promise<void> {
+    const paths = this.#paths;
+    this.#paths = new Set();
+    try {
+      await forEachBounded(paths, parallelSyncs, syncIfThere);
+      await syncDirectoriesOf(paths);
+    } catch (error) {
+      for (const path of paths) this.#paths.add(path);
+      throw error;
+    }
+  }
+}
+
+/** Makes the names of these files durable, and those of the directories that they stand in. */
+export async function syncDirectoriesOf(paths: Iterable<string>): Promise<void> {
+  const directories = new Set<string>();
+  for (const path of paths) {
+    directories.add(dirname(path));
+    directories.add(dirname(dirname(path)));
+  }
+  await forEachBounded(directories, parallelSyncs, syncIfThere);
+}
+
+/** A file that is gone was packed by `git gc` (which syncs what it writes) or not needed any more. */
+async function syncIfThere(path: string): Promise<void> {
+  await syncPath(path).catch(ignoring('ENOENT'));
+}

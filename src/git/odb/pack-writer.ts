@@ -1,0 +1,374 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { CorruptObjectError, InvalidArgumentError } from '../../errors.ts';
+import { beginObjectHash, finishObjectHash } from '../hash-object.ts';
+import type { ObjectType } from '../hash-object.ts';
+import type { HashAlgorithm, Oid } from '../oid.ts';
+import { deflatePieces, pieceBytes } from './deflate.ts';
+import { syncPath } from './durable.ts';
+import { writePackIndex } from './pack-index-writer.ts';
+import type { PackIndexEntry } from './pack-index-writer.ts';
+import { TemporaryFile, isSystemError, readFully, writeFully } from './temporary-file.ts';
+
+/** An object in a pack that is being written. */
+export interface PackedObject extends PackIndexEntry {
+  readonly type: ObjectType;
+  readonly sizeBytes: number;
+  /** Where its zlib stream starts in the pack, and where it ends. */
+  readonly dataOffset: number;
+  readonly endOffset: number;
+  /**
+   * For content of more than `pieceBytes`: where its pieces meet, counted from `dataOffset`; piece `i`
+   * stands between `pieceEdges[i]` and `pieceEdges[i + 1]` and can be inflated without the others.
+   */
+  readonly pieceEdges?: readonly number[];
+}
+
+/** Where a finished pack stands. */
+export interface FinishedPack {
+  readonly packPath: string;
+  readonly indexPath: string;
+}
+
+interface QueuedObject {
+  readonly oid: Oid;
+  readonly type: ObjectType;
+  readonly sizeBytes: number;
+  readonly deflated: Buffer;
+  readonly resolve: (packed: PackedObject) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const headerBytes = 12;
+const version = 2;
+const mostBytesInOneWrite = 1024 * 1024;
+// A name that `git prune --expire=now` takes away again and again is somebody's loop, not a race.
+const mostAttempts = 5;
+const typeNumbers: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
+
+/** The head of an entry in a pack: type and size, in 4 bits and then 7 to the byte, lowest first. */
+export function packEntryHeader(type: ObjectType, sizeBytes: number): Buffer {
+  const bytes: number[] = [];
+  let byte = (typeNumbers[type] << 4) | (sizeBytes & 0x0f);
+  // Sizes do not fit the 32 bits of a shift.
+  for (let rest = Math.floor(sizeBytes / 16); rest > 0; rest = Math.floor(rest / 128)) {
+    bytes.push(byte | 0x80);
+    byte = rest & 0x7f;
+  }
+  return Buffer.from([...bytes, byte]);
+}
+
+/**
+ * A pack (gitformat-pack) in a temporary file that objects are appended to, whole and not as deltas,
+ * until it is finished: then it gets its index and its name, and git sees it.
+ *
+ * Bytes go to positions that are counted here, never to "the end", and what has been counted is never
+ * written again: an append that fails half way leaves nothing that a later one could trip over. The
+ * number of objects stands in front of them, so the checksum over everything is taken at the end by
+ * reading the file once, out of the page cache as a rule; a running one would have to start over.
+ */
+export class PackWriter {
+  readonly #directory: string;
+  readonly #algorithm: HashAlgorithm;
+  readonly #objects: PackedObject[] = [];
+  #file: TemporaryFile;
+  #endOffset = headerBytes;
+  #queue: QueuedObject[] = [];
+  #draining: Promise<void> | undefined;
+
+  private constructor(directory: string, algorithm: HashAlgorithm, file: TemporaryFile) {
+    this.#directory = directory;
+    this.#algorithm = algorithm;
+    this.#file = file;
+  }
+
+  /** Opens an empty one, `objects/pack/tmp_pack_vost_…`. */
+  static async create(objectsDirectory: string, algorithm: HashAlgorithm): Promise<PackWriter> {
+    const directory = join(objectsDirectory, 'pack');
+    return new PackWriter(directory, algorithm, await createTemporaryPack(directory));
+  }
+
+  /** The size so far, without what is under way and without the checksum. */
+  get sizeBytes(): number {
+    return this.#endOffset;
+  }
+
+  /**
+   * Appends an object that is deflated already, at most `pieceBytes` of content. It resolves when the
+   * system has taken the bytes. Objects that come while others are written go with the next write.
+   */
+  append(oid: Oid, type: ObjectType, sizeBytes: number, deflated: Buffer): Promise<PackedObject> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ oid, type, sizeBytes, deflated, resolve, reject });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#takeBatch();
+      try {
+        await this.#writeBatch(batch);
+      } catch (error) {
+        await this.#dropTail();
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.#draining = undefined;
+  }
+
+  #takeBatch(): QueuedObject[] {
+    let count = 0;
+    let bytes = 0;
+    for (const { deflated } of this.#queue) {
+      count += 1;
+      bytes += deflated.length;
+      if (bytes >= mostBytesInOneWrite) break;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #writeBatch(batch: readonly QueuedObject[]): Promise<void> {
+    const parts = batch.flatMap(({ type, sizeBytes, deflated }) => [
+      packEntryHeader(type, sizeBytes),
+      deflated,
+    ]);
+    await writeFully(this.#file.handle, Buffer.concat(parts), this.#endOffset);
+    for (const [index, { oid, type, sizeBytes, deflated, resolve }] of batch.entries()) {
+      const header = parts[2 * index] ?? Buffer.alloc(0);
+      const offset = this.#endOffset;
+      const dataOffset = offset + header.length;
+      resolve(
+        this.#add({
+          ...{ oid, type, sizeBytes, offset, dataOffset },
+          endOffset: dataOffset + deflated.length,
+          crc32: crc32(deflated, crc32(header)),
+        }),
+      );
+    }
+  }
+
+  /**
+   * Appends an object of more than `pieceBytes` as its pieces come in (from `cutIntoPieces`), with
+   * bounded memory. Nothing else may be appended meanwhile. The id is known only at the end; when
+   * `isWanted` says no to it, nothing is kept. Content of another size than `sizeBytes` is an
+   * `InvalidArgumentError`; after any error the pack is as it was before.
+   */
+  async appendPieces(
+    type: ObjectType,
+    sizeBytes: number,
+    pieces: AsyncIterable<Buffer>,
+    compressionLevel: number,
+    isWanted: (oid: Oid) => Promise<boolean>,
+  ): Promise<{ oid: Oid; packed: PackedObject | undefined }> {
+    await this.#draining;
+    const hash = beginObjectHash(this.#algorithm, type, sizeBytes);
+    const checked = checkingSize(pieces, sizeBytes, (piece) => hash.update(piece));
+    const offset = this.#endOffset;
+    const header = packEntryHeader(type, sizeBytes);
+    const dataOffset = offset + header.length;
+    const pieceEdges: number[] = [];
+    let position = offset;
+    let checksum = 0;
+    const put = async (bytes: Buffer): Promise<void> => {
+      checksum = crc32(bytes, checksum);
+      await writeFully(this.#file.handle, bytes, position);
+      position += bytes.length;
+    };
+    try {
+      await put(header);
+      for await (const stored of deflatePieces(checked, sizeBytes, compressionLevel)) {
+        await put(stored);
+        pieceEdges.push(position - dataOffset);
+      }
+      // Behind the last piece stands the stream's tail, which is none.
+      pieceEdges.pop();
+      const oid = finishObjectHash(hash);
+      if (await isWanted(oid)) {
+        const place = { offset, dataOffset, endOffset: position, pieceEdges };
+        return { oid, packed: this.#add({ oid, type, sizeBytes, crc32: checksum, ...place }) };
+      }
+      await this.#dropTail();
+      return { oid, packed: undefined };
+    } catch (error) {
+      await this.#dropTail();
+      throw error;
+    }
+  }
+
+  /** Appends objects of another pack as they are stored there, and tells what they are called here. */
+  async copyFrom(
+    source: PackWriter,
+    objects: readonly PackedObject[],
+  ): Promise<{ from: PackedObject; to: PackedObject }[]> {
+    const copies: { from: PackedObject; to: PackedObject }[] = [];
+    for (const run of runsOfNeighbours(objects)) {
+      const shift = this.#endOffset - run.offset;
+      for await (const { bytes, position } of source.#read(run.offset, run.endOffset)) {
+        await writeFully(this.#file.handle, bytes, position + shift);
+      }
+      for (const from of run.objects) {
+        const offset = from.offset + shift;
+        const dataOffset = from.dataOffset + shift;
+        const endOffset = from.endOffset + shift;
+        copies.push({ from, to: this.#add({ ...from, offset, dataOffset, endOffset }) });
+      }
+    }
+    return copies;
+  }
+
+  /** Bytes of the file, as many as asked for. */
+  async readAt(position: number, length: number): Promise<Buffer> {
+    const bytes = await readFully(this.#file.handle, position, length);
+    if (bytes.length === length) return bytes;
+    throw new CorruptObjectError('a temporary pack has been cut off');
+  }
+
+  async *#read(
+    start: number,
+    end: number,
+  ): AsyncGenerator<{ bytes: Buffer; position: number }, void, undefined> {
+    for (let position = start; position < end; position += pieceBytes) {
+      const bytes = await this.readAt(position, Math.min(pieceBytes, end - position));
+      yield { bytes, position };
+    }
+  }
+
+  /**
+   * Completes the pack and makes it visible, `pack-<checksum>.pack` first and then the `.idx` that git
+   * looks for; with `fsync` each is on disk before the next step. Nothing may be appended from here
+   * on, also not after a failure, but it can be tried again. The content stays readable here.
+   */
+  async finish({ fsync }: { fsync: boolean }): Promise<FinishedPack> {
+    await this.#draining;
+    const checksum = await this.#complete();
+    const name = join(this.#directory, `pack-${checksum.toString('hex')}`);
+    const finished = { packPath: `${name}.pack`, indexPath: `${name}.idx` };
+    for (let attempt = 1; ; attempt++) {
+      // What `git prune` has taken away cannot get a name again; its bytes can.
+      if (await this.#file.isUnlinked()) await this.#moveToNewFile();
+      if (fsync) await this.#file.handle.sync();
+      const index = await this.#writeIndex(checksum, fsync);
+      try {
+        await this.#file.renameTo(finished.packPath);
+        await index.renameTo(finished.indexPath);
+        break;
+      } catch (error) {
+        await index.unlink();
+        if (attempt === mostAttempts || !isSystemError(error, 'ENOENT')) throw error;
+      }
+    }
+    if (fsync) await syncPath(this.#directory);
+    return finished;
+  }
+
+  /** Writes the header and the checksum, which it returns. */
+  async #complete(): Promise<Buffer> {
+    const { handle } = this.#file;
+    await handle.truncate(this.#endOffset);
+    const header = Buffer.from('PACK\0\0\0\0\0\0\0\0', 'latin1');
+    header.writeUInt32BE(version, 4);
+    header.writeUInt32BE(this.#objects.length, 8);
+    await writeFully(handle, header, 0);
+    const hash = createHash(this.#algorithm);
+    for await (const { bytes } of this.#read(0, this.#endOffset)) hash.update(bytes);
+    const checksum = hash.digest();
+    await writeFully(handle, checksum, this.#endOffset);
+    return checksum;
+  }
+
+  async #writeIndex(checksum: Buffer, fsync: boolean): Promise<TemporaryFile> {
+    const index = await TemporaryFile.create(this.#directory, 'tmp_idx_vost_');
+    try {
+      try {
+        await writePackIndex(index.handle, this.#objects, checksum, this.#algorithm);
+        if (fsync) await index.handle.sync();
+      } finally {
+        await index.handle.close();
+      }
+      return index;
+    } catch (error) {
+      await index.unlink();
+      throw error;
+    }
+  }
+
+  async #moveToNewFile(): Promise<void> {
+    const file = await createTemporaryPack(this.#directory);
+    try {
+      const { size } = await this.#file.handle.stat();
+      for await (const { bytes, position } of this.#read(0, size)) {
+        await writeFully(file.handle, bytes, position);
+      }
+    } catch (error) {
+      await file.handle.close();
+      await file.unlink();
+      throw error;
+    }
+    const old = this.#file;
+    this.#file = file;
+    // Waits for those who read from it just now.
+    await old.handle.close();
+    await old.unlink();
+  }
+
+  /** Closes the file; it is gone if it was not finished. Nothing may be appended or read from here on. */
+  async close(): Promise<void> {
+    await this.#draining;
+    await this.#file.unlink();
+    await this.#file.handle.close();
+  }
+
+  #add(packed: PackedObject): PackedObject {
+    this.#objects.push(packed);
+    this.#endOffset = packed.endOffset;
+    return packed;
+  }
+
+  /** Gives the disk back what a failed append has taken of it. */
+  async #dropTail(): Promise<void> {
+    // The failure of the append is the one to tell. Bytes behind the end that is counted here are
+    // written over by the next append, and `finish` cuts them off or fails.
+    await this.#file.handle.truncate(this.#endOffset).catch(() => undefined);
+  }
+}
+
+function createTemporaryPack(directory: string): Promise<TemporaryFile> {
+  return TemporaryFile.create(directory, 'tmp_pack_vost_');
+}
+
+async function* checkingSize(
+  pieces: AsyncIterable<Buffer>,
+  sizeBytes: number,
+  see: (piece: Buffer) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  let seenBytes = 0;
+  for await (const piece of pieces) {
+    seenBytes += piece.length;
+    if (seenBytes > sizeBytes) break;
+    see(piece);
+    yield piece;
+  }
+  if (seenBytes === sizeBytes) return;
+  const found = seenBytes > sizeBytes ? 'more' : `${seenBytes}`;
+  throw new InvalidArgumentError(`${sizeBytes} bytes of content were announced, ${found} came`);
+}
+
+interface Run {
+  readonly offset: number;
+  readonly endOffset: number;
+  readonly objects: readonly PackedObject[];
+}
+
+/** Objects that stand next to each other, so that they can be copied in one go. */
+function* runsOfNeighbours(objects: readonly PackedObject[]): Generator<Run, void, undefined> {
+  const sorted = objects.toSorted((a, b) => a.offset - b.offset);
+  let start = 0;
+  for (const [index, { endOffset }] of sorted.entries()) {
+    if (sorted[index + 1]?.offset === endOffset) continue;
+    const run = sorted.slice(start, index + 1);
+    yield { offset: run[0]?.offset ?? endOffset, endOffset, objects: run };
+    start = index + 1;
+  }
+}

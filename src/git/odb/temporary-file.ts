@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto';
+import { constants, unlinkSync } from 'node:fs';
+import { mkdir, open, rename, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+
+// Files that stand under their temporary name now. A process that ends in an orderly way takes them
+// along; what one that was killed leaves, git clears away.
+const standing = new Set<string>();
+
+function removeStanding(): void {
+  for (const path of standing) {
+    try {
+      unlinkSync(path);
+    } catch {
+      // The process is ending, nobody is left to be told, and git will clear the file away.
+    }
+  }
+}
+
+/**
+ * A file under a name that nobody reads, until it is renamed to its own. `git prune` and `git gc`
+ * clear away names in the object directory that start with `tmp_`: after two weeks, or at once with
+ * `--prune=now`. What was written stays readable through the handle then.
+ */
+export class TemporaryFile {
+  readonly handle: FileHandle;
+  #path: string;
+
+  private constructor(path: string, handle: FileHandle) {
+    this.#path = path;
+    this.handle = handle;
+    if (standing.size === 0) process.on('exit', removeStanding);
+    standing.add(path);
+  }
+
+  /**
+   * Creates an empty file for reading and writing, with the mode that git gives to objects (0444,
+   * less the umask; `core.sharedRepository` is not looked at). The directory is made when it is
+   * missing; the one above it has to be there.
+   */
+  static async create(directory: string, prefix: string): Promise<TemporaryFile> {
+    const name = `${prefix}${process.pid}_${randomBytes(6).toString('hex')}`;
+    const path = join(directory, name);
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+    try {
+      return new TemporaryFile(path, await open(path, flags, 0o444));
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT')) throw error;
+      await mkdir(directory).catch(ignoring('EEXIST'));
+      return new TemporaryFile(path, await open(path, flags, 0o444));
+    }
+  }
+
+  /** Gives the file its own name, in place of what had it. ENOENT: it has been cleared away. */
+  async renameTo(path: string): Promise<void> {
+    await rename(this.#path, path);
+    this.#forget();
+    this.#path = path;
+  }
+
+  /** Removes the temporary name, if it has it still; the content lives for as long as the handle is open. */
+  async unlink(): Promise<void> {
+    if (!standing.has(this.#path)) return;
+    await unlink(this.#path).catch(ignoring('ENOENT'));
+    this.#forget();
+  }
+
+  /** Tells whether somebody else took the name away. */
+  async isUnlinked(): Promise<boolean> {
+    return (await this.handle.stat()).nlink === 0;
+  }
+
+  #forget(): void {
+    standing.delete(this.#path);
+    if (standing.size === 0) process.off('exit', removeStanding);
+  }
+}
+
+/** Writes all of the bytes at a position. The system may take fewer at a time, on a full disk say. */
+export async function writeFully(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** Reads `length` bytes at a position; fewer only where the file ends. */
+export async function readFully(
+  handle: FileHandle,
+  position: number,
+  length: number,
+): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await handle.read(buffer, done, length - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return buffer.subarray(0, done);
+}
+
+/** Tells whether an error is the system's, with this code. */
+export function isSystemError(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** A handler for a rejected promise that lets one system error pass. */
+export function ignoring(code: string): (error: unknown) => void {
+  return (error) => {
+    if (!isSystemError(error, code)) throw error;
+  };
+}
