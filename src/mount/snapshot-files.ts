@@ -181,14 +181,7 @@ export class SnapshotLink extends SymlinkVnode {
 
   readlink(): MaybePromise<ByteString> {
     const { odb } = this.#parent.snapshot;
-    return whenReady(this.#oid(), (oid) =>
-      whenReady(blobSize(odb, oid), (sizeBytes) => {
-        // A link can be made that no system follows; its blob is not worth reading.
-        if (sizeBytes > linkTargetLimitBytes) throw new ErrnoError('ENAMETOOLONG');
-        const stored = { oid, sizeBytes };
-        return whenReady(readBlob(odb, stored, 0, sizeBytes), byteStringFromBuffer);
-      }),
-    );
+    return whenReady(this.#oid(), (oid) => readTarget(odb, oid));
   }
 
   #oid(): MaybePromise<Oid> {
@@ -258,14 +251,15 @@ function attrOfBlob(
 }
 
 /** The size of a blob. An entry of a tree may claim that something else is a file. */
-function blobSize(odb: SnapshotObjects, oid: Oid): MaybePromise<number> {
+export function blobSize(odb: SnapshotObjects, oid: Oid): MaybePromise<number> {
   return whenReady(odb.headerIfCached(oid) ?? odb.header(oid), ({ type, sizeBytes }) => {
     if (type !== 'blob') throw new CorruptObjectError(`a tree has a ${type} as a file`, { oid });
     return sizeBytes;
   });
 }
 
-function readBlob(
+/** A part of a blob, cut at its end; at once when it is in memory. */
+export function readBlob(
   odb: SnapshotObjects,
   { oid, sizeBytes }: StoredContent,
   offset: number,
@@ -277,4 +271,13 @@ function readBlob(
   if (cached !== undefined) return cached.data.subarray(offset, end);
   if (sizeBytes > wholeReadLimitBytes) return odb.readRange(oid, offset, end - offset);
   return odb.read(oid, 'blob').then(({ data }) => data.subarray(offset, end));
+}
+
+/** What a symbolic link leads to. */
+export function readTarget(odb: SnapshotObjects, oid: Oid): MaybePromise<ByteString> {
+  return whenReady(blobSize(odb, oid), (sizeBytes) => {
+    // A link can be made that no system follows; its blob is not worth reading.
+    if (sizeBytes > linkTargetLimitBytes) throw new ErrnoError('ENAMETOOLONG');
+    return whenReady(readBlob(odb, { oid, sizeBytes }, 0, sizeBytes), byteStringFromBuffer);
+  });
 }
