@@ -1,0 +1,188 @@
+import { unlinkSync } from 'node:fs';
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { RefLockedError } from '../../errors.ts';
+import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
+import { makeParent, removeEmptyDirectories, systemErrorCode } from './ref-directories.ts';
+
+const longestPauseMs = 50;
+// How long to wait for a lock while holding another one that somebody may be waiting for.
+const secondLockPatienceMs = 50;
+// How often a directory that was just made for the lock may be pruned by somebody else.
+const parentAttempts = 20;
+
+// Locks that stand on disk now. A process that ends in an orderly way, process.exit included, takes
+// them along; one that is killed leaves them, as git does.
+const held = new Set<ByteString>();
+
+function removeHeldLocks(): void {
+  for (const path of held) {
+    try {
+      unlinkSync(bufferFromByteString(path));
+    } catch {
+      // The process is ending, nobody is left to be told; a lock that stays says so itself.
+    }
+  }
+}
+
+/** Until when to wait for a lock, on the clock of `performance.now()`. */
+export type DeadlineMs = number;
+
+/** A moment in the future, on the clock of `performance.now()`. */
+export function deadlineAfter(timeoutMs: number): DeadlineMs {
+  return performance.now() + timeoutMs;
+}
+
+/** Waits a little, longer with each attempt and never the same, so that those who wait spread out. */
+export async function pause(attempt: number, deadlineMs: DeadlineMs): Promise<void> {
+  const stepMs = Math.min(longestPauseMs, 2 ** attempt) * (0.75 + Math.random() / 2);
+  await delay(Math.max(0, Math.min(stepMs, deadlineMs - performance.now())));
+}
+
+/**
+ * `<path>.lock` beside a file, by git's protocol (lockfile.h): whoever creates it may change the
+ * file, writes the new content into the lock and renames it over the file. Everybody who honours
+ * the protocol, git included, is kept out meanwhile; a lock is never taken from its holder.
+ */
+export class LockFile {
+  readonly path: ByteString;
+  readonly #target: ByteString;
+  readonly #handle: FileHandle;
+  #open = true;
+  #standing = false;
+
+  private constructor(target: ByteString, path: ByteString, handle: FileHandle) {
+    this.#target = target;
+    this.path = path;
+    this.#handle = handle;
+  }
+
+  /**
+   * Creates the lock and the directories that it stands in. When it still exists at the deadline,
+   * it is a `RefLockedError`; other failures are those of the system (a file where a directory is
+   * needed is ENOTDIR or EEXIST).
+   */
+  static async acquire(target: ByteString, deadlineMs: DeadlineMs): Promise<LockFile> {
+    const path = `${target}.lock` as ByteString;
+    let missingParents = 0;
+    for (let attempt = 0; ;) {
+      // Looked at before the attempt: the last one is made at the deadline or after it.
+      const late = performance.now() >= deadlineMs;
+      try {
+        const handle = await open(bufferFromByteString(path), 'wx', 0o666);
+        const lock = new LockFile(target, path, handle);
+        lock.#remember();
+        return lock;
+      } catch (error) {
+        const code = systemErrorCode(error);
+        if (code === 'ENOENT' && missingParents < parentAttempts) {
+          missingParents += 1;
+          await makeParent(path);
+          continue;
+        }
+        if (code !== 'EEXIST') throw error;
+        if (late) throw lockedError(path);
+      }
+      await pause(attempt, deadlineMs);
+      attempt += 1;
+    }
+  }
+
+  /** Writes the new content of the file into the lock; with `fsync` it is on stable storage then. */
+  async write(content: string, fsync: boolean): Promise<void> {
+    await this.#handle.writeFile(content, 'latin1');
+    if (fsync) await this.#handle.sync();
+    await this.#close();
+  }
+
+  /** Puts what was written in the place of the file, and so gives the lock up. */
+  async commit(): Promise<void> {
+    await this.#close();
+    try {
+      await this.#moveIntoPlace();
+    } catch (error) {
+      if (systemErrorCode(error) !== 'EISDIR') throw error;
+      // Left by refs that were below this name, or made a moment ago for one that will be refused.
+      await removeEmptyDirectories(this.#target);
+      await this.#moveIntoPlace();
+    }
+  }
+
+  /** Gives the lock up and leaves the file as it is. Does nothing after `commit`. */
+  async release(): Promise<void> {
+    if (!this.#standing) return;
+    this.#forget();
+    await this.#close();
+    await unlink(bufferFromByteString(this.path));
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#handle.close();
+  }
+
+  async #moveIntoPlace(): Promise<void> {
+    this.#forget();
+    try {
+      await rename(bufferFromByteString(this.path), bufferFromByteString(this.#target));
+    } catch (error) {
+      this.#remember();
+      throw error;
+    }
+  }
+
+  #remember(): void {
+    this.#standing = true;
+    if (held.size === 0) process.once('exit', removeHeldLocks);
+    held.add(this.path);
+  }
+
+  // Called before the system call, not after: once that is done, a lock of the same name can be
+  // somebody else's, and must not be removed when this process ends at that moment.
+  #forget(): void {
+    this.#standing = false;
+    held.delete(this.path);
+    if (held.size === 0) process.removeListener('exit', removeHeldLocks);
+  }
+}
+
+/**
+ * Takes the locks of several files, all or none. Others take the same locks in another order (git
+ * does: `HEAD` before its branch in a commit, after it in a push), so who has one and does not get
+ * the next soon lets go of what he has and starts again; nobody waits for ever for each other.
+ */
+export async function acquireAll<Key>(
+  targets: ReadonlyMap<Key, ByteString>,
+  deadlineMs: DeadlineMs,
+): Promise<Map<Key, LockFile>> {
+  for (let attempt = 0; ; attempt++) {
+    const locks = new Map<Key, LockFile>();
+    try {
+      for (const [key, target] of targets) {
+        const shortDeadlineMs = Math.min(deadlineMs, deadlineAfter(secondLockPatienceMs));
+        const untilMs = locks.size === 0 ? deadlineMs : shortDeadlineMs;
+        locks.set(key, await LockFile.acquire(target, untilMs));
+      }
+      return locks;
+    } catch (error) {
+      await releaseAll(locks.values());
+      if (!(error instanceof RefLockedError) || performance.now() >= deadlineMs) throw error;
+    }
+    await pause(attempt, deadlineMs);
+  }
+}
+
+/** Gives up those of the locks that still stand. */
+export async function releaseAll(locks: Iterable<LockFile>): Promise<void> {
+  for (const lock of locks) await lock.release();
+}
+
+function lockedError(path: ByteString): RefLockedError {
+  const text = textFromBytes(path);
+  return new RefLockedError(
+    `${text} exists: another process is changing it, or one was killed while it did. ` +
+      'When no such process runs any more, remove that file and try again.',
+    { path: text },
+  );
+}

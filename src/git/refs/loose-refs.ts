@@ -1,0 +1,111 @@
+import { constants, type Dirent } from 'node:fs';
+import { open, readdir, readlink, type FileHandle } from 'node:fs/promises';
+import { CorruptRefError } from '../../errors.ts';
+import {
+  bufferFromByteString,
+  byteStringFromBuffer,
+  textFromBytes,
+  type ByteString,
+} from '../byte-string.ts';
+import { isOid, oidSizeBytes, type HashAlgorithm, type Oid } from '../oid.ts';
+import { isNothingThere, systemErrorCode } from './ref-directories.ts';
+import { isRefName, refNameText, type RefName } from './ref-name.ts';
+
+/** What a ref holds: an object id, or the name of another ref. */
+export type RefValue =
+  | { readonly kind: 'oid'; readonly oid: Oid }
+  | { readonly kind: 'symbolic'; readonly target: RefName };
+
+// Longer than any name that a filesystem takes as a path.
+const largestRefSizeBytes = 8192;
+// As git's isspace.
+const outerSpace = /^[ \t\r\n]+|[ \t\r\n]+$/g;
+const anyOid = /^([0-9a-fA-F]+)(?:[ \t\r\n]|$)/;
+
+/**
+ * Reads the file of a ref: an object id, or `ref: ` and a name, or, in the oldest form, a symbolic
+ * link to another ref. `null` when there is no such file; a file that holds neither (empty after a
+ * power loss, say) is a `CorruptRefError`.
+ */
+export async function readLooseRef(
+  path: ByteString,
+  name: RefName,
+  algorithm: HashAlgorithm,
+): Promise<RefValue | null> {
+  const content = await readRefFile(path);
+  if (content === null || typeof content !== 'string') return content;
+  return parseRefValue(content, name, path, algorithm);
+}
+
+async function readRefFile(path: ByteString): Promise<string | RefValue | null> {
+  const file = bufferFromByteString(path);
+  let handle: FileHandle;
+  try {
+    handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (isNothingThere(error)) return null;
+    const code = systemErrorCode(error);
+    // ELOOP is what Linux and macOS answer for a symbolic link, EMLINK what FreeBSD does.
+    if (code !== 'ELOOP' && code !== 'EMLINK') throw error;
+    const target = (await readlink(file, { encoding: 'buffer' })).toString('latin1');
+    if (target.startsWith('refs/') && isRefName(target)) return { kind: 'symbolic', target };
+    handle = await open(file, constants.O_RDONLY);
+  }
+  try {
+    const buffer = Buffer.allocUnsafe(largestRefSizeBytes);
+    const { bytesRead } = await handle.read(buffer, 0, largestRefSizeBytes, 0);
+    return byteStringFromBuffer(buffer, 0, bytesRead);
+  } catch (error) {
+    // A directory, of refs below this name.
+    if (systemErrorCode(error) === 'EISDIR') return null;
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+function parseRefValue(
+  content: string,
+  name: RefName,
+  path: ByteString,
+  algorithm: HashAlgorithm,
+): RefValue {
+  if (content.startsWith('ref:')) {
+    const target = content.slice('ref:'.length).replaceAll(outerSpace, '');
+    if (isRefName(target)) return { kind: 'symbolic', target };
+  } else {
+    const oid = anyOid.exec(content)?.[1]?.toLowerCase() ?? '';
+    if (oid.length === 2 * oidSizeBytes[algorithm] && isOid(oid) && !/^0+$/.test(oid)) {
+      return { kind: 'oid', oid };
+    }
+  }
+  const start = JSON.stringify(textFromBytes(content.slice(0, 60) as ByteString));
+  throw new CorruptRefError(
+    `ref ${refNameText(name)} is broken: ${textFromBytes(path)} holds ${start}. ` +
+      'Set the ref again (its reflog may know the last value), or delete it.',
+    { ref: refNameText(name), path: textFromBytes(path) },
+  );
+}
+
+/**
+ * The names of the loose refs in the directory `base/<directory>` and below, in no order. Locks and
+ * files with names that no ref can have are passed over, as are directories that vanish meanwhile.
+ */
+export async function looseRefNames(base: ByteString, directory: string): Promise<RefName[]> {
+  const path = bufferFromByteString(`${base}/${directory}` as ByteString);
+  let entries: Dirent<Buffer>[];
+  try {
+    entries = await readdir(path, { withFileTypes: true, encoding: 'buffer' });
+  } catch (error) {
+    if (isNothingThere(error)) return [];
+    throw error;
+  }
+  const names: RefName[] = [];
+  for (const entry of entries) {
+    const name = `${directory}/${entry.name.toString('latin1')}`;
+    if (!isRefName(name)) continue;
+    if (entry.isDirectory()) names.push(...(await looseRefNames(base, name)));
+    else names.push(name);
+  }
+  return names;
+}

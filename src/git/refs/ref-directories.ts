@@ -1,0 +1,109 @@
+import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
+import { bufferFromByteString, type ByteString } from '../byte-string.ts';
+
+// Directories of refs come and go with the refs in them: whoever deletes the last ref of a directory
+// removes the directory, at any moment, also right after somebody else has made it for a new ref. So
+// nothing here counts on a directory that was there a moment ago.
+
+/** The code of a failed system call, `''` for any other error. */
+export function systemErrorCode(error: unknown): string {
+  if (!(error instanceof Error) || !('code' in error)) return '';
+  return typeof error.code === 'string' ? error.code : '';
+}
+
+/** Tells whether a system call failed because there is nothing at the path (a file above it included). */
+export function isNothingThere(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** The directory that a path is in. */
+export function parentOf(path: ByteString): ByteString {
+  return path.slice(0, path.lastIndexOf('/')) as ByteString;
+}
+
+/** Makes the directory that a file is to stand in. A file in the way is ENOTDIR or EEXIST. */
+export async function makeParent(path: ByteString): Promise<void> {
+  await mkdir(bufferFromByteString(parentOf(path)), { recursive: true });
+}
+
+/** Tells whether there is a file at a path. */
+export async function isFile(path: ByteString): Promise<boolean> {
+  try {
+    return (await lstat(bufferFromByteString(path))).isFile();
+  } catch (error) {
+    if (isNothingThere(error)) return false;
+    throw error;
+  }
+}
+
+/** Removes a file; when there is none it does nothing. */
+export async function removeFile(path: ByteString): Promise<void> {
+  try {
+    await unlink(bufferFromByteString(path));
+  } catch (error) {
+    if (!isNothingThere(error)) throw error;
+  }
+}
+
+/**
+ * Removes the directory at a path if it holds nothing but empty directories.
+ * Gives `false` when something stands in it; a file at the path, or nothing, is no obstacle.
+ */
+export async function removeEmptyDirectories(path: ByteString): Promise<boolean> {
+  if (await removeDirectory(path)) return true;
+  const entries = await readdir(bufferFromByteString(path), {
+    withFileTypes: true,
+    encoding: 'buffer',
+  }).catch((error: unknown) => {
+    if (isNothingThere(error)) return [];
+    throw error;
+  });
+  for (const entry of entries) {
+    if (!entry.isDirectory()) return false;
+    const child = `${path}/${entry.name.toString('latin1')}` as ByteString;
+    if (!(await removeEmptyDirectories(child))) return false;
+  }
+  return removeDirectory(path);
+}
+
+/**
+ * Removes the directories that `base/name` is in as long as they are empty, from the innermost
+ * outwards; `refs/heads` and its like stay.
+ */
+export async function removeEmptyParents(base: ByteString, name: string): Promise<void> {
+  const parts = name.split('/');
+  for (let count = parts.length - 1; count > 2; count--) {
+    const directory = `${base}/${parts.slice(0, count).join('/')}` as ByteString;
+    if (!(await removeDirectory(directory))) return;
+  }
+}
+
+/** Brings the directories that `base/name` is in to stable storage, from the innermost to `base`. */
+export async function syncParents(base: ByteString, name: string): Promise<void> {
+  const parts = name.split('/');
+  for (let count = parts.length - 1; count >= 0; count--) {
+    const handle = await open(
+      bufferFromByteString([base, ...parts.slice(0, count)].join('/') as ByteString),
+      'r',
+    );
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+async function removeDirectory(path: ByteString): Promise<boolean> {
+  try {
+    await rmdir(bufferFromByteString(path));
+    return true;
+  } catch (error) {
+    if (isNothingThere(error)) return true;
+    const code = systemErrorCode(error);
+    // POSIX leaves it open which of the two a directory that is not empty gives.
+    if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+    throw error;
+  }
+}

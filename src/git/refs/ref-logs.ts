@@ -1,0 +1,118 @@
+import type { CommitStamp, Identity } from '../identity.ts';
+import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
+import type { ByteString } from '../byte-string.ts';
+import { isFile, removeEmptyParents, syncParents } from './ref-directories.ts';
+import type { RefName } from './ref-name.ts';
+import type { RefPaths } from './ref-paths.ts';
+import { appendReflog, moveReflog, removeReflog } from './reflog-writer.ts';
+import { formatReflogLine } from './reflog.ts';
+
+/**
+ * Which refs get a reflog when they have none, `core.logAllRefUpdates`: all of them, those under
+ * refs/heads, refs/remotes and refs/notes and `HEAD`, or none.
+ */
+export type ReflogPolicy = 'always' | 'normal' | 'never';
+
+/** What a reflog says about a change of a ref, and how durable the change is. */
+export interface RefChange {
+  /** White space in it is made into single spaces. */
+  readonly message: string;
+  readonly identity: Identity;
+  /** Default now, in the zone of this machine. */
+  readonly when?: Pick<CommitStamp, 'timeSec' | 'zoneMinutes'>;
+  /** Default `false`: when the promise resolves, reflog and ref are on stable storage. */
+  readonly fsync?: boolean;
+  /** Default `false`: starts a reflog also where the configuration asks for none. */
+  readonly createReflog?: boolean;
+}
+
+/** A move of a ref: `null` stands for "does not exist". */
+export interface RefMove {
+  readonly from: Oid | null;
+  readonly to: Oid | null;
+}
+
+const normallyLogged = /^(?:HEAD$|refs\/(?:heads|remotes|notes)\/)/;
+
+/** Writes the reflogs of a repository. Callers hold the locks of the refs that they write about. */
+export class RefLogs {
+  readonly #paths: RefPaths;
+  readonly #algorithm: HashAlgorithm;
+  readonly #policy: ReflogPolicy;
+
+  constructor(paths: RefPaths, algorithm: HashAlgorithm, policy: ReflogPolicy) {
+    this.#paths = paths;
+    this.#algorithm = algorithm;
+    this.#policy = policy;
+  }
+
+  /** Tells whether a move of the ref would be written down, without `createReflog`. */
+  async isKept(name: RefName): Promise<boolean> {
+    return this.#startsLog(name) || isFile(this.#paths.log(name));
+  }
+
+  /**
+   * Writes the same move into the logs of some refs: into all of them or, when one fails, into none.
+   * The function that comes back takes it out of them again.
+   */
+  async record(
+    names: readonly RefName[],
+    move: RefMove,
+    change: RefChange,
+  ): Promise<() => Promise<void>> {
+    const line = formatReflogLine({
+      oldOid: move.from ?? zeroOid(this.#algorithm),
+      newOid: move.to ?? zeroOid(this.#algorithm),
+      committer: { identity: change.identity, ...(change.when ?? now()) },
+      message: change.message,
+    });
+    const written: (() => Promise<void>)[] = [];
+    const takeBack = async (): Promise<void> => {
+      for (const undo of written.toReversed()) await undo();
+    };
+    const fsync = change.fsync ?? false;
+    try {
+      for (const name of names) {
+        const create = change.createReflog === true || this.#startsLog(name);
+        const appended = await appendReflog(this.#paths.log(name), line, { create, fsync });
+        if (appended === null) continue;
+        written.push(appended.takeBack);
+        if (fsync && appended.first) await syncParents(this.#base(name), name);
+      }
+    } catch (error) {
+      await takeBack();
+      throw error;
+    }
+    return takeBack;
+  }
+
+  /** Removes the log of a ref, and the directories that this leaves empty. */
+  async remove(name: RefName): Promise<void> {
+    await removeReflog(this.#paths.log(name));
+    await removeEmptyParents(this.#base(name), name);
+  }
+
+  /** Gives the log of a ref to another one. */
+  async move(from: RefName, to: RefName, fsync: boolean): Promise<void> {
+    // Of `a` and `a/b`, one is a directory where the other is a file.
+    const nested = from.startsWith(`${to}/`) || to.startsWith(`${from}/`);
+    const by = nested ? this.#paths.logOnTheMove : undefined;
+    await moveReflog(this.#paths.log(from), this.#paths.log(to), by);
+    if (fsync && (await isFile(this.#paths.log(to)))) await syncParents(this.#base(to), to);
+    await removeEmptyParents(this.#base(from), from);
+  }
+
+  #startsLog(name: RefName): boolean {
+    return this.#policy === 'always' || (this.#policy === 'normal' && normallyLogged.test(name));
+  }
+
+  #base(name: RefName): ByteString {
+    return `${this.#paths.base(name)}/logs` as ByteString;
+  }
+}
+
+function now(): Pick<CommitStamp, 'timeSec' | 'zoneMinutes'> {
+  const date = new Date();
+  // `0 -` so that UTC is 0 and not -0.
+  return { timeSec: Math.floor(date.getTime() / 1000), zoneMinutes: 0 - date.getTimezoneOffset() };
+}

@@ -1,0 +1,46 @@
+import { bytesFromText, type ByteString } from '../byte-string.ts';
+
+// What each linked worktree has of its own; see "REFS" in git-worktree(1).
+const ofOneWorktree = /^(?!refs\/)|^refs\/(?:bisect|worktree|rewritten)(?:\/|$)/;
+
+/** Tells whether a ref belongs to one worktree, as `HEAD` does, instead of to the whole repository. */
+export function isPerWorktree(name: string): boolean {
+  return ofOneWorktree.test(name);
+}
+
+/** Where the refs of a repository and their logs are on disk; see gitrepository-layout(5). */
+export class RefPaths {
+  /** The git directory of this worktree. */
+  readonly gitDir: ByteString;
+  /** The git directory that all worktrees share; the same one when there is only one. */
+  readonly commonDir: ByteString;
+
+  constructor(gitDir: string, commonDir: string) {
+    this.gitDir = bytesFromText(gitDir);
+    this.commonDir = bytesFromText(commonDir);
+  }
+
+  /** The directory that the name of a ref is a path in. */
+  base(name: string): ByteString {
+    return isPerWorktree(name) ? this.gitDir : this.commonDir;
+  }
+
+  /** The file that holds a loose ref. */
+  ref(name: string): ByteString {
+    return `${this.base(name)}/${name}` as ByteString;
+  }
+
+  /** The file that holds the reflog of a ref. */
+  log(name: string): ByteString {
+    return `${this.base(name)}/logs/${name}` as ByteString;
+  }
+
+  /** Where a log stands for a moment while its ref is renamed; no ref can have this name. */
+  get logOnTheMove(): ByteString {
+    return `${this.commonDir}/logs/refs/.tmp-renamed-log` as ByteString;
+  }
+
+  get packedRefs(): ByteString {
+    return `${this.commonDir}/packed-refs` as ByteString;
+  }
+}

@@ -1,0 +1,188 @@
+import { InvalidArgumentError, RefChangedError, RefConflictError } from '../../errors.ts';
+import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
+import { deadlineAfter, pause, type DeadlineMs, type LockFile } from './lock.ts';
+import { removeFile, syncParents } from './ref-directories.ts';
+import {
+  absent,
+  planChange,
+  readCurrent,
+  RefLocks,
+  stillStands,
+  type ChangePlan,
+  type CurrentRef,
+} from './ref-locks.ts';
+import type { RefChange, RefLogs, RefMove } from './ref-logs.ts';
+import { headRef, refNameText, type RefName } from './ref-name.ts';
+import type { RefReader } from './ref-reader.ts';
+import { makeRoom } from './ref-room.ts';
+
+/** A new value for a ref. */
+export interface RefUpdate extends RefChange {
+  /** A symbolic ref stands for the ref that it leads to, unless `noDereference` is set. */
+  readonly name: RefName;
+  /** `null` deletes the ref, and its reflog. The object is not looked for. */
+  readonly oid: Oid | null;
+  /** What the ref has to hold now: `null` for "it must not exist", left out for "anything". */
+  readonly expected?: Oid | null | undefined;
+  /** Default `false`: changes a symbolic ref itself. */
+  readonly noDereference?: boolean;
+}
+
+/** How long the writer waits for the locks of others. */
+export interface LockTimeouts {
+  readonly refTimeoutMs: number;
+  readonly packedRefsTimeoutMs: number;
+}
+
+/** Changes refs by git's protocol: under `<ref>.lock`, reflog first, then the ref by a rename. */
+export class RefWriter {
+  readonly #reader: RefReader;
+  readonly #logs: RefLogs;
+  readonly #algorithm: HashAlgorithm;
+  readonly #timeouts: LockTimeouts;
+
+  constructor(reader: RefReader, logs: RefLogs, algorithm: HashAlgorithm, timeouts: LockTimeouts) {
+    this.#reader = reader;
+    this.#logs = logs;
+    this.#algorithm = algorithm;
+    this.#timeouts = timeouts;
+  }
+
+  /** See `RefStore.update`. */
+  async update(update: RefUpdate): Promise<void> {
+    this.#checkArguments(update);
+    const deadlineMs = deadlineAfter(this.#timeouts.refTimeoutMs);
+    for (let attempt = 0; ; attempt++) {
+      const plan = await planChange(this.#reader, this.#logs, update.name, update.noDereference);
+      if (await this.#carryOut(update, plan, deadlineMs)) return;
+      if (performance.now() >= deadlineMs) {
+        const text = refNameText(update.name);
+        const message = `symbolic ref ${text} is changed by others all the time`;
+        throw new RefChangedError(message, { ref: text });
+      }
+      await pause(attempt, deadlineMs);
+    }
+  }
+
+  /** See `RefStore.setSymbolic`. */
+  async setSymbolic(name: RefName, target: RefName, change: RefChange): Promise<void> {
+    if (!target.startsWith('refs/')) {
+      const text = refNameText(target);
+      throw new InvalidArgumentError(`a symbolic ref cannot lead to ${text}`, { ref: text });
+    }
+    const deadlineMs = deadlineAfter(this.#timeouts.refTimeoutMs);
+    const locks = await RefLocks.acquire(this.#reader, [name], deadlineMs);
+    try {
+      const current = await readCurrent(this.#reader, name, 'broken or not');
+      if (!current.exists) await makeRoom(this.#reader, name, deadlineMs);
+      const to = (await this.#reader.resolve(target))?.oid ?? null;
+      // As git, say nothing of a branch that is yet to be born.
+      const logged = to === null ? [] : [name];
+      const lock = locks.of(name);
+      await lock.write(`ref: ${target}\n`, change.fsync ?? false);
+      const move = { from: current.oid, to };
+      await this.#putInPlace(lock, { target: name, names: logged }, move, change);
+    } finally {
+      await locks.release();
+    }
+  }
+
+  // False when the symbolic refs have changed since the plan was made.
+  async #carryOut(update: RefUpdate, plan: ChangePlan, deadlineMs: DeadlineMs): Promise<boolean> {
+    let locks: RefLocks;
+    try {
+      locks = await RefLocks.acquire(this.#reader, plan.names, deadlineMs);
+    } catch (error) {
+      if (update.oid !== null || !(error instanceof RefConflictError)) throw error;
+      // Where another ref makes it impossible, there is nothing to delete.
+      checkExpected(update, absent);
+      return true;
+    }
+    try {
+      if (!(await stillStands(this.#reader, plan))) return false;
+      // A broken ref can be repaired or deleted by whoever does not care what it was.
+      const tolerance = update.expected === undefined ? 'broken or not' : 'not broken';
+      const current = await readCurrent(this.#reader, plan.target, tolerance);
+      checkExpected(update, current);
+      if (update.oid === null) {
+        if (current.exists) await this.#delete(plan, current, update);
+      } else if (update.oid !== current.oid || current.symbolic) {
+        if (!current.exists) await makeRoom(this.#reader, plan.target, deadlineMs);
+        const lock = locks.of(plan.target);
+        await lock.write(`${update.oid}\n`, update.fsync ?? false);
+        const move = { from: current.oid, to: update.oid };
+        await this.#putInPlace(lock, plan, move, update);
+      }
+      return true;
+    } finally {
+      await locks.release();
+    }
+  }
+
+  // The reflog goes first: after a crash it can tell of a move that did not happen, but no move
+  // that did is missing from it.
+  async #putInPlace(
+    lock: LockFile,
+    { target, names }: Pick<ChangePlan, 'target' | 'names'>,
+    move: RefMove,
+    change: RefChange,
+  ): Promise<void> {
+    const takeBack = await this.#logs.record(names, move, change);
+    try {
+      await lock.commit();
+    } catch (error) {
+      await takeBack();
+      throw error;
+    }
+    if (change.fsync === true) await syncParents(this.#reader.paths.base(target), target);
+  }
+
+  // The entry in packed-refs goes before the file: in between, the ref has the value of the file,
+  // while the entry may be an older one. packed-refs stays locked until the file is gone, or else a
+  // `git pack-refs` could bring the ref back. The reflog goes first, so that none is left behind
+  // for a later ref of the same name.
+  async #delete(plan: ChangePlan, current: CurrentRef, update: RefUpdate): Promise<void> {
+    const { paths, packed } = this.#reader;
+    const { target } = plan;
+    if (target === headRef) {
+      throw new InvalidArgumentError('HEAD cannot be deleted', { ref: refNameText(target) });
+    }
+    const followers = plan.names.filter((name) => name !== target);
+    const deadlineMs = deadlineAfter(this.#timeouts.packedRefsTimeoutMs);
+    await packed.locked(deadlineMs, async (refs) => {
+      const isPacked = refs.get(target) !== undefined;
+      const rest = isPacked ? await packed.prepare(refs, new Map([[target, null]])) : undefined;
+      try {
+        await this.#logs.record(followers, { from: current.oid, to: null }, update);
+        await this.#logs.remove(target);
+      } catch (error) {
+        await rest?.discard();
+        throw error;
+      }
+      await rest?.commit();
+      await removeFile(paths.ref(target));
+    });
+    if (update.fsync === true) await syncParents(paths.base(target), target);
+  }
+
+  #checkArguments({ name, oid, expected }: RefUpdate): void {
+    const zero = zeroOid(this.#algorithm);
+    for (const value of [oid, expected]) {
+      if (typeof value !== 'string') continue;
+      if (value !== zero && value.length === zero.length) continue;
+      const ref = refNameText(name);
+      throw new InvalidArgumentError(`ref ${ref} cannot hold ${value}`, { ref, oid: value });
+    }
+  }
+}
+
+function checkExpected({ name, expected }: RefUpdate, { oid }: CurrentRef): void {
+  if (expected === undefined || expected === oid) return;
+  const ref = refNameText(name);
+  const is = oid === null ? 'does not exist' : `is at ${oid}`;
+  const wanted = expected === null ? 'was expected not to exist' : `was expected at ${expected}`;
+  throw new RefChangedError(`ref ${ref} ${is}, and ${wanted}`, {
+    ref,
+    ...(oid === null ? {} : { oid }),
+  });
+}

@@ -1,0 +1,173 @@
+import { constants } from 'node:fs';
+import { open, rename, truncate, unlink, type FileHandle } from 'node:fs/promises';
+import { RefConflictError } from '../../errors.ts';
+import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
+import {
+  isFile,
+  isNothingThere,
+  makeParent,
+  parentOf,
+  removeEmptyDirectories,
+  removeFile,
+  systemErrorCode,
+} from './ref-directories.ts';
+
+const newline = 0x0a;
+// Bound on the attempts to clear the way to a log, against others who make and remove directories.
+const clearingAttempts = 20;
+
+/** How `appendReflog` treats the file. */
+export interface AppendOptions {
+  /** Makes the log when there is none; otherwise nothing is written then. */
+  readonly create: boolean;
+  /** Brings the line to stable storage before the promise resolves. */
+  readonly fsync: boolean;
+}
+
+/** What `appendReflog` has done. */
+export interface AppendedLine {
+  /** The log did not exist before, or was empty. */
+  readonly first: boolean;
+  /** Takes the line away again, for a move that could not be completed. */
+  readonly takeBack: () => Promise<void>;
+}
+
+/**
+ * Appends a line to the log at a path, in one write, so that readers never see a part of it.
+ * The caller holds the lock of the ref: nobody else writes to the log. `null` when there is no log
+ * and none is wanted.
+ */
+export async function appendReflog(
+  path: ByteString,
+  line: Buffer,
+  options: AppendOptions,
+): Promise<AppendedLine | null> {
+  const handle = await openForAppending(path, options.create);
+  if (handle === null) return null;
+  try {
+    const { size: sizeBytes } = await handle.stat();
+    const takeBack = (): Promise<void> => cutBack(path, sizeBytes, options.create);
+    try {
+      // A last line that a power loss cut off must not swallow this one.
+      const whole = await endsWithNewline(handle, sizeBytes);
+      await handle.appendFile(whole ? line : Buffer.concat([Buffer.of(newline), line]));
+      if (options.fsync) await handle.sync();
+    } catch (error) {
+      await takeBack();
+      throw error;
+    }
+    return { first: sizeBytes === 0, takeBack };
+  } finally {
+    await handle.close();
+  }
+}
+
+// An empty log says that one is wanted; where that is known anyway, none is the cleaner state: for a
+// ref that was not created after all it could stand in the way of others.
+async function cutBack(path: ByteString, sizeBytes: number, wanted: boolean): Promise<void> {
+  if (sizeBytes === 0 && wanted) await removeFile(path);
+  else await truncate(bufferFromByteString(path), sizeBytes);
+}
+
+async function endsWithNewline(handle: FileHandle, sizeBytes: number): Promise<boolean> {
+  if (sizeBytes === 0) return true;
+  const last = Buffer.alloc(1);
+  await handle.read(last, 0, 1, sizeBytes - 1);
+  return last[0] === newline;
+}
+
+// What can stand in the way are the remains of refs that are gone, since the caller holds the lock of
+// a ref that can exist: an empty directory in the place of the log, or a log in that of a directory.
+async function openForAppending(path: ByteString, create: boolean): Promise<FileHandle | null> {
+  const flags = constants.O_RDWR | constants.O_APPEND | (create ? constants.O_CREAT : 0);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open(bufferFromByteString(path), flags, 0o666);
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (!create && (isNothingThere(error) || code === 'EISDIR')) return null;
+      if (attempt === clearingAttempts) throw error;
+      if (code === 'EISDIR') {
+        if (!(await removeEmptyDirectories(path))) throw logInTheWay(path);
+      } else if (code === 'ENOENT') {
+        await makeParent(path).catch(passOverFileInTheWay);
+      } else if (code === 'ENOTDIR') {
+        await removeFileAbove(path);
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+function passOverFileInTheWay(error: unknown): void {
+  const code = systemErrorCode(error);
+  if (code !== 'ENOTDIR' && code !== 'EEXIST') throw error;
+}
+
+async function removeFileAbove(path: ByteString): Promise<void> {
+  for (let above = parentOf(path); !above.endsWith('/logs/refs'); above = parentOf(above)) {
+    try {
+      await unlink(bufferFromByteString(above));
+      return;
+    } catch (error) {
+      // A directory (EISDIR on Linux, EPERM by POSIX) is where it should be: look no further.
+      const code = systemErrorCode(error);
+      if (code === 'EISDIR' || code === 'EPERM' || code === 'ENOENT') return;
+      if (code !== 'ENOTDIR') throw error;
+    }
+  }
+}
+
+function logInTheWay(path: ByteString): RefConflictError {
+  const text = textFromBytes(path);
+  return new RefConflictError(
+    `the directory ${text} holds reflogs of refs that are gone, and is where a reflog has to be; ` +
+      'remove it and try again',
+    { path: text },
+  );
+}
+
+/** Removes a log; when there is none it does nothing. */
+export async function removeReflog(path: ByteString): Promise<void> {
+  if (await isFile(path)) await removeFile(path);
+}
+
+/**
+ * Moves a log to another name, over what may be left there. With `by` it stands there meanwhile:
+ * needed when one of the two names is a directory in the other.
+ */
+export async function moveReflog(from: ByteString, to: ByteString, by?: ByteString): Promise<void> {
+  if (!(await isFile(from))) {
+    await removeReflog(to);
+  } else if (by === undefined) {
+    await moveFile(from, to);
+  } else {
+    await moveFile(from, by);
+    try {
+      await moveFile(by, to);
+    } catch (error) {
+      await moveFile(by, from);
+      throw error;
+    }
+  }
+}
+
+async function moveFile(from: ByteString, to: ByteString): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await rename(bufferFromByteString(from), bufferFromByteString(to));
+      return;
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (attempt === clearingAttempts) throw error;
+      if (code === 'EISDIR') {
+        if (!(await removeEmptyDirectories(to))) throw logInTheWay(to);
+      } else if (code === 'ENOENT') {
+        await makeParent(to);
+      } else {
+        throw error;
+      }
+    }
+  }
+}
