@@ -1,4 +1,3 @@
-import { constants } from 'node:fs';
 import { CorruptObjectError } from '../errors.ts';
 import { byteStringFromBuffer } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
@@ -13,6 +12,7 @@ import { whenReady } from './vfs/maybe-promise.ts';
 import type { NodeContext } from './vfs/node-context.ts';
 import { forever } from './vfs/operations.ts';
 import type { Attr, Ino, MaybePromise, Timespec } from './vfs/operations.ts';
+import { ReadOnlyHandle, refuseWriting } from './vfs/read-only-handle.ts';
 import { DirectoryVnode, FileVnode, SymlinkVnode } from './vfs/vnode.ts';
 import type { CacheRule, DirectoryStream, FileHandle, StoredContent } from './vfs/vnode.ts';
 
@@ -78,8 +78,7 @@ export class SnapshotFile extends FileVnode {
   }
 
   open(flags: number): MaybePromise<FileHandle> {
-    const writes = constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC;
-    if ((flags & writes) !== 0) throw new ErrnoError('EROFS');
+    refuseWriting(flags);
     const { odb } = this.#parent.snapshot;
     return whenReady(this.#stored(), (stored) => new SnapshotHandle(odb, stored));
   }
@@ -99,21 +98,19 @@ export class SnapshotFile extends FileVnode {
 }
 
 /** An open file of a snapshot: a blob, whatever happens to the name. */
-class SnapshotHandle implements FileHandle {
+class SnapshotHandle extends ReadOnlyHandle {
+  readonly keepCache = true;
   readonly #odb: SnapshotObjects;
   readonly #stored: StoredContent;
 
   constructor(odb: SnapshotObjects, stored: StoredContent) {
+    super();
     this.#odb = odb;
     this.#stored = stored;
   }
 
-  get keepCache(): boolean {
-    return true;
-  }
-
-  get noFlush(): boolean {
-    return true;
+  get sizeBytes(): number {
+    return this.#stored.sizeBytes;
   }
 
   stored(): StoredContent {
@@ -122,30 +119,6 @@ class SnapshotHandle implements FileHandle {
 
   read(offset: number, sizeBytes: number): MaybePromise<Uint8Array> {
     return readBlob(this.#odb, this.#stored, offset, sizeBytes);
-  }
-
-  lseek(offset: number, whence: number): number {
-    return seekInDense(this.#stored.sizeBytes, offset, whence);
-  }
-
-  flush(): void {
-    // Nothing was written.
-  }
-
-  fsync(): void {
-    // The content was durable before it could be opened.
-  }
-
-  release(): void {
-    // A blob needs no closing.
-  }
-
-  write(): never {
-    throw new ErrnoError('EBADF');
-  }
-
-  fallocate(): never {
-    throw new ErrnoError('EBADF');
   }
 }
 
@@ -228,15 +201,6 @@ export class Submodule extends DirectoryVnode {
   entries(): DirectoryStream {
     return { entry: () => undefined };
   }
-}
-
-/** lseek(2) in a file without holes: SEEK_DATA stays where it is, SEEK_HOLE finds the end. */
-export function seekInDense(sizeBytes: number, offset: number, whence: number): number {
-  const seekData = 3;
-  const seekHole = 4;
-  if (whence !== seekData && whence !== seekHole) throw new ErrnoError('EINVAL');
-  if (offset >= sizeBytes) throw new ErrnoError('ENXIO');
-  return whence === seekData ? offset : sizeBytes;
 }
 
 function attrOfBlob(

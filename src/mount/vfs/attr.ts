@@ -31,14 +31,18 @@ export function plainAttr(
   };
 }
 
-/** The attributes of a directory; `nlink` counts its name, its `.` and the `..` of each directory in it. */
+/**
+ * The attributes of a directory. `nlink` counts its name, its `.` and the `..` of each directory in
+ * it; it is 1, which tools take for "not counted", where that number is not known.
+ */
 export function directoryAttr(
   context: Pick<NodeContext, 'owner'>,
   ino: Ino,
-  subdirectories: number,
+  subdirectories: number | undefined,
   time: Timespec,
 ): Attr {
-  return plainAttr(context, ino, directoryMode, directorySizeBytes, time, 2 + subdirectories);
+  const nlink = subdirectories === undefined ? 1 : 2 + subdirectories;
+  return plainAttr(context, ino, directoryMode, directorySizeBytes, time, nlink);
 }
 
 /** The present, by the daemon's clock. */

@@ -17,7 +17,8 @@ export class ErrnoError extends Error {
 
 /**
  * What the kinds of `GitStoreError` mean to a program that called read(2) or rename(2). Damage and
- * missing objects are EIO; a ref that moved or is locked is EBUSY once the retries are used up.
+ * missing objects are EIO; a ref that moved or is locked is EBUSY once the retries are used up. Kinds
+ * that no request should meet (a broken configuration, a git program that failed) are not here.
  */
 const nameOfKind: Readonly<Record<string, ErrnoName>> = {
   ENOENT: 'ENOENT',
@@ -31,6 +32,9 @@ const nameOfKind: Readonly<Record<string, ErrnoName>> = {
   INVALID_ARGUMENT: 'EINVAL',
   OBJECT_NOT_FOUND: 'EIO',
   OBJECT_CORRUPT: 'EIO',
+  OBJECT_TOO_LARGE: 'EFBIG',
+  REF_CORRUPT: 'EIO',
+  REF_CONFLICT: 'EEXIST',
   STALE_SNAPSHOT: 'EBUSY',
   REF_CHANGED: 'EBUSY',
   REF_LOCKED: 'EBUSY',

@@ -1,4 +1,3 @@
-import { constants } from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Log } from '../observe/log.ts';
 import { copyRange } from './copy-range.ts';
@@ -24,6 +23,7 @@ import type {
   StatfsReply,
   VfsOperations,
 } from './operations.ts';
+import { refuseWriting } from './read-only-handle.ts';
 import { nameLimitBytes } from './statfs.ts';
 import { DirectoryVnode, FileVnode, SymlinkVnode } from './vnode.ts';
 import type { Vnode } from './vnode.ts';
@@ -189,7 +189,7 @@ export class Vfs implements VfsOperations {
     if (!(node instanceof FileVnode)) {
       throw new ErrnoError(node instanceof DirectoryVnode ? 'EISDIR' : 'EINVAL');
     }
-    if (this.#readOnly && writes(flags)) throw new ErrnoError('EROFS');
+    if (this.#readOnly) refuseWriting(flags);
     if (this.#immutable) throw new ErrnoError('ENOSYS');
     return whenReady(node.open(flags, caller), (handle) => this.#files.open(node, handle));
   }
@@ -381,10 +381,6 @@ export class Vfs implements VfsOperations {
 
 function checkName(name: ByteString): void {
   if (name.length > nameLimitBytes) throw new ErrnoError('ENAMETOOLONG');
-}
-
-function writes(flags: number): boolean {
-  return (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0;
 }
 
 function attrReply(node: Vnode, attr: Attr): AttrReply {

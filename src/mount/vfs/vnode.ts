@@ -13,7 +13,8 @@ export interface CacheRule {
   readonly attrValidSec: number;
   /**
    * The kernel may keep what `readdir` gave, beyond the closing of the directory. It drops that by
-   * itself when it changes the directory, and when it is notified of a name in it.
+   * itself when it changes the directory. For a change from elsewhere it takes a notice of the
+   * directory's inode: one of a name does nothing when that name is not in the kernel's cache.
    */
   readonly keepListing?: boolean;
 }
