@@ -8,7 +8,7 @@ import { ErrnoError } from '../vfs/errno.ts';
 import { renameExchange, renameNoReplace } from '../vfs/operations.ts';
 import type { DirectoryVnode } from '../vfs/vnode.ts';
 import { BranchLeaf } from './branch-names.ts';
-import type { BranchOperations , BranchNames } from './branch-names.ts';
+import type { BranchOperations, BranchNames } from './branch-names.ts';
 import { NameDirectory } from './name-directory.ts';
 import type { NamespaceOptions } from './namespace-options.ts';
 import type { RefNames } from './ref-names.ts';
