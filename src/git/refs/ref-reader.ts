@@ -64,30 +64,28 @@ export class RefReader {
     }
   }
 
-  /** The names that lead from a ref to the one that holds an object id, or does not exist. */
-  async chain(name: RefName): Promise<RefName[]> {
-    return (await this.#follow(name)).chain;
+  /** The names that lead from a ref to the one that is not symbolic, be it broken or absent. */
+  async chain(start: RefName): Promise<RefName[]> {
+    const chain = [start];
+    for (let name = start; chain.length <= longestChain;) {
+      const value = await this.read(name).catch(nullIfBroken);
+      if (value?.kind !== 'symbolic') return chain;
+      name = value.target;
+      chain.push(name);
+    }
+    throw leadsNowhere(start);
   }
 
   /** Follows symbolic refs. `null` when the last one does not exist, `CorruptRefError` for a loop. */
-  async resolve(name: RefName): Promise<ResolvedRef | null> {
-    const { last, oid } = await this.#follow(name);
-    return oid === null ? null : { name: last, oid };
-  }
-
-  async #follow(start: RefName): Promise<{ chain: RefName[]; last: RefName; oid: Oid | null }> {
-    const chain: RefName[] = [];
+  async resolve(start: RefName): Promise<ResolvedRef | null> {
     let name = start;
-    while (chain.length < longestChain) {
-      chain.push(name);
+    for (let length = 1; length <= longestChain; length++) {
       const value = await this.read(name);
-      if (value?.kind !== 'symbolic') return { chain, last: name, oid: value?.oid ?? null };
+      if (value === null) return null;
+      if (value.kind === 'oid') return { name, oid: value.oid };
       name = value.target;
     }
-    const text = refNameText(start);
-    throw new CorruptRefError(`ref ${text} leads in a circle, or through too many symbolic refs`, {
-      ref: text,
-    });
+    throw leadsNowhere(start);
   }
 
   /**
@@ -138,6 +136,17 @@ export class RefReader {
       return { name, found: 'broken' };
     }
   }
+}
+
+function nullIfBroken(error: unknown): null {
+  if (error instanceof CorruptRefError) return null;
+  throw error;
+}
+
+function leadsNowhere(name: RefName): CorruptRefError {
+  const ref = refNameText(name);
+  const message = `ref ${ref} leads in a circle, or through too many symbolic refs`;
+  return new CorruptRefError(message, { ref });
 }
 
 // A file that vanished meanwhile hides nothing; a broken one hides what packed-refs says.

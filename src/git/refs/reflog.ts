@@ -1,4 +1,4 @@
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import {
   bufferFromByteString,
   bytesFromText,
@@ -8,7 +8,7 @@ import {
 } from '../byte-string.ts';
 import { formatCommitStamp, parseZone, type CommitStamp } from '../identity.ts';
 import { isOid, type Oid } from '../oid.ts';
-import { isNothingThere } from './ref-directories.ts';
+import { isFile, isNothingThere } from './ref-directories.ts';
 
 /** One move of a ref, as a line of its reflog records it. */
 export interface ReflogRecord {
@@ -70,19 +70,14 @@ export function parseReflogLine(line: ByteString): ReflogRecord | undefined {
 
 /** The whole log at a path, oldest line first; empty when there is none. */
 export async function readReflog(path: ByteString): Promise<ReflogRecord[]> {
-  let content: Buffer;
+  const handle = await openLog(path);
+  if (handle === null) return [];
   try {
-    content = await readFile(bufferFromByteString(path));
-  } catch (error) {
-    if (isNothingThere(error)) return [];
-    throw error;
+    const lines = byteStringFromBuffer(await handle.readFile()).split('\n') as ByteString[];
+    return lines.map(parseReflogLine).filter((record) => record !== undefined);
+  } finally {
+    await handle.close();
   }
-  const records: ReflogRecord[] = [];
-  for (const line of byteStringFromBuffer(content).split('\n')) {
-    const record = parseReflogLine(line as ByteString);
-    if (record !== undefined) records.push(record);
-  }
-  return records;
 }
 
 /**
@@ -90,13 +85,8 @@ export async function readReflog(path: ByteString): Promise<ReflogRecord[]> {
  * of any size cost little. What is appended after the first step is not seen.
  */
 export async function* readReflogNewestFirst(path: ByteString): AsyncGenerator<ReflogRecord> {
-  let handle: FileHandle;
-  try {
-    handle = await open(bufferFromByteString(path), 'r');
-  } catch (error) {
-    if (isNothingThere(error)) return;
-    throw error;
-  }
+  const handle = await openLog(path);
+  if (handle === null) return;
   try {
     for await (const line of linesFromEnd(handle)) {
       const record = parseReflogLine(line);
@@ -104,6 +94,17 @@ export async function* readReflogNewestFirst(path: ByteString): AsyncGenerator<R
     }
   } finally {
     await handle.close();
+  }
+}
+
+// A directory at the path is one with the logs of refs below the name: no log either.
+async function openLog(path: ByteString): Promise<FileHandle | null> {
+  if (!(await isFile(path))) return null;
+  try {
+    return await open(bufferFromByteString(path), 'r');
+  } catch (error) {
+    if (isNothingThere(error)) return null;
+    throw error;
   }
 }
 
