@@ -48,7 +48,7 @@ export default tseslint.config(
   ...layers,
   layer(
     'mount/fuse',
-    ['git', 'snapshot', 'store', 'transfer', 'namespace', 'branch'],
+    ['git(?!/byte-string\\.ts)', 'snapshot', 'store', 'transfer', 'namespace', 'branch'],
     'The kernel protocol knows no git.',
   ),
   {

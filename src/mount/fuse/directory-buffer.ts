@@ -1,0 +1,59 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import type { DirectorySink, EntryReply, Ino } from '../vfs/operations.ts';
+import { entryOutSizeBytes, writeEntryOut, writeU64 } from './wire.ts';
+
+const direntHeaderSizeBytes = 24;
+const fileTypeShift = 12;
+
+/** An entry that comes without attributes: node id 0, which counts no lookup. */
+const withoutNode: EntryReply = { attr: null, entryValidSec: 0, attrValidSec: 0 };
+
+/**
+ * The answer to one READDIR or READDIRPLUS: `struct fuse_dirent` or `struct fuse_direntplus`, each
+ * padded to eight bytes, one behind the other until no more fit. A buffer of its own, since a
+ * listing may be made over several turns of the event loop, other answers in between.
+ */
+export class DirectoryBuffer implements DirectorySink {
+  readonly #plus: boolean;
+  readonly #buffer: Buffer;
+  #sizeBytes = 0;
+
+  constructor(roomBytes: number, plus: boolean) {
+    this.#plus = plus;
+    this.#buffer = Buffer.allocUnsafe(roomBytes);
+  }
+
+  /** What was added. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#sizeBytes);
+  }
+
+  add(name: ByteString, ino: Ino, mode: number, offset: number): boolean {
+    return this.#add(name, withoutNode, ino, mode, offset);
+  }
+
+  addPlus(name: ByteString, entry: EntryReply, offset: number): boolean {
+    if (!this.#plus) throw new TypeError('nobody asked for attributes');
+    const { attr } = entry;
+    if (attr === null) throw new TypeError('a listing has no entries for missing names');
+    return this.#add(name, entry, attr.ino, attr.mode, offset);
+  }
+
+  #add(name: ByteString, entry: EntryReply, ino: Ino, mode: number, offset: number): boolean {
+    const buffer = this.#buffer;
+    const start = this.#sizeBytes;
+    const at = this.#plus ? start + entryOutSizeBytes : start;
+    const end = at + direntHeaderSizeBytes + name.length;
+    const paddedEnd = (end + 7) & ~7;
+    if (paddedEnd > buffer.length) return false;
+    if (this.#plus) writeEntryOut(buffer, entry, start);
+    writeU64(buffer, ino, at);
+    writeU64(buffer, offset, at + 8);
+    buffer.writeUInt32LE(name.length, at + 16);
+    buffer.writeUInt32LE((mode >>> fileTypeShift) & 0o17, at + 20);
+    buffer.write(name, at + direntHeaderSizeBytes, 'latin1');
+    buffer.fill(0, end, paddedEnd);
+    this.#sizeBytes = paddedEnd;
+    return true;
+  }
+}

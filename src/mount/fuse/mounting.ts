@@ -1,0 +1,175 @@
+import { spawn } from 'node:child_process';
+import { close, open } from 'node:fs';
+import { promisify } from 'node:util';
+import { GitStoreError, InvalidArgumentError } from '../../errors.ts';
+import { mountAt, vostMountType } from '../mount-table.ts';
+import { transferLimitBytes } from './handshake.ts';
+
+/** The kernel cannot be asked to mount or unmount, or refused; the message says why (`MOUNT_FAILED`). */
+export class MountFailedError extends GitStoreError {
+  constructor(message: string, path: string, cause?: unknown) {
+    super('MOUNT_FAILED', message, { path, cause });
+  }
+}
+
+/** What to mount, and where. */
+export interface MountRequest {
+  /** A directory: absolute, without symbolic links. */
+  readonly mountpoint: string;
+  /** What the mount table shows as the source: the path of the repository. */
+  readonly source: string;
+  readonly readOnly?: boolean;
+  /** Let other users in. */
+  readonly allowOther?: boolean;
+  /** Further options of mount(8), each `name` or `name=value`, such as `noatime`. */
+  readonly extraOptions?: readonly string[];
+}
+
+export interface UnmountResult {
+  /**
+   * Why the mount was only taken out of the tree (files on it are in use): it lives on without a
+   * name until they are closed, and the daemon with it. `undefined` when it is gone.
+   */
+  readonly lazyReason: string | undefined;
+}
+
+/**
+ * A way to mount: with the rights of this process, or by the help of a program that has them. The
+ * device that it gives belongs to the mount; reading may begin when the promise is fulfilled.
+ */
+export interface Mounter {
+  /** @throws {MountFailedError} @throws {InvalidArgumentError} for options that cannot be passed on */
+  mount(request: MountRequest): Promise<{ readonly fd: number }>;
+  /** @throws {MountFailedError} */
+  unmount(mountpoint: string): Promise<UnmountResult>;
+}
+
+const devicePath = '/dev/fuse';
+/** The descriptor under which mount(8) finds the device. */
+const inheritedFd = 3;
+const programTimeoutMs = 30_000;
+const openFile = promisify(open);
+const closeFile = promisify(close);
+
+/**
+ * Mounts as root: opens the device, and mount(8) tells the kernel of it. The programs run beside
+ * this process and are never waited for synchronously: while they work, the kernel may ask it for
+ * something.
+ */
+export const rootMounter: Mounter = {
+  async mount(request) {
+    const args = mountArguments(request);
+    const fd = await openDevice(request.mountpoint);
+    try {
+      await runProgram('mount', args, request.mountpoint, fd);
+    } catch (error) {
+      await closeFile(fd);
+      throw error;
+    }
+    return { fd };
+  },
+
+  async unmount(mountpoint) {
+    // -i: there is no helper program for this type. -c: the path is canonical, leave it alone.
+    try {
+      await runProgram('umount', ['-i', '-c', '--', mountpoint], mountpoint);
+    } catch (error) {
+      if (!(error instanceof MountFailedError)) throw error;
+      if ((await mountAt(mountpoint))?.type !== vostMountType) return { lazyReason: undefined };
+      await runProgram('umount', ['-i', '-c', '-l', '--', mountpoint], mountpoint);
+      return { lazyReason: error.message };
+    }
+    return { lazyReason: undefined };
+  },
+};
+
+/**
+ * The mounter for this process.
+ * @throws {MountFailedError} when it has none
+ */
+export function chooseMounter(mountpoint: string): Mounter {
+  if (process.geteuid?.() === 0) return rootMounter;
+  throw new MountFailedError('only root can mount in this way', mountpoint);
+}
+
+/** The arguments of mount(8); values with a comma would be options of their own, and are refused. */
+export function mountArguments(request: MountRequest): string[] {
+  const options = [
+    `fd=${inheritedFd}`,
+    'rootmode=40000',
+    `user_id=${process.getuid?.() ?? 0}`,
+    `group_id=${process.getgid?.() ?? 0}`,
+    'default_permissions',
+    `max_read=${transferLimitBytes}`,
+    'nosuid',
+    'nodev',
+    request.readOnly === true ? 'ro' : 'rw',
+  ];
+  if (request.allowOther === true) options.push('allow_other');
+  for (const option of request.extraOptions ?? []) {
+    if (!/^[a-z_]+(=[\w.:/-]+)?$/.test(option)) {
+      throw new InvalidArgumentError(`${JSON.stringify(option)} is no mount option`);
+    }
+    options.push(option);
+  }
+  return [
+    '-i',
+    '-t',
+    vostMountType,
+    '-o',
+    options.join(','),
+    '--',
+    request.source,
+    request.mountpoint,
+  ];
+}
+
+async function openDevice(mountpoint: string): Promise<number> {
+  try {
+    return await openFile(devicePath, 'r+');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason =
+      code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO'
+        ? `there is no ${devicePath}; load the kernel module with: modprobe fuse (in a container, pass the device in)`
+        : code === 'EPERM' || code === 'EACCES'
+          ? `${devicePath} may not be opened; a container needs the device and the right to mount`
+          : `cannot open ${devicePath}: ${message}`;
+    throw new MountFailedError(reason, mountpoint, error);
+  }
+}
+
+/** Runs a program of the system, which may inherit one descriptor, and gives up on it after a while. */
+function runProgram(
+  program: string,
+  args: readonly string[],
+  mountpoint: string,
+  fd?: number,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      // Its messages are read below and shown; a timeout that kills it cannot be waited for when
+      // the kernel holds on to it, so nothing of it is kept.
+      env: { ...process.env, LC_ALL: 'C' },
+      stdio: ['ignore', 'ignore', 'pipe', fd ?? 'ignore'],
+    });
+    let messages = '';
+    child.stderr?.on('data', (chunk: Buffer) => (messages += chunk.toString()));
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      child.stderr?.destroy();
+      child.unref();
+      fail(`does not return after ${programTimeoutMs / 1000} s`);
+    }, programTimeoutMs);
+    const fail = (reason: string, cause?: unknown): void => {
+      clearTimeout(timer);
+      reject(new MountFailedError(`${program} ${mountpoint}: ${reason}`, mountpoint, cause));
+    };
+    child.on('error', (error) => fail(error.message, error));
+    child.on('close', (exitCode, signal) => {
+      clearTimeout(timer);
+      if (exitCode === 0) resolve();
+      else fail(messages.trim() || `ended with ${String(exitCode ?? signal)}`);
+    });
+  });
+}

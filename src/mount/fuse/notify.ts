@@ -1,0 +1,144 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import type { Ino, KernelNotifier } from '../vfs/operations.ts';
+import type { Log } from '../observe/log.ts';
+import { notices } from './opcodes.ts';
+import { replyHeaderSizeBytes } from './reply.ts';
+import { writeU64 } from './wire.ts';
+
+/** One thing that the kernel is to be told. */
+type Notice =
+  | { readonly kind: 'inode'; readonly ino: Ino }
+  | { readonly kind: 'entry'; readonly parent: Ino; readonly name: ByteString }
+  | { readonly kind: 'epoch' };
+
+/** The first version that knows `notices.nextEpoch`. */
+const epochMinor = 44;
+/** With more names waiting than this, the kernel is told to ask again for all of them instead. */
+const entryLimit = 16_384;
+/** What the kernel answers when it keeps nothing of what the notice is about, or is gone. */
+const uninteresting: ReadonlySet<unknown> = new Set([
+  'ENOENT',
+  'ENODEV',
+  'ENOTCONN',
+  'CHANNEL_CLOSED',
+]);
+
+/**
+ * Tells the kernel what is no longer so, one notice at a time and in order, off the event loop's
+ * thread. What waits is kept once: a notice says "as of now", so one that is still to be sent
+ * covers what is said again. The queue is therefore no longer than what the kernel can hold.
+ *
+ * The kernel takes a notice only when it gets hold of the directory or of the pages that it is
+ * about, and a process may hold these while it waits for an answer of ours. Nobody may wait for a
+ * notice before answering, then; `drained` is for the end of a session and for tests. What this
+ * races with is written down in native-notes/fuse-protocol.md.
+ */
+export class NoticeQueue implements KernelNotifier {
+  readonly #write: (message: Buffer) => Promise<void>;
+  readonly #log: Log;
+  readonly #waiting = new Map<string | number, Notice>();
+  #entryCount = 0;
+  #minor = 0;
+  #sending: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(write: (message: Buffer) => Promise<void>, log: Log) {
+    this.#write = write;
+    this.#log = log;
+  }
+
+  /** How many notices wait. */
+  get length(): number {
+    return this.#waiting.size;
+  }
+
+  /** From now on notices are sent; before the handshake the kernel keeps nothing. */
+  open(minor: number): void {
+    this.#minor = minor;
+  }
+
+  /** Nothing is sent any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#waiting.clear();
+  }
+
+  invalidateInode(ino: Ino): void {
+    this.#add(ino, { kind: 'inode', ino });
+  }
+
+  invalidateEntry(parent: Ino, name: ByteString): void {
+    const key = `${parent}/${name}`;
+    if (this.#waiting.has('epoch') || this.#waiting.has(key)) return;
+    if (this.#entryCount >= entryLimit && this.#minor >= epochMinor) this.#startEpoch();
+    else this.#add(key, { kind: 'entry', parent, name });
+  }
+
+  /** When all that waits now has been sent. */
+  async drained(): Promise<void> {
+    await this.#sending;
+  }
+
+  #startEpoch(): void {
+    for (const [key, { kind }] of this.#waiting) if (kind === 'entry') this.#waiting.delete(key);
+    this.#entryCount = 0;
+    this.#add('epoch', { kind: 'epoch' });
+  }
+
+  #add(key: string | number, notice: Notice): void {
+    if (this.#isClosed || this.#minor === 0 || this.#waiting.has(key)) return;
+    this.#waiting.set(key, notice);
+    if (notice.kind === 'entry') this.#entryCount += 1;
+    this.#sending ??= this.#sendAll();
+  }
+
+  async #sendAll(): Promise<void> {
+    // Not at once: what the caller says next may be the same again.
+    await Promise.resolve();
+    for (const [key, notice] of this.#waiting) {
+      this.#waiting.delete(key);
+      if (notice.kind === 'entry') this.#entryCount -= 1;
+      await this.#send(notice);
+    }
+    this.#sending = undefined;
+  }
+
+  async #send(notice: Notice): Promise<void> {
+    try {
+      await this.#write(encodeNotice(notice));
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (!uninteresting.has(code))
+        this.#log.error('notice-failed', { kind: notice.kind, message });
+    }
+  }
+}
+
+/** A message with `unique` 0 and the kind of notice where an answer has its error. */
+export function encodeNotice(notice: Notice): Buffer {
+  switch (notice.kind) {
+    case 'inode': {
+      const message = emptyNotice(notices.invalidateInode, 24);
+      writeU64(message, notice.ino, replyHeaderSizeBytes);
+      // Offset 0 and length 0: the attributes, and all of the content.
+      return message;
+    }
+    case 'entry': {
+      const { parent, name } = notice;
+      const message = emptyNotice(notices.invalidateEntry, 16 + name.length + 1);
+      writeU64(message, parent, replyHeaderSizeBytes);
+      message.writeUInt32LE(name.length, replyHeaderSizeBytes + 8);
+      message.write(name, replyHeaderSizeBytes + 16, 'latin1');
+      return message;
+    }
+    case 'epoch':
+      return emptyNotice(notices.nextEpoch, 0);
+  }
+}
+
+function emptyNotice(kind: number, bodySizeBytes: number): Buffer {
+  const message = Buffer.alloc(replyHeaderSizeBytes + bodySizeBytes);
+  message.writeUInt32LE(message.length, 0);
+  message.writeInt32LE(kind, 4);
+  return message;
+}

@@ -1,0 +1,295 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import { ErrnoError } from '../vfs/errno.ts';
+import { whenReady } from '../vfs/maybe-promise.ts';
+import type {
+  AttrChange,
+  AttrReply,
+  EntryReply,
+  MaybePromise,
+  OpenReply,
+  VfsOperations,
+} from '../vfs/operations.ts';
+import { DirectoryBuffer } from './directory-buffer.ts';
+import { transferLimitBytes } from './handshake.ts';
+import {
+  fsyncDataOnly,
+  getattrHasHandle,
+  opcodes,
+  openKillsPrivileges,
+  setattrFields,
+  writeKillsPrivileges,
+} from './opcodes.ts';
+import type { OpcodeName } from './opcodes.ts';
+import { killPrivileges } from './privileges.ts';
+import { appendSized } from './reply.ts';
+import type { Reply } from './reply.ts';
+import { MalformedRequestError } from './request-reader.ts';
+import type { RequestReader } from './request-reader.ts';
+import * as wire from './wire.ts';
+
+/** How one kind of request is served. */
+export interface Operation<T> {
+  readonly name: OpcodeName;
+  /** Where in the body a file name stands, for traces. */
+  readonly nameOffset: number | undefined;
+  /** Takes what it needs out of the request before it returns, and asks the filesystem. */
+  call(vfs: VfsOperations, request: RequestReader): MaybePromise<T>;
+  /** Puts the result into the answer. */
+  encode(reply: Reply, result: T): void;
+}
+
+type Call<T> = (vfs: VfsOperations, request: RequestReader) => MaybePromise<T>;
+
+const nothing = (): void => undefined;
+const entry = (reply: Reply, result: EntryReply): void =>
+  wire.writeEntryOut(reply.buffer, result, reply.grow(wire.entryOutSizeBytes));
+const attr = (reply: Reply, result: AttrReply): void =>
+  wire.writeAttrOut(reply.buffer, result, reply.grow(wire.attrOutSizeBytes));
+const opened = (reply: Reply, result: OpenReply): void =>
+  wire.writeOpenOut(reply.buffer, result, reply.grow(wire.openOutSizeBytes));
+const bytes = (reply: Reply, result: Uint8Array): void => reply.append(result);
+const number32 = (reply: Reply, result: number): void => {
+  reply.buffer.writeUInt32LE(result, reply.grow(4));
+  reply.buffer.writeUInt32LE(0, reply.grow(4));
+};
+const number64 = (reply: Reply, result: number): void =>
+  wire.writeU64(reply.buffer, result, reply.grow(8));
+
+const served: readonly Operation<unknown>[] = [
+  // Names and attributes
+
+  operation('lookup', (vfs, r) => vfs.lookup(r.ino, r.name(0), r.caller()), entry, 0),
+  operation(
+    'getattr',
+    (vfs, r) =>
+      vfs.getattr(r.ino, (r.u32(0) & getattrHasHandle) === 0 ? undefined : r.optionalFh(8)),
+    attr,
+  ),
+  operation('setattr', setattr, attr),
+  operation('access', (vfs, r) => vfs.access(r.ino, r.u32(0), r.caller()), nothing),
+  operation(
+    'readlink',
+    (vfs, r) => whenReady(vfs.readlink(r.ino), (target) => Buffer.from(target, 'latin1')),
+    bytes,
+  ),
+  operation(
+    'statfs',
+    (vfs, r) => vfs.statfs(r.ino),
+    (reply, result) =>
+      wire.writeStatfsOut(reply.buffer, result, reply.grow(wire.statfsOutSizeBytes)),
+  ),
+
+  // Changes of directories
+
+  operation(
+    'symlink',
+    (vfs, r) => {
+      const [name, target] = twoTexts(r, 0);
+      return vfs.symlink(r.ino, name, target, r.caller());
+    },
+    entry,
+    0,
+  ),
+  operation(
+    'mknod',
+    (vfs, r) => vfs.mknod(r.ino, r.name(16), r.u32(0), r.u32(4), r.caller()),
+    entry,
+    16,
+  ),
+  operation('mkdir', (vfs, r) => vfs.mkdir(r.ino, r.name(8), r.u32(0), r.caller()), entry, 8),
+  operation('unlink', (vfs, r) => vfs.unlink(r.ino, r.name(0)), nothing, 0),
+  operation('rmdir', (vfs, r) => vfs.rmdir(r.ino, r.name(0)), nothing, 0),
+  operation('rename', (vfs, r) => rename(vfs, r, 8, 0), nothing, 8),
+  operation('rename2', (vfs, r) => rename(vfs, r, 16, r.u32(8)), nothing, 16),
+  operation('link', (vfs, r) => vfs.link(r.ino64(0), r.ino, r.name(8)), entry, 8),
+
+  // Open files
+
+  operation(
+    'open',
+    (vfs, r) => {
+      const { ino } = r;
+      const caller = r.caller();
+      const kills = (r.u32(4) & openKillsPrivileges) !== 0;
+      const open = vfs.open(ino, r.u32(0), caller);
+      if (!kills) return open;
+      return whenReady(open, (result) => whenReady(killPrivileges(vfs, ino, caller), () => result));
+    },
+    opened,
+  ),
+  operation(
+    'create',
+    (vfs, r) => vfs.create(r.ino, r.name(16), r.u32(4), r.u32(0), r.caller()),
+    (reply, result) => {
+      entry(reply, result.entry);
+      opened(reply, result.open);
+    },
+    16,
+  ),
+  operation(
+    'read',
+    (vfs, r) => {
+      const sizeBytes = transferSize(r, 16);
+      return whenReady(vfs.read(r.ino, r.optionalFh(0), r.filePosition(8), sizeBytes), (data) => {
+        if (data.length > sizeBytes) throw new RangeError('read gave more than was asked for');
+        return data;
+      });
+    },
+    bytes,
+  ),
+  operation('write', write, number32),
+  operation('flush', (vfs, r) => vfs.flush(r.ino, r.fh(0)), nothing),
+  operation(
+    'fsync',
+    (vfs, r) => vfs.fsync(r.ino, r.fh(0), (r.u32(8) & fsyncDataOnly) !== 0),
+    nothing,
+  ),
+  operation('release', (vfs, r) => vfs.release(r.ino, r.fh(0)), nothing),
+  operation(
+    'fallocate',
+    (vfs, r) => vfs.fallocate(r.ino, r.fh(0), r.filePosition(8), r.filePosition(16), r.u32(24)),
+    nothing,
+  ),
+  operation('lseek', (vfs, r) => vfs.lseek(r.ino, r.fh(0), r.byteCount(8), r.u32(16)), number64),
+  operation('copyfilerange', (vfs, r) => copyFileRange(vfs, r, 0xffff_f000), number32),
+  operation(
+    'copyfilerange64',
+    (vfs, r) => copyFileRange(vfs, r, Number.MAX_SAFE_INTEGER),
+    number64,
+  ),
+
+  // Directories
+
+  operation('opendir', (vfs, r) => vfs.opendir(r.ino), opened),
+  operation('readdir', (vfs, r) => readdir(vfs, r, false), bytes),
+  operation('readdirplus', (vfs, r) => readdir(vfs, r, true), bytes),
+  operation('releasedir', (vfs, r) => vfs.releasedir(r.ino, r.fh(0)), nothing),
+  operation('fsyncdir', (vfs, r) => vfs.fsyncdir(r.ino, r.optionalFh(0)), nothing),
+
+  // Extended attributes
+
+  operation(
+    'getxattr',
+    (vfs, r) => {
+      const roomBytes = r.u32(0);
+      return whenReady(vfs.getxattr(r.ino, r.text(8)), (value) => ({ value, roomBytes }));
+    },
+    appendSized,
+    8,
+  ),
+  operation(
+    'listxattr',
+    (vfs, r) => {
+      const roomBytes = r.u32(0);
+      return whenReady(vfs.listxattr(r.ino), (names) => {
+        const value = Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
+        return { value, roomBytes };
+      });
+    },
+    appendSized,
+  ),
+  operation(
+    'setxattr',
+    (vfs, r) => {
+      const name = r.text(8);
+      // A copy: the filesystem may keep it.
+      const value = Buffer.from(r.bytes(8 + name.length + 1, r.u32(0)));
+      return vfs.setxattr(r.ino, name, value, r.u32(4));
+    },
+    nothing,
+    8,
+  ),
+  operation('removexattr', (vfs, r) => vfs.removexattr(r.ino, r.text(0)), nothing, 0),
+];
+
+const byOpcode: (Operation<unknown> | undefined)[] = [];
+for (const one of served) byOpcode[opcodes[one.name]] = one;
+
+/** The operation of an opcode; `undefined` for one that is not served. */
+export function operationOf(opcode: number): Operation<unknown> | undefined {
+  return byOpcode[opcode];
+}
+
+function operation<T>(
+  name: OpcodeName,
+  call: Call<T>,
+  encode: (reply: Reply, result: T) => void,
+  nameOffset?: number,
+): Operation<T> {
+  return { name, nameOffset, call, encode };
+}
+
+function setattr(vfs: VfsOperations, r: RequestReader): MaybePromise<AttrReply> {
+  const valid = r.u32(0);
+  const has = (field: number): boolean => (valid & field) !== 0;
+  const change: { -readonly [Field in keyof AttrChange]: AttrChange[Field] } = {};
+  if (has(setattrFields.mode)) change.mode = r.u32(68) & 0o7777;
+  if (has(setattrFields.uid)) change.uid = r.u32(76);
+  if (has(setattrFields.gid)) change.gid = r.u32(80);
+  if (has(setattrFields.size)) change.size = r.filePosition(16);
+  if (has(setattrFields.atimeNow)) change.atime = 'now';
+  else if (has(setattrFields.atime)) change.atime = r.time(32, 56);
+  if (has(setattrFields.mtimeNow)) change.mtime = 'now';
+  else if (has(setattrFields.mtime)) change.mtime = r.time(40, 60);
+  const { ino } = r;
+  const caller = r.caller();
+  const fh = has(setattrFields.fh) ? r.optionalFh(8) : undefined;
+  const apply = (): MaybePromise<AttrReply> => vfs.setattr(ino, change, fh, caller);
+  if (!has(setattrFields.killPrivileges)) return apply();
+  return whenReady(killPrivileges(vfs, ino, caller), apply);
+}
+
+function write(vfs: VfsOperations, r: RequestReader): MaybePromise<number> {
+  const { ino } = r;
+  const data = r.bytes(40, transferSize(r, 16));
+  const kills = (r.u32(20) & writeKillsPrivileges) !== 0;
+  const caller = r.caller();
+  // First the data, which is not there any more when something had to be waited for.
+  const written = vfs.write(ino, r.fh(0), r.filePosition(8), data);
+  if (!kills) return written;
+  return whenReady(written, (count) => whenReady(killPrivileges(vfs, ino, caller), () => count));
+}
+
+function rename(
+  vfs: VfsOperations,
+  r: RequestReader,
+  namesOffset: number,
+  flags: number,
+): MaybePromise<void> {
+  const newParent = r.ino64(0);
+  const name = r.name(namesOffset);
+  const newName = r.name(namesOffset + name.length + 1);
+  return vfs.rename(r.ino, name, newParent, newName, flags);
+}
+
+function copyFileRange(
+  vfs: VfsOperations,
+  r: RequestReader,
+  limitBytes: number,
+): MaybePromise<number> {
+  if (r.u64(48) !== 0) throw new ErrnoError('EINVAL', 'copy_file_range has no flags');
+  const length = Math.min(r.byteCount(40), limitBytes);
+  const to = { ino: r.ino64(16), fh: r.fh(24), offset: r.filePosition(32) };
+  return vfs.copyFileRange(r.ino, r.fh(0), r.filePosition(8), to.ino, to.fh, to.offset, length);
+}
+
+function readdir(vfs: VfsOperations, r: RequestReader, plus: boolean): MaybePromise<Uint8Array> {
+  const listing = new DirectoryBuffer(transferSize(r, 16), plus);
+  const filled = vfs.readdir(r.ino, r.optionalFh(0), r.u64(8), plus, listing);
+  return whenReady(filled, () => listing.bytes);
+}
+
+/** A name and the text behind it. */
+function twoTexts(r: RequestReader, offset: number): [ByteString, ByteString] {
+  const name = r.name(offset);
+  return [name, r.text(offset + name.length + 1)];
+}
+
+/** How much is to be read or written. */
+function transferSize(r: RequestReader, offset: number): number {
+  const sizeBytes = r.u32(offset);
+  if (sizeBytes > transferLimitBytes) {
+    throw new MalformedRequestError(`${sizeBytes} bytes at once were not agreed on`);
+  }
+  return sizeBytes;
+}

@@ -1,0 +1,119 @@
+import { getSystemErrorName } from 'node:util';
+
+/** Reads a descriptor when it has something to read, on the event loop and without a thread. */
+export interface PollableHandle {
+  /**
+   * Takes the descriptor over and fills `buffer` with one read(2) at a time. Ends with the first
+   * error; the descriptor stays open.
+   * @throws the system's error when the descriptor cannot be watched
+   */
+  read(
+    fd: number,
+    buffer: Buffer,
+    onRead: (sizeBytes: number) => void,
+    onEnd: (code: string) => void,
+  ): void;
+  /** Closes the descriptor. */
+  close(): Promise<void>;
+}
+
+/** What is used of Node's own handle of a pipe (src/pipe_wrap.cc, src/stream_base.cc). */
+interface PipeHandle {
+  onread: () => void;
+  /** Gives 0 or a negative error number. */
+  open(fd: number): number;
+  useUserBuffer(buffer: Buffer): void;
+  readStart(): number;
+  readStop(): number;
+  close(callback: () => void): void;
+}
+
+interface Bindings {
+  readonly Pipe: new (type: number) => PipeHandle;
+  readonly pipeType: number;
+  /** Node puts the outcome of each read here before it calls `onread`. */
+  readonly state: ArrayLike<number>;
+  readonly outcomeIndex: number;
+}
+
+/**
+ * Node's streams open sockets, pipes and terminals by descriptor, but no device, though its handle
+ * of a pipe can: to the event loop below a readable descriptor is like another. That handle is
+ * internal, so each part of it is looked for first; `undefined` where one is missing (a later
+ * version, or a process that was forbidden to use it).
+ */
+export function pollableHandle(): PollableHandle | undefined {
+  const bindings = findBindings();
+  return bindings === undefined ? undefined : new PipePollable(bindings);
+}
+
+class PipePollable implements PollableHandle {
+  readonly #bindings: Bindings;
+  readonly #handle: PipeHandle;
+
+  constructor(bindings: Bindings) {
+    this.#bindings = bindings;
+    this.#handle = new bindings.Pipe(bindings.pipeType);
+  }
+
+  read(
+    fd: number,
+    buffer: Buffer,
+    onRead: (sizeBytes: number) => void,
+    onEnd: (code: string) => void,
+  ): void {
+    const handle = this.#handle;
+    const { state, outcomeIndex } = this.#bindings;
+    checkOutcome(handle.open(fd));
+    handle.useUserBuffer(buffer);
+    handle.onread = () => {
+      const outcome = state[outcomeIndex] ?? 0;
+      if (outcome > 0) onRead(outcome);
+      else {
+        handle.readStop();
+        onEnd(outcome === 0 ? 'EOF' : getSystemErrorName(outcome));
+      }
+    };
+    checkOutcome(handle.readStart());
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#handle.close(resolve);
+    });
+  }
+}
+
+function checkOutcome(outcome: number): void {
+  if (outcome < 0) throw new Error(`cannot watch the FUSE device: ${getSystemErrorName(outcome)}`);
+}
+
+function findBindings(): Bindings | undefined {
+  const { binding } = process as { binding?: (name: string) => Record<string, unknown> };
+  if (binding === undefined) return undefined;
+  try {
+    const { Pipe, constants } = binding('pipe_wrap');
+    const { streamBaseState, kReadBytesOrError } = binding('stream_wrap');
+    if (typeof Pipe !== 'function' || !hasMethods(Pipe.prototype as object)) return undefined;
+    const pipeType = (constants as Record<string, unknown> | undefined)?.['SOCKET'];
+    if (typeof pipeType !== 'number' || typeof kReadBytesOrError !== 'number') return undefined;
+    if (!ArrayBuffer.isView(streamBaseState)) return undefined;
+    return {
+      Pipe: Pipe as Bindings['Pipe'],
+      pipeType,
+      state: streamBaseState as unknown as ArrayLike<number>,
+      outcomeIndex: kReadBytesOrError,
+    };
+  } catch {
+    // Refused, as under Node's permission model: there is another way.
+    return undefined;
+  }
+}
+
+const methods = ['open', 'useUserBuffer', 'readStart', 'readStop', 'close'] as const;
+
+function hasMethods(prototype: object): boolean {
+  return methods.every(
+    (name) => typeof (prototype as Record<string, unknown>)[name] === 'function',
+  );
+}

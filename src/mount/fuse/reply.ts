@@ -1,0 +1,71 @@
+import { ErrnoError } from '../vfs/errno.ts';
+import { writeU64 } from './wire.ts';
+
+/** The size of `struct fuse_out_header`, with which every answer begins. */
+export const replyHeaderSizeBytes = 16;
+
+/**
+ * Payloads up to this size are copied behind the header, so that one plain write does; larger ones
+ * are handed to the kernel from where they are.
+ */
+const copyLimitBytes = 4096;
+
+/**
+ * The answer that is being made: a header, the structs behind it, and a payload that stays where it
+ * is. One buffer serves all answers, as an answer is made and written without a pause in between.
+ */
+export class Reply {
+  readonly buffer: Buffer = Buffer.alloc(2 * copyLimitBytes);
+  sizeBytes: number = replyHeaderSizeBytes;
+  payload: Uint8Array | undefined;
+
+  /** Makes room for `sizeBytes` more and gives their position in `buffer`. */
+  grow(sizeBytes: number): number {
+    const at = this.sizeBytes;
+    this.sizeBytes += sizeBytes;
+    return at;
+  }
+
+  /** Ends the answer with some bytes. They must not change until it is written. */
+  append(bytes: Uint8Array): void {
+    if (bytes.length <= copyLimitBytes) this.buffer.set(bytes, this.grow(bytes.length));
+    else this.payload = bytes;
+  }
+
+  /** Starts over. */
+  reset(): void {
+    this.sizeBytes = replyHeaderSizeBytes;
+    this.payload = undefined;
+  }
+
+  /** Fills in the header: this answers the request `unique`. `errno` is 0 or a positive number. */
+  finish(unique: number, errno: number): void {
+    this.buffer.writeUInt32LE(this.totalSizeBytes, 0);
+    this.buffer.writeInt32LE(-errno, 4);
+    writeU64(this.buffer, unique, 8);
+  }
+
+  get totalSizeBytes(): number {
+    return this.sizeBytes + (this.payload?.length ?? 0);
+  }
+}
+
+/**
+ * The value of an extended attribute, or a list of them, for somebody who has room for
+ * `roomBytes`; 0 asks only how much that would be.
+ */
+export interface SizedAnswer {
+  readonly value: Uint8Array;
+  readonly roomBytes: number;
+}
+
+export function appendSized(reply: Reply, { value, roomBytes }: SizedAnswer): void {
+  if (roomBytes === 0) {
+    reply.buffer.writeUInt32LE(value.length, reply.grow(4));
+    reply.buffer.writeUInt32LE(0, reply.grow(4));
+  } else if (value.length > roomBytes) {
+    throw new ErrnoError('ERANGE');
+  } else {
+    reply.append(value);
+  }
+}

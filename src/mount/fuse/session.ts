@@ -1,0 +1,311 @@
+import { ErrnoError } from '../vfs/errno.ts';
+import type { VfsOperations } from '../vfs/operations.ts';
+import type { Log } from '../observe/log.ts';
+import type { FuseChannel } from './channel.ts';
+import { ForgetQueue } from './forget-queue.ts';
+import { defaultFeatures, negotiate } from './handshake.ts';
+import type { KernelProtocol } from './handshake.ts';
+import { NoticeQueue } from './notify.ts';
+import { opcodeName, opcodes } from './opcodes.ts';
+import type { InitFlagName } from './opcodes.ts';
+import { operationOf } from './operation-table.ts';
+import type { Operation } from './operation-table.ts';
+import { Reply } from './reply.ts';
+import { RequestReader } from './request-reader.ts';
+
+/** A request that was answered. */
+export interface RequestTrace {
+  readonly operation: string;
+  readonly unique: number;
+  readonly ino: number;
+  /** The file name in the request, with every byte but printable ASCII escaped. */
+  readonly name: string | undefined;
+  /** 0, or the number of the error that was the answer. */
+  readonly errno: number;
+  /** The size of the answer, its header included. */
+  readonly replySizeBytes: number;
+  readonly durationMs: number;
+}
+
+export interface SessionOptions {
+  readonly log: Log;
+  /** What to ask of the kernel; default is `defaultFeatures`. */
+  readonly features?: readonly InitFlagName[];
+  /** Told of each request with an answer. Costs nothing when absent. Must not throw. */
+  readonly trace?: (request: RequestTrace) => void;
+  /** Told how long each request took. Costs nothing when absent. Must not throw. */
+  readonly measure?: (operation: string, durationMs: number, errno: number) => void;
+}
+
+/** Why a session ended: `ENODEV` after an unmount, or the name of another error of the device. */
+export interface SessionEnd {
+  readonly code: string;
+}
+
+/** Errors of a write that say that nobody waits for the answer any more: interrupted, or unmounted. */
+const uninteresting: ReadonlySet<unknown> = new Set(['ENOENT', 'ENODEV', 'CHANNEL_CLOSED']);
+
+/** A request on its way; what is needed to answer it when the next one stands in the buffer. */
+interface Pending {
+  readonly unique: number;
+  readonly operation: string;
+  readonly startedMs: number;
+  readonly ino: number;
+  readonly name: string | undefined;
+}
+
+/**
+ * The kernel's requests, answered by a filesystem: decodes each, calls the method, encodes what it
+ * gives. A result that is there at once is answered in the same turn. Whatever goes wrong in one
+ * request is the errno of that one; nothing that the kernel sends or the filesystem throws ends the
+ * session, only the unmount does.
+ *
+ * INTERRUPT is left alone: the request goes on and is answered, as with a disk. (It comes for any
+ * signal, and a program that catches one does not expect EINTR from a file. A killed process that
+ * reads cached pages ends at once all the same; the kernel does that by itself.)
+ */
+export class FuseSession {
+  /** The agreement with the kernel; rejects when there can be none. */
+  readonly ready: Promise<KernelProtocol>;
+  /** When the kernel is gone and the filesystem has been told. Never rejects. */
+  readonly done: Promise<SessionEnd>;
+  readonly notifier: NoticeQueue;
+  readonly #channel: FuseChannel;
+  readonly #vfs: VfsOperations;
+  readonly #options: SessionOptions;
+  readonly #log: Log;
+  readonly #isObserved: boolean;
+  readonly #request: RequestReader;
+  readonly #reply = new Reply();
+  readonly #forgets: ForgetQueue;
+  readonly #pending = new Map<number, Pending>();
+  #resolveReady: (protocol: KernelProtocol) => void = unset;
+  #rejectReady: (error: Error) => void = unset;
+  #resolveDone: (end: SessionEnd) => void = unset;
+  #state: 'handshake' | 'open' | 'closing' | 'ended' = 'handshake';
+
+  constructor(channel: FuseChannel, vfs: VfsOperations, options: SessionOptions) {
+    this.#channel = channel;
+    this.#vfs = vfs;
+    this.#options = options;
+    this.#log = options.log;
+    this.#isObserved = options.trace !== undefined || options.measure !== undefined;
+    this.#request = new RequestReader(channel.requestBuffer);
+    this.notifier = new NoticeQueue((message) => channel.writeInBackground(message), this.#log);
+    this.#forgets = new ForgetQueue((ino, lookups) => {
+      this.#guarded('forget', () => this.#vfs.forget(ino, lookups));
+    });
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    // Whoever does not look at it learns of it by `done`.
+    this.ready.catch(() => undefined);
+    this.done = new Promise((resolve) => (this.#resolveDone = resolve));
+  }
+
+  /** How many requests wait for the filesystem. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Begins to serve. Only after the mount. */
+  start(): void {
+    this.#channel.start(
+      (sizeBytes) => this.#receive(sizeBytes),
+      (code) => void this.#end(code),
+    );
+  }
+
+  /**
+   * Lets go of the device, mounted or not: what waits for the filesystem is answered with ENOTCONN
+   * (a notice that waits for a lock held by such a request can go on then), and the kernel ends the
+   * rest. Harmless after the end.
+   */
+  async close(): Promise<void> {
+    if (this.#state === 'ended') return this.#channel.close();
+    this.#state = 'closing';
+    for (const pending of this.#pending.values()) this.#fail(pending, new ErrnoError('ENOTCONN'));
+    await this.#end('CLOSED');
+  }
+
+  async #end(code: string): Promise<void> {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#pending.clear();
+    this.notifier.close();
+    this.#rejectReady(new Error(`the kernel went away before it was ready: ${code}`));
+    await this.#channel.close();
+    try {
+      await this.#vfs.destroy();
+    } catch (error) {
+      this.#vfs.errnoOf(error, 'destroy');
+    }
+    this.#resolveDone({ code });
+  }
+
+  #receive(sizeBytes: number): void {
+    const request = this.#request;
+    try {
+      request.begin(sizeBytes);
+      this.#dispatch();
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  #dispatch(): void {
+    const request = this.#request;
+    switch (request.opcode) {
+      case opcodes.forget:
+        this.#guarded('forget', () => this.#vfs.forget(request.ino, request.byteCount(0)));
+        return;
+      case opcodes.batchforget:
+        this.#forgets.add(request);
+        return;
+      case opcodes.interrupt:
+        return;
+      case opcodes.init:
+        this.#handshake();
+        return;
+      case opcodes.destroy:
+        this.#reply.reset();
+        this.#send(this.#pendingRequest('destroy'), 0);
+        return;
+    }
+    const operation = operationOf(request.opcode);
+    if (operation === undefined) throw new ErrnoError('ENOSYS');
+    if (this.#state !== 'open') throw new ErrnoError('ENOTCONN');
+    this.#perform(operation);
+  }
+
+  #perform<T>(operation: Operation<T>): void {
+    const pending = this.#pendingRequest(operation.name, operation.nameOffset);
+    let result;
+    try {
+      result = operation.call(this.#vfs, this.#request);
+    } catch (error) {
+      this.#fail(pending, error);
+      return;
+    }
+    if (!(result instanceof Promise)) {
+      this.#answer(pending, operation, result);
+      return;
+    }
+    this.#pending.set(pending.unique, pending);
+    result.then(
+      (value) => {
+        if (this.#isStillPending(pending)) this.#answer(pending, operation, value);
+      },
+      (error: unknown) => {
+        if (this.#isStillPending(pending)) this.#fail(pending, error);
+      },
+    );
+  }
+
+  #handshake(): void {
+    const pending = this.#pendingRequest('init');
+    if (this.#state !== 'handshake') {
+      throw new ErrnoError('EIO', 'the kernel has introduced itself already');
+    }
+    let protocol: KernelProtocol | undefined;
+    try {
+      this.#reply.reset();
+      protocol = negotiate(this.#request, this.#reply, this.#options.features ?? defaultFeatures);
+    } catch (error) {
+      this.#rejectReady(error as Error);
+      this.#fail(
+        pending,
+        new ErrnoError('EPROTO', 'no agreement with the kernel', { cause: error }),
+      );
+      return;
+    }
+    this.#send(pending, 0);
+    if (protocol === undefined) return;
+    this.#state = 'open';
+    this.notifier.open(protocol.minor);
+    this.#resolveReady(protocol);
+  }
+
+  /** Answers with a result, or with an error when it cannot be encoded. */
+  #answer<T>(pending: Pending, operation: Operation<T>, result: T): void {
+    this.#reply.reset();
+    try {
+      operation.encode(this.#reply, result);
+    } catch (error) {
+      this.#fail(pending, error);
+      return;
+    }
+    this.#send(pending, 0);
+  }
+
+  #fail(pending: Pending, error: unknown): void {
+    this.#reply.reset();
+    this.#send(pending, this.#vfs.errnoOf(error, pending.operation));
+  }
+
+  #send(pending: Pending, errno: number): void {
+    const reply = this.#reply;
+    reply.finish(pending.unique, errno);
+    try {
+      this.#channel.write(reply.buffer.subarray(0, reply.sizeBytes), reply.payload);
+    } catch (error) {
+      // Answers are lost only when the connection is over: an interrupted request still waits for
+      // its own. So there is no lookup to take back here, `destroy` voids them all.
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (!uninteresting.has(code)) {
+        this.#log.error('reply-failed', { operation: pending.operation, message });
+      }
+    }
+    if (this.#isObserved) this.#observe(pending, errno, reply.totalSizeBytes);
+    reply.reset();
+  }
+
+  /** Answers a request that was not understood, if it is one that waits for an answer. */
+  #refuse(error: unknown): void {
+    const { opcode, unique } = this.#request;
+    const operation = opcodeName(opcode);
+    if (!(error instanceof ErrnoError && error.errno === 'ENOSYS')) {
+      this.#log.warn('request-refused', { operation, reason: String(error) });
+    }
+    if (unique === 0 || opcode === opcodes.forget || opcode === opcodes.batchforget) return;
+    this.#fail(this.#pendingRequest(operation), error);
+  }
+
+  #guarded(operation: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#vfs.errnoOf(error, operation);
+    }
+  }
+
+  #isStillPending(pending: Pending): boolean {
+    return this.#pending.delete(pending.unique);
+  }
+
+  #pendingRequest(operation: string, nameOffset?: number): Pending {
+    const { unique, ino } = this.#request;
+    if (!this.#isObserved) return { unique, operation, ino, startedMs: 0, name: undefined };
+    const name = nameOffset === undefined ? undefined : this.#printableName(nameOffset);
+    return { unique, operation, ino, startedMs: performance.now(), name };
+  }
+
+  #printableName(offset: number): string | undefined {
+    if (this.#options.trace === undefined) return undefined;
+    return this.#request.text(offset).replace(/[^\x20-\x7e]|\\/g, (character) => {
+      return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+    });
+  }
+
+  #observe(pending: Pending, errno: number, replySizeBytes: number): void {
+    const { operation, unique, ino, name, startedMs } = pending;
+    const durationMs = performance.now() - startedMs;
+    this.#options.measure?.(operation, durationMs, errno);
+    this.#options.trace?.({ operation, unique, ino, name, errno, replySizeBytes, durationMs });
+  }
+}
+
+function unset(): void {
+  throw new Error('used before it was set');
+}
