@@ -31,11 +31,25 @@ export interface FinishedPack {
   readonly indexPath: string;
 }
 
-interface QueuedObject {
+/** An object of at most `pieceBytes` of content, as a zlib stream. */
+export interface DeflatedObject {
   readonly oid: Oid;
   readonly type: ObjectType;
   readonly sizeBytes: number;
   readonly deflated: Buffer;
+}
+
+/** The content of an object of more than `pieceBytes`, from `cutIntoPieces`. */
+export interface PiecedContent {
+  readonly type: ObjectType;
+  readonly sizeBytes: number;
+  readonly pieces: AsyncIterable<Buffer>;
+  /** The zlib level, -1 to 9; what does not shrink and what is big gets a lower one. */
+  readonly compressionLevel: number;
+}
+
+interface QueuedObject {
+  readonly object: DeflatedObject;
   readonly resolve: (packed: PackedObject) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -95,12 +109,11 @@ export class PackWriter {
   }
 
   /**
-   * Appends an object that is deflated already, at most `pieceBytes` of content. It resolves when the
-   * system has taken the bytes. Objects that come while others are written go with the next write.
+   * Appends an object that is deflated already. It resolves when the system has taken the bytes. Objects that come while others are written go with the next write.
    */
-  append(oid: Oid, type: ObjectType, sizeBytes: number, deflated: Buffer): Promise<PackedObject> {
+  append(object: DeflatedObject): Promise<PackedObject> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ oid, type, sizeBytes, deflated, resolve, reject });
+      this.#queue.push({ object, resolve, reject });
       this.#draining ??= this.#drain();
     });
   }
@@ -121,45 +134,38 @@ export class PackWriter {
   #takeBatch(): QueuedObject[] {
     let count = 0;
     let bytes = 0;
-    for (const { deflated } of this.#queue) {
+    for (const { object } of this.#queue) {
       count += 1;
-      bytes += deflated.length;
+      bytes += object.deflated.length;
       if (bytes >= mostBytesInOneWrite) break;
     }
     return this.#queue.splice(0, count);
   }
 
   async #writeBatch(batch: readonly QueuedObject[]): Promise<void> {
-    const parts = batch.flatMap(({ type, sizeBytes, deflated }) => [
-      packEntryHeader(type, sizeBytes),
-      deflated,
-    ]);
+    const entries = batch.map(({ object, resolve }) => {
+      return { object, resolve, header: packEntryHeader(object.type, object.sizeBytes) };
+    });
+    const parts = entries.flatMap(({ object, header }) => [header, object.deflated]);
     await writeFully(this.#file.handle, Buffer.concat(parts), this.#endOffset);
-    for (const [index, { oid, type, sizeBytes, deflated, resolve }] of batch.entries()) {
-      const header = parts[2 * index] ?? Buffer.alloc(0);
+    for (const { object, header, resolve } of entries) {
+      const { oid, type, sizeBytes, deflated } = object;
       const offset = this.#endOffset;
       const dataOffset = offset + header.length;
-      resolve(
-        this.#add({
-          ...{ oid, type, sizeBytes, offset, dataOffset },
-          endOffset: dataOffset + deflated.length,
-          crc32: crc32(deflated, crc32(header)),
-        }),
-      );
+      const endOffset = dataOffset + deflated.length;
+      const checksum = crc32(deflated, crc32(header));
+      resolve(this.#add({ oid, type, sizeBytes, offset, dataOffset, endOffset, crc32: checksum }));
     }
   }
 
   /**
-   * Appends an object of more than `pieceBytes` as its pieces come in (from `cutIntoPieces`), with
-   * bounded memory. Nothing else may be appended meanwhile. The id is known only at the end; when
-   * `isWanted` says no to it, nothing is kept. Content of another size than `sizeBytes` is an
-   * `InvalidArgumentError`; after any error the pack is as it was before.
+   * Appends an object as its pieces come in, with bounded memory. Nothing else may be appended
+   * meanwhile. The id is known only at the end; when `isWanted` says no to it, nothing is kept.
+   * Content of another size than announced is an `InvalidArgumentError`; after any error the pack is
+   * as it was before.
    */
   async appendPieces(
-    type: ObjectType,
-    sizeBytes: number,
-    pieces: AsyncIterable<Buffer>,
-    compressionLevel: number,
+    { type, sizeBytes, pieces, compressionLevel }: PiecedContent,
     isWanted: (oid: Oid) => Promise<boolean>,
   ): Promise<{ oid: Oid; packed: PackedObject | undefined }> {
     await this.#draining;

@@ -1,0 +1,109 @@
+import type { HashAlgorithm } from '../oid.ts';
+import { writeLooseObjects } from './loose-writer.ts';
+import type { LooseObject, LooseWriterOptions } from './loose-writer.ts';
+import { readContent } from './packed-content.ts';
+import { StagedPack, storedBytes } from './staged-pack.ts';
+import type { StagedObject } from './staged-pack.ts';
+
+/** How staged objects are made permanent. */
+export interface PublishOptions extends LooseWriterOptions {
+  readonly algorithm: HashAlgorithm;
+}
+
+// Up to these bounds a commit's objects become loose ones: `git gc` counts 50 packs as too many,
+// but only 6700 loose objects.
+const mostLooseObjects = 32;
+const mostLooseBytes = 4 * 1024 * 1024;
+// A temporary pack becomes a pack of the repository as it is when at most a quarter of it is waste.
+const leastNeededShare = 0.75;
+// What is smaller is merged with others rather than made a pack of its own.
+const packOfItsOwnBytes = 64 * 1024 * 1024;
+
+/**
+ * Makes staged objects a part of the repository: few and small ones as loose objects, others as
+ * packs. A temporary pack that holds little else gets its index and its name, and all that is in it
+ * becomes visible; what else is wanted is copied to one new pack. Objects that are published
+ * already are written again. After an error those with `published` set are safe.
+ */
+export async function publishObjects(
+  wanted: readonly StagedObject[],
+  options: PublishOptions,
+): Promise<void> {
+  if (areFewAndSmall(wanted)) return publishLoose(wanted, options);
+  const { packs, others } = packsToFinish(wanted);
+  for (const pack of packs) await finishPack(pack, options);
+  if (areFewAndSmall(others)) await publishLoose(others, options);
+  else await publishCopies(others, options);
+}
+
+function areFewAndSmall(objects: readonly StagedObject[]): boolean {
+  if (objects.length > mostLooseObjects) return false;
+  let bytes = 0;
+  for (const { packed } of objects) bytes += packed.sizeBytes;
+  return bytes <= mostLooseBytes;
+}
+
+async function publishLoose(
+  objects: readonly StagedObject[],
+  options: PublishOptions,
+): Promise<void> {
+  const loose: LooseObject[] = [];
+  for (const { pack, packed } of objects) {
+    const { oid, type } = packed;
+    loose.push({ oid, type, data: await readContent(pack.writer, packed) });
+  }
+  await writeLooseObjects(loose, options);
+  for (const object of objects) object.published = true;
+}
+
+function packsToFinish(wanted: readonly StagedObject[]): {
+  packs: StagedPack[];
+  others: StagedObject[];
+} {
+  const groups = Array.from(groupedByPack(wanted), ([pack, objects]) => {
+    return { pack, objects, bytes: storedBytes(objects) };
+  });
+  groups.sort((a, b) => b.bytes - a.bytes);
+  const packs: StagedPack[] = [];
+  const others: StagedObject[][] = [];
+  for (const { pack, objects, bytes } of groups) {
+    const isReady = !pack.isFinished && !pack.isStreaming;
+    const isFull = bytes >= leastNeededShare * pack.writer.sizeBytes;
+    const isWorthAFile = packs.length === 0 || bytes >= packOfItsOwnBytes;
+    if (isReady && isFull && isWorthAFile) packs.push(pack);
+    else others.push(objects);
+  }
+  return { packs, others: others.flat() };
+}
+
+async function finishPack(pack: StagedPack, { fsync, unsynced }: PublishOptions): Promise<void> {
+  const { packPath, indexPath } = await pack.finish({ fsync });
+  if (!fsync) await unsynced.add([packPath, indexPath]);
+}
+
+async function publishCopies(
+  objects: readonly StagedObject[],
+  options: PublishOptions,
+): Promise<void> {
+  const copy = await StagedPack.create(options.objectsDirectory, options.algorithm);
+  try {
+    for (const [pack, some] of groupedByPack(objects)) {
+      const packed = some.map((object) => object.packed);
+      await copy.writer.copyFrom(pack.writer, packed);
+    }
+    await finishPack(copy, options);
+  } finally {
+    await copy.drop();
+  }
+  for (const object of objects) object.published = true;
+}
+
+function groupedByPack(objects: readonly StagedObject[]): Map<StagedPack, StagedObject[]> {
+  const groups = new Map<StagedPack, StagedObject[]>();
+  for (const object of objects) {
+    const group = groups.get(object.pack);
+    if (group === undefined) groups.set(object.pack, [object]);
+    else group.push(object);
+  }
+  return groups;
+}

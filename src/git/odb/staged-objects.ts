@@ -1,0 +1,138 @@
+import { ObjectNotFoundError } from '../../errors.ts';
+import type { HashAlgorithm, Oid } from '../oid.ts';
+import type { DeflatedObject, PackedObject, PiecedContent } from './pack-writer.ts';
+import { StagedPack } from './staged-pack.ts';
+import type { StagedObject } from './staged-pack.ts';
+
+// A pack with this much in it that nobody needs, and more of it than not, is written anew.
+const tolerableWasteBytes = 64 * 1024 * 1024;
+
+/**
+ * The objects of a staging area by their id, and the temporary packs that they are in: one as a
+ * rule, and one more for each stream that is under way, for nothing else can be appended behind it.
+ */
+export class StagedObjects {
+  readonly #objectsDirectory: string;
+  readonly #algorithm: HashAlgorithm;
+  readonly #objects = new Map<Oid, StagedObject>();
+  readonly #packs = new Set<StagedPack>();
+  #opening: Promise<void> | undefined;
+
+  constructor(objectsDirectory: string, algorithm: HashAlgorithm) {
+    this.#objectsDirectory = objectsDirectory;
+    this.#algorithm = algorithm;
+  }
+
+  get(oid: Oid): StagedObject | undefined {
+    return this.#objects.get(oid);
+  }
+
+  /** The object with this id, or an `ObjectNotFoundError`. */
+  find(oid: Oid): StagedObject {
+    const object = this.#objects.get(oid);
+    if (object === undefined) throw new ObjectNotFoundError(oid);
+    return object;
+  }
+
+  oids(): MapIterator<Oid> {
+    return this.#objects.keys();
+  }
+
+  /** Appends an object that is deflated to an open pack. */
+  append(object: DeflatedObject): Promise<void> {
+    return this.#toOpenPack(false, async (pack) => {
+      this.#note(pack, await pack.writer.append(object));
+    });
+  }
+
+  /**
+   * Appends content that comes in pieces, to a pack that nothing else is appended to meanwhile. It is
+   * not kept when it is staged already, or `exists` knows it.
+   */
+  appendPieces(content: PiecedContent, exists: (oid: Oid) => Promise<boolean>): Promise<Oid> {
+    return this.#toOpenPack(true, async (pack) => {
+      const { oid, packed } = await pack.writer.appendPieces(content, async (found) => {
+        return !this.#objects.has(found) && !(await exists(found));
+      });
+      if (packed !== undefined) this.#note(pack, packed);
+      return oid;
+    });
+  }
+
+  /** `append` begins in the moment that the pack is found to be open. */
+  async #toOpenPack<Result>(
+    alone: boolean,
+    append: (pack: StagedPack) => Promise<Result>,
+  ): Promise<Result> {
+    for (;;) {
+      const pack = this.#openPack();
+      if (pack !== undefined) return pack.append(alone, () => append(pack));
+      // Shared, so that many first writes at once do not make a pack each.
+      this.#opening ??= this.#addPack().finally(() => (this.#opening = undefined));
+      await this.#opening;
+    }
+  }
+
+  #note(pack: StagedPack, packed: PackedObject): void {
+    // Two streams at once can have the same content; the second copy is waste in its pack.
+    if (!this.#objects.has(packed.oid)) this.#objects.set(packed.oid, pack.add(packed, false));
+  }
+
+  #openPack(): StagedPack | undefined {
+    for (const pack of this.#packs) {
+      if (pack.isOpen) return pack;
+    }
+    return undefined;
+  }
+
+  async #addPack(): Promise<void> {
+    this.#packs.add(await StagedPack.create(this.#objectsDirectory, this.#algorithm));
+  }
+
+  /** Forgets objects, and gives the disk back what they take. */
+  async release(oids: Iterable<Oid>): Promise<void> {
+    for (const oid of oids) {
+      const object = this.#objects.get(oid);
+      this.#objects.delete(oid);
+      object?.pack.objects.delete(object);
+    }
+    for (const pack of this.#packs) {
+      if (pack.isUnused) await this.#drop(pack);
+      else if (isMostlyWaste(pack)) await this.#compact(pack);
+    }
+  }
+
+  /** Forgets everything. Nothing may be under way. */
+  async clear(): Promise<void> {
+    this.#objects.clear();
+    for (const pack of this.#packs) await this.#drop(pack);
+  }
+
+  async #drop(pack: StagedPack): Promise<void> {
+    this.#packs.delete(pack);
+    await pack.drop();
+  }
+
+  /** Moves what is still needed of a pack to a new one. */
+  async #compact(pack: StagedPack): Promise<void> {
+    pack.seal();
+    const compacted = await StagedPack.create(this.#objectsDirectory, this.#algorithm);
+    try {
+      const needed = Array.from(pack.objects, ({ packed }) => packed);
+      for (const { from, to } of await compacted.writer.copyFrom(pack.writer, needed)) {
+        const published = this.#objects.get(from.oid)?.published ?? false;
+        this.#objects.set(from.oid, compacted.add(to, published));
+      }
+      this.#packs.add(compacted);
+      await this.#drop(pack);
+    } catch {
+      // A full disk, say. Nothing is lost, what was to be forgotten is, and the next release tries again.
+      await compacted.drop();
+    }
+  }
+}
+
+function isMostlyWaste(pack: StagedPack): boolean {
+  const { wastedBytes } = pack;
+  return wastedBytes > tolerableWasteBytes && wastedBytes > pack.writer.sizeBytes / 2;
+}

@@ -1,0 +1,121 @@
+import type { HashAlgorithm } from '../oid.ts';
+import { PackWriter } from './pack-writer.ts';
+import type { FinishedPack, PackedObject } from './pack-writer.ts';
+
+/** An object of a staging area: where it is stored, and whether git can see it already. */
+export interface StagedObject {
+  readonly pack: StagedPack;
+  readonly packed: PackedObject;
+  published: boolean;
+}
+
+/**
+ * A pack file while staged objects are read from it: from the first one that is appended until none
+ * of them is needed any more. It may be finished meanwhile, and even be removed by `git gc`.
+ */
+export class StagedPack {
+  readonly writer: PackWriter;
+  /** The objects in it that are still needed. */
+  readonly objects: Set<StagedObject> = new Set();
+  #appends = 0;
+  #isStreaming = false;
+  #isSealed = false;
+  #isFinished = false;
+  #readers = 0;
+  #isDropped = false;
+
+  private constructor(writer: PackWriter) {
+    this.writer = writer;
+  }
+
+  static async create(objectsDirectory: string, algorithm: HashAlgorithm): Promise<StagedPack> {
+    return new StagedPack(await PackWriter.create(objectsDirectory, algorithm));
+  }
+
+  /** Whether something can be appended now. */
+  get isOpen(): boolean {
+    return !this.#isSealed && !this.#isStreaming;
+  }
+
+  /** Whether something is being appended that may take any time, so that the pack cannot be finished. */
+  get isStreaming(): boolean {
+    return this.#isStreaming;
+  }
+
+  /** Whether it got its name, so that git sees all that is in it. */
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
+  /** Whether nothing that it has or is about to get is needed. */
+  get isUnused(): boolean {
+    return this.#appends === 0 && this.objects.size === 0;
+  }
+
+  /** How much of a temporary file nobody needs; none while something is being appended. */
+  get wastedBytes(): number {
+    if (this.#isFinished || this.#appends > 0) return 0;
+    return this.writer.sizeBytes - storedBytes(this.objects);
+  }
+
+  /** Runs an append to the pack, which has to be open; with `alone` it is not open meanwhile. */
+  async append<Result>(alone: boolean, append: () => Promise<Result>): Promise<Result> {
+    this.#appends += 1;
+    this.#isStreaming = alone;
+    try {
+      return await append();
+    } finally {
+      this.#appends -= 1;
+      if (alone) this.#isStreaming = false;
+    }
+  }
+
+  /** Notes an object that the file holds. */
+  add(packed: PackedObject, published: boolean): StagedObject {
+    const object: StagedObject = { pack: this, packed, published };
+    this.objects.add(object);
+    return object;
+  }
+
+  /** Lets nothing more in. */
+  seal(): void {
+    this.#isSealed = true;
+  }
+
+  /** Seals the pack and gives it its index and its name: all that is in it is published then. */
+  async finish(options: { readonly fsync: boolean }): Promise<FinishedPack> {
+    this.seal();
+    const finished = await this.writer.finish(options);
+    this.#isFinished = true;
+    for (const object of this.objects) object.published = true;
+    return finished;
+  }
+
+  /** Keeps the file open until `letGo`, for somebody who reads from it. */
+  hold(): void {
+    this.#readers += 1;
+  }
+
+  async letGo(): Promise<void> {
+    this.#readers -= 1;
+    await this.#closeIfUnused();
+  }
+
+  /** Closes the file as soon as nobody reads from it; if it was not finished it is gone then. */
+  async drop(): Promise<void> {
+    this.seal();
+    this.#isDropped = true;
+    await this.#closeIfUnused();
+  }
+
+  async #closeIfUnused(): Promise<void> {
+    if (this.#isDropped && this.#readers === 0) await this.writer.close();
+  }
+}
+
+/** What these objects take in their packs. */
+export function storedBytes(objects: Iterable<StagedObject>): number {
+  let bytes = 0;
+  for (const { packed } of objects) bytes += packed.endOffset - packed.offset;
+  return bytes;
+}

@@ -1,0 +1,308 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BatchClosedError, InvalidArgumentError } from '../../errors.ts';
+import { beginObjectHash, finishObjectHash, hashObject } from '../hash-object.ts';
+import type { ObjectType } from '../hash-object.ts';
+import type { HashAlgorithm, Oid } from '../oid.ts';
+import { ByteBudget } from './byte-budget.ts';
+import { cutIntoPieces, deflateWhole, pieceBytes, smallContentBytes } from './deflate.ts';
+import type { ObjectData } from './delta-base-cache.ts';
+import type { UnsyncedFiles } from './durable.ts';
+import { forEachBounded } from './for-each-bounded.ts';
+import { publishObjects } from './publishing.ts';
+import { Spool } from './spool.ts';
+import { StagedContent } from './staged-content.ts';
+import { StagedObjects } from './staged-objects.ts';
+import type { StagedObject } from './staged-pack.ts';
+import type { ObjectInfo } from './unpacking.ts';
+
+/** What a staging area needs of the object database that it belongs to. */
+export interface StagingAreaOptions {
+  readonly objectsDirectory: string;
+  readonly algorithm: HashAlgorithm;
+  /** The zlib level, -1 to 9; what does not shrink and what is big gets a lower one. */
+  readonly compressionLevel: number;
+  /** Shared by all that writes to the object directory. */
+  readonly unsynced: UnsyncedFiles;
+  /**
+   * Tells whether the repository holds an object, staging areas not counted. Asked for every object
+   * that is staged, so it should be quick: a false no only stores something twice.
+   */
+  readonly exists: (oid: Oid) => Promise<boolean>;
+  /** Makes `exists` see what happened to the repository meanwhile, packs that are gone above all. */
+  readonly refresh: () => Promise<void>;
+  /** Called when the area is discarded. */
+  readonly onDiscard?: () => void;
+}
+
+// How much content of up to a piece each is deflated and on its way to the disk at a time.
+const mostBytesUnderWay = 4 * 1024 * 1024;
+const existenceChecksAtOnce = 16;
+
+/**
+ * Content on its way into the repository, which git does not see yet. What is written goes to a
+ * temporary pack in the object directory, deflated, and can be read back at once; `publish` makes
+ * it a part of the repository, and `release` forgets it. `git gc --prune=now` may remove what was
+ * published before a ref leads to it, and the temporary pack itself: until it is released the content
+ * stays at hand through the open file, `publish` does not need the file's name, and
+ * `republishMissing` puts back what was lost.
+ *
+ * Objects that the repository holds already are not staged.
+ *
+ * Calls may overlap. After an error (a full disk) nothing half is left behind, what was staged before
+ * is still there, and the call can be made again.
+ */
+export class StagingArea {
+  readonly #options: StagingAreaOptions;
+  readonly #objects: StagedObjects;
+  readonly #content = new StagedContent();
+  readonly #beingStored = new Map<Oid, Promise<void>>();
+  readonly #budget = new ByteBudget(mostBytesUnderWay);
+  // One at a time, so that they end up in one pack.
+  readonly #bigBudget = new ByteBudget(1);
+  #writes = 0;
+  #onLastWrite: (() => void) | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #discarding: Promise<void> | undefined;
+
+  constructor(options: StagingAreaOptions) {
+    this.#options = options;
+    this.#objects = new StagedObjects(options.objectsDirectory, options.algorithm);
+  }
+
+  /**
+   * Stages an object and gives its id. It resolves when the system has taken the bytes, so a full
+   * disk is noticed here; `data` must stay as it is until then.
+   */
+  write(type: ObjectType, data: Uint8Array): Promise<Oid> {
+    return this.#writing(async () => {
+      const oid = await this.#hash(type, data);
+      if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, type, data);
+      return oid;
+    });
+  }
+
+  /**
+   * Stages an object that comes in chunks, with bounded memory however long it is. Without its size
+   * it is first written to a temporary file, for the size is a part of what is hashed. Another size
+   * than announced is an `InvalidArgumentError`; errors of `chunks` come as they are. While a chunk
+   * is waited for, other writes go on. Chunks may be used again once the next one is asked for.
+   */
+  writeStream(
+    type: ObjectType,
+    sizeBytes: number | undefined,
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<Oid> {
+    return this.#writing(async () => {
+      const pieces = cutIntoPieces(chunks);
+      try {
+        if (sizeBytes !== undefined && sizeBytes > pieceBytes) {
+          return await this.#storePieces(type, sizeBytes, pieces);
+        }
+        return await this.#storeStarted(type, sizeBytes, pieces);
+      } finally {
+        await pieces.return();
+      }
+    });
+  }
+
+  /** Tells whether an object is staged here. */
+  hasStaged(oid: Oid): boolean {
+    return this.#objects.get(oid) !== undefined;
+  }
+
+  /** The type and size of an object that is staged here. */
+  headerIfStaged(oid: Oid): ObjectInfo | undefined {
+    const packed = this.#objects.get(oid)?.packed;
+    return packed && { type: packed.type, sizeBytes: packed.sizeBytes };
+  }
+
+  /** The ids of all that is staged here. */
+  stagedOids(): Iterable<Oid> {
+    return this.#objects.oids();
+  }
+
+  /** A staged object. One that is not staged here is an `ObjectNotFoundError`, also below. */
+  async read(oid: Oid): Promise<ObjectData> {
+    const object = this.#objects.find(oid);
+    return { type: object.packed.type, data: await this.#content.read(object) };
+  }
+
+  /**
+   * A part of the content of a staged object, shorter where that ends. It costs reading what is around
+   * the range, a mebibyte or two of content, not the whole.
+   */
+  async readRange(oid: Oid, offset: number, length: number): Promise<Buffer> {
+    return this.#content.range(this.#objects.find(oid), offset, length);
+  }
+
+  /** The content of a staged object, with bounded memory. */
+  stream(oid: Oid): AsyncGenerator<Buffer, void, undefined> {
+    return this.#content.stream(this.#objects.find(oid));
+  }
+
+  /**
+   * Makes these objects, or all, a part of the repository; ids that are not staged here are taken to
+   * be in it. Few and small ones become loose objects, others a pack, which may bring other staged
+   * objects along. With `fsync` they survive a power cut when it resolves, and so does all else that
+   * was published before without it. They stay staged until `release`.
+   */
+  publish(oids: Iterable<Oid> | undefined, { fsync }: { readonly fsync: boolean }): Promise<void> {
+    return this.#inTurn(async () => {
+      const wanted: StagedObject[] = [];
+      for (const oid of new Set(oids ?? this.#objects.oids())) {
+        const object = this.#objects.get(oid);
+        if (object?.published === false) wanted.push(object);
+      }
+      await this.#publish(wanted, fsync);
+    });
+  }
+
+  /**
+   * Looks whether the repository still holds these objects, for `git gc --prune=now` removes what no
+   * ref leads to, and puts those back that it does not; gives their ids. One that is not staged here
+   * either is an `ObjectNotFoundError`.
+   */
+  republishMissing(
+    oids: Iterable<Oid>,
+    { fsync }: { readonly fsync: boolean } = { fsync: true },
+  ): Promise<Oid[]> {
+    return this.#inTurn(async () => {
+      await this.#options.refresh();
+      const missing: StagedObject[] = [];
+      await forEachBounded(new Set(oids), existenceChecksAtOnce, async (oid) => {
+        if (!(await this.#options.exists(oid))) missing.push(this.#objects.find(oid));
+      });
+      if (missing.length > 0) await this.#publish(missing, fsync);
+      return missing.map(({ packed }) => packed.oid);
+    });
+  }
+
+  /**
+   * Forgets these objects, published or not, and gives back what they take of the disk. Whoever still
+   * needs one that is not published has lost it.
+   */
+  release(oids: Iterable<Oid>): Promise<void> {
+    return this.#inTurn(() => this.#objects.release(oids));
+  }
+
+  /**
+   * Forgets everything that is staged; what was published stays in the repository. It waits for the
+   * writes that are under way. The area cannot be used any more.
+   */
+  discard(): Promise<void> {
+    return (this.#discarding ??= this.#discard());
+  }
+
+  async #discard(): Promise<void> {
+    if (this.#writes > 0) await new Promise<void>((resolve) => (this.#onLastWrite = resolve));
+    try {
+      await this.#inTurn(() => this.#objects.clear());
+    } finally {
+      this.#options.onDiscard?.();
+    }
+  }
+
+  async #hash(type: ObjectType, data: Uint8Array): Promise<Oid> {
+    const { algorithm } = this.#options;
+    if (data.length <= pieceBytes) return hashObject(algorithm, type, data);
+    const hash = beginObjectHash(algorithm, type, data.length);
+    for (let start = 0; start < data.length; start += pieceBytes) {
+      hash.update(data.subarray(start, start + pieceBytes));
+      await nextTurn();
+    }
+    return finishObjectHash(hash);
+  }
+
+  /** Stores an object; who comes with the same one meanwhile shares what becomes of it. */
+  #storeOnce(oid: Oid, type: ObjectType, data: Uint8Array): Promise<void> {
+    const beingStored = this.#beingStored.get(oid);
+    if (beingStored !== undefined) return beingStored;
+    const budget = data.length > pieceBytes ? this.#bigBudget : this.#budget;
+    const storing = budget
+      .run(data.length, () => this.#store(oid, type, data))
+      .finally(() => this.#beingStored.delete(oid));
+    this.#beingStored.set(oid, storing);
+    return storing;
+  }
+
+  async #store(oid: Oid, type: ObjectType, data: Uint8Array): Promise<void> {
+    const { compressionLevel } = this.#options;
+    const existing = this.#options.exists(oid);
+    // The disk looks while this thread deflates.
+    const early =
+      data.length <= smallContentBytes ? deflateWhole(data, compressionLevel) : undefined;
+    if (await existing) return;
+    if (data.length > pieceBytes) {
+      await this.#storePieces(type, data.length, cutIntoPieces([data]));
+      return;
+    }
+    const deflated = await (early ?? deflateWhole(data, compressionLevel));
+    await this.#objects.append({ oid, type, sizeBytes: data.length, deflated });
+  }
+
+  #storePieces(type: ObjectType, sizeBytes: number, pieces: AsyncIterable<Buffer>): Promise<Oid> {
+    const { compressionLevel, exists } = this.#options;
+    return this.#objects.appendPieces({ type, sizeBytes, pieces, compressionLevel }, exists);
+  }
+
+  /** Stores content of which it takes the first pieces to tell what is best. */
+  async #storeStarted(
+    type: ObjectType,
+    sizeBytes: number | undefined,
+    pieces: AsyncGenerator<Buffer, void, undefined>,
+  ): Promise<Oid> {
+    const first = await pieces.next();
+    const second = first.done === true ? first : await pieces.next();
+    const start = first.done === true ? Buffer.alloc(0) : first.value;
+    if (second.done !== true && sizeBytes === undefined) {
+      return this.#storeSpooled(type, joined([start, second.value], pieces));
+    }
+    if (sizeBytes !== undefined && (second.done !== true || start.length !== sizeBytes)) {
+      throw new InvalidArgumentError(`${sizeBytes} bytes of content were announced, others came`);
+    }
+    return this.write(type, start);
+  }
+
+  async #storeSpooled(type: ObjectType, pieces: AsyncIterable<Buffer>): Promise<Oid> {
+    const spool = await Spool.fill(this.#options.objectsDirectory, pieces);
+    try {
+      return await this.#storePieces(type, spool.sizeBytes, spool.pieces());
+    } finally {
+      await spool.close();
+    }
+  }
+
+  async #publish(objects: readonly StagedObject[], fsync: boolean): Promise<void> {
+    await publishObjects(objects, { ...this.#options, fsync });
+    if (fsync) await this.#options.unsynced.sync();
+  }
+
+  async #writing(write: () => Promise<Oid>): Promise<Oid> {
+    if (this.#discarding !== undefined) {
+      throw new BatchClosedError('nothing can be staged any more: the area was discarded');
+    }
+    this.#writes += 1;
+    try {
+      return await write();
+    } finally {
+      this.#writes -= 1;
+      if (this.#writes === 0) this.#onLastWrite?.();
+    }
+  }
+
+  /** Runs one after the other what changes which objects are staged, and where they are. */
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(work);
+    // The next one runs whatever becomes of this one; who called is told.
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}
+
+async function* joined(
+  start: readonly Buffer[],
+  rest: AsyncIterable<Buffer>,
+): AsyncGenerator<Buffer, void, undefined> {
+  yield* start;
+  yield* rest;
+}
