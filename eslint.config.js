@@ -20,7 +20,7 @@ const layers = stack.slice(0, -1).map((folder, index) => {
 });
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', '.cache/', 'node_modules/'] },
+  { ignores: ['dist/', '.dist-*/', 'coverage/', '.cache/', 'node_modules/'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

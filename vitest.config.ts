@@ -20,6 +20,7 @@ export default defineConfig({
         test: {
           name: 'mount',
           include: ['test/{mount,crash,cli}/**/*.test.ts'],
+          globalSetup: './test/helpers/build-before.ts',
           fileParallelism: false,
           sequence: { groupOrder: 1 },
         },

@@ -35,13 +35,13 @@ export interface MountedRepository {
   readonly mountpoint: string;
   readonly pid: number;
   /** All that the daemon has written to its standard error. */
-  daemonLog(): string;
+  readonly daemonLog: () => string;
   /** Sends a signal, and waits for the end. */
-  stop(signal: NodeJS.Signals): Promise<DaemonEnd>;
+  readonly stop: (signal: NodeJS.Signals) => Promise<DaemonEnd>;
   /** Waits for an end that somebody else brought about. */
-  ended(timeoutMs?: number): Promise<DaemonEnd>;
+  readonly ended: (timeoutMs?: number) => Promise<DaemonEnd>;
   /** The orderly end; throws unless the exit code is 0 and the mount is gone. */
-  unmount(): Promise<void>;
+  readonly unmount: () => Promise<void>;
 }
 
 const endTimeoutMs = 30_000;
