@@ -38,11 +38,6 @@ const nameOfKind: Readonly<Record<string, ErrnoName>> = {
   STALE_SNAPSHOT: 'EBUSY',
   REF_CHANGED: 'EBUSY',
   REF_LOCKED: 'EBUSY',
-  REF_CONFLICT: 'EEXIST',
-  REF_CORRUPT: 'EIO',
-  CONFIG_INVALID: 'EIO',
-  GIT_COMMAND_FAILED: 'EIO',
-  GIT_NOT_FOUND: 'EIO',
 };
 
 /**
