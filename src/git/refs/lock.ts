@@ -3,7 +3,8 @@ import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RefLockedError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
-import { makeParent, removeEmptyDirectories, systemErrorCode } from './ref-directories.ts';
+import { makeParent, removeEmptyDirectories } from './ref-directories.ts';
+import { systemErrorCode } from '../system-error.ts';
 
 const longestPauseMs = 50;
 // How long to wait for a lock while holding another one that somebody may be waiting for.

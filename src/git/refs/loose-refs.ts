@@ -8,7 +8,7 @@ import {
   type ByteString,
 } from '../byte-string.ts';
 import { isOid, oidSizeBytes, type HashAlgorithm, type Oid } from '../oid.ts';
-import { isNothingThere, systemErrorCode } from './ref-directories.ts';
+import { isNothingThere, systemErrorCode } from '../system-error.ts';
 import { isRefName, refNameText, type RefName } from './ref-name.ts';
 
 /** What a ref holds: an object id, or the name of another ref. */

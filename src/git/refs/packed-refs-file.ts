@@ -8,7 +8,7 @@ import {
 import type { HashAlgorithm } from '../oid.ts';
 import { LockFile, type DeadlineMs } from './lock.ts';
 import { PackedRefs, type PackedRef } from './packed-refs.ts';
-import { isNothingThere } from './ref-directories.ts';
+import { isNothingThere } from '../system-error.ts';
 import type { RefName } from './ref-name.ts';
 
 /** New values for packed refs; `null` leaves a ref out. */

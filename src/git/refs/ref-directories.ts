@@ -1,21 +1,10 @@
 import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { bufferFromByteString, type ByteString } from '../byte-string.ts';
+import { isNothingThere, systemErrorCode } from '../system-error.ts';
 
 // Directories of refs come and go with the refs in them: whoever deletes the last ref of a directory
 // removes the directory, at any moment, also right after somebody else has made it for a new ref. So
 // nothing here counts on a directory that was there a moment ago.
-
-/** The code of a failed system call, `''` for any other error. */
-export function systemErrorCode(error: unknown): string {
-  if (!(error instanceof Error) || !('code' in error)) return '';
-  return typeof error.code === 'string' ? error.code : '';
-}
-
-/** Tells whether a system call failed because there is nothing at the path (a file above it included). */
-export function isNothingThere(error: unknown): boolean {
-  const code = systemErrorCode(error);
-  return code === 'ENOENT' || code === 'ENOTDIR';
-}
 
 /** The directory that a path is in. */
 export function parentOf(path: ByteString): ByteString {

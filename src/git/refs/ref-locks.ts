@@ -1,7 +1,8 @@
 import { CorruptRefError, InvalidRefNameError } from '../../errors.ts';
 import type { Oid } from '../oid.ts';
 import { acquireAll, pause, releaseAll, type DeadlineMs, type LockFile } from './lock.ts';
-import { removeEmptyParents, systemErrorCode } from './ref-directories.ts';
+import { removeEmptyParents } from './ref-directories.ts';
+import { systemErrorCode } from '../system-error.ts';
 import type { RefLogs } from './ref-logs.ts';
 import { headRef, refNameText, type RefName } from './ref-name.ts';
 import type { RefReader } from './ref-reader.ts';

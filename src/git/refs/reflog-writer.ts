@@ -4,13 +4,12 @@ import { RefConflictError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
 import {
   isFile,
-  isNothingThere,
   makeParent,
   parentOf,
   removeEmptyDirectories,
   removeFile,
-  systemErrorCode,
 } from './ref-directories.ts';
+import { isNothingThere, systemErrorCode } from '../system-error.ts';
 
 const newline = 0x0a;
 // Bound on the attempts to clear the way to a log, against others who make and remove directories.

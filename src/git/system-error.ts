@@ -1,0 +1,11 @@
+/** The code of a failed system call, `''` for any other error. */
+export function systemErrorCode(error: unknown): string {
+  if (!(error instanceof Error) || !('code' in error)) return '';
+  return typeof error.code === 'string' ? error.code : '';
+}
+
+/** Tells whether a system call failed because there is nothing at the path (a file above it included). */
+export function isNothingThere(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
