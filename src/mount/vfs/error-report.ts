@@ -1,4 +1,6 @@
 import { GitStoreError } from '../../errors.ts';
+import { textFromBytes } from '../../git/byte-string.ts';
+import type { ByteString } from '../../git/byte-string.ts';
 import type { Log } from '../observe/log.ts';
 import { errnoNameOf, errnoNumber } from './errno.ts';
 
@@ -25,6 +27,11 @@ export class ErrorReport {
     if (name === undefined) this.#unforeseen(error, operation);
     else if (name === 'EIO') this.#damage(error, operation);
     return errnoNumber(name ?? 'EIO');
+  }
+
+  /** Tells of a name that the repository holds and the mount does not show. */
+  nameTooLong(name: ByteString): void {
+    if (this.#isNews(name)) this.#log.warn('name-too-long', { name: textFromBytes(name) });
   }
 
   #unforeseen(error: unknown, operation: string): void {

@@ -2,6 +2,7 @@ import type { ByteString } from '../../git/byte-string.ts';
 import type { InodeTable } from './inode-table.ts';
 import { undoOnFailure, whenReady } from './maybe-promise.ts';
 import type { Attr, DirectorySink, MaybePromise } from './operations.ts';
+import { nameLimitBytes } from './statfs.ts';
 import type { DirectoryEntry, DirectoryStream, DirectoryVnode, Vnode } from './vnode.ts';
 
 const directoryMode = 0o040000;
@@ -36,6 +37,8 @@ export interface ListingRequest {
   readonly inodes: InodeTable;
   /** Told why the attributes of an entry are left out. */
   readonly report: (error: unknown) => void;
+  /** Told of an entry that is left out: a longer name cannot be looked up, and some spoil the listing. */
+  readonly nameTooLong: (name: ByteString) => void;
 }
 
 /**
@@ -104,6 +107,10 @@ class Listing {
 
   #loadEntry(position: number, entry: DirectoryEntry | undefined): MaybePromise<Loaded> {
     if (entry === undefined) return end;
+    if (entry.name.length > nameLimitBytes) {
+      this.#request.nameTooLong(entry.name);
+      return gone;
+    }
     if (!this.#request.plus) return { kind: 'entry', entry };
     const withoutAttr = (error: unknown): Loaded => {
       this.#request.report(error);

@@ -283,6 +283,9 @@ export class Vfs implements VfsOperations {
           plus,
           inodes: this.#inodes,
           report: (error) => this.#report.errnoOf(error, 'readdir'),
+          nameTooLong: (name) => {
+            this.#report.nameTooLong(name);
+          },
         },
         offset,
       ),

@@ -45,7 +45,7 @@ async function bytesOf(content: BufferContent): Promise<Buffer> {
   if (content.kind === 'stored') return blob;
   if (content.kind === 'bytes') return Buffer.from(content.bytes);
   const chunks: Uint8Array[] = [];
-  for await (const chunk of content.chunks) chunks.push(Buffer.from(chunk));
+  for await (const chunk of content.chunks()) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }
 

@@ -259,9 +259,10 @@ export class FakeDirectory extends DirectoryVnode {
   }
 
   override rename(from: ByteString, target: DirectoryVnode, to: ByteString): void {
-    const node = this.children.get(from)!;
+    const node = this.children.get(from);
+    if (node === undefined || !(target instanceof FakeDirectory)) throw new ErrnoError('EXDEV');
     this.children.delete(from);
-    (target as FakeDirectory).children.set(to, node);
+    target.children.set(to, node);
   }
 }
 

@@ -9,7 +9,7 @@ import { memoryLog } from '../helpers/fake-nodes.ts';
 const oid = 'a'.repeat(40);
 
 describe('errnoNameOf', () => {
-  it.each([
+  const cases: [Error, string][] = [
     [new ErrnoError('ENOTEMPTY'), 'ENOTEMPTY'],
     [new errors.FileNotFoundError('x'), 'ENOENT'],
     [new errors.NotADirectoryError('x'), 'ENOTDIR'],
@@ -21,7 +21,8 @@ describe('errnoNameOf', () => {
     [new errors.ObjectNotFoundError(oid), 'EIO'],
     [new errors.CorruptObjectError('x'), 'EIO'],
     [new errors.CorruptRefError('x'), 'EIO'],
-  ])('%o is %s', (error, name) => {
+  ];
+  it.each(cases)('%s is %s', (error, name) => {
     expect(errnoNameOf(error)).toBe(name);
   });
 
@@ -33,12 +34,16 @@ describe('errnoNameOf', () => {
     expect(errnoNameOf(missing)).toBeUndefined();
   });
 
-  it.each([new Error('x'), new errors.InvalidConfigError('x'), 'text', null, undefined])(
-    'does not know %o',
-    (error) => {
-      expect(errnoNameOf(error)).toBeUndefined();
-    },
-  );
+  const unknown: unknown[] = [
+    new Error('x'),
+    new errors.InvalidConfigError('x'),
+    'text',
+    null,
+    undefined,
+  ];
+  it.each(unknown)('does not know %s', (error) => {
+    expect(errnoNameOf(error)).toBeUndefined();
+  });
 
   it('has the numbers of this system', () => {
     expect(errnoNumber('EROFS')).toBe(constants.errno.EROFS);
