@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import { forEachBounded } from './for-each-bounded.ts';
 import { ignoring } from './temporary-file.ts';
 
-/** How many `fsync` calls run at once: each holds a thread of the pool for as long as the disk takes. */
-export const parallelSyncs = 4;
+/** How many `fsync` calls run at once: each holds one of the pool's four threads for as long as the disk takes. */
+export const parallelSyncs = 3;
 
 const mostUnsynced = 1024;
 

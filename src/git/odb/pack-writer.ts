@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { CorruptObjectError, InvalidArgumentError } from '../../errors.ts';
+import { InvalidArgumentError } from '../../errors.ts';
 import { beginObjectHash, finishObjectHash } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import { deflatePieces, pieceBytes } from './deflate.ts';
+import { deflatePieces } from './deflate.ts';
 import { syncPath } from './durable.ts';
+import { PackFile } from './pack-file.ts';
 import { writePackIndex } from './pack-index-writer.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
-import { TemporaryFile, isSystemError, readFully, writeFully } from './temporary-file.ts';
+import { TemporaryFile, isSystemError } from './temporary-file.ts';
 
 /** An object in a pack that is being written. */
 export interface PackedObject extends PackIndexEntry {
@@ -77,21 +78,18 @@ export function packEntryHeader(type: ObjectType, sizeBytes: number): Buffer {
  * A pack (gitformat-pack) in a temporary file that objects are appended to, whole and not as deltas,
  * until it is finished: then it gets its index and its name, and git sees it.
  *
- * Bytes go to positions that are counted here, never to "the end", and what has been counted is never
- * written again: an append that fails half way leaves nothing that a later one could trip over. The
- * number of objects stands in front of them, so the checksum over everything is taken at the end by
- * reading the file once, out of the page cache as a rule; a running one would have to start over.
+ * The number of objects stands in front of them, so the checksum over everything is taken at the end
+ * by reading the file once, out of the page cache as a rule; a running one would have to start over.
  */
 export class PackWriter {
   readonly #directory: string;
   readonly #algorithm: HashAlgorithm;
+  readonly #file: PackFile;
   readonly #objects: PackedObject[] = [];
-  #file: TemporaryFile;
-  #endOffset = headerBytes;
   #queue: QueuedObject[] = [];
   #draining: Promise<void> | undefined;
 
-  private constructor(directory: string, algorithm: HashAlgorithm, file: TemporaryFile) {
+  private constructor(directory: string, algorithm: HashAlgorithm, file: PackFile) {
     this.#directory = directory;
     this.#algorithm = algorithm;
     this.#file = file;
@@ -100,16 +98,17 @@ export class PackWriter {
   /** Opens an empty one, `objects/pack/tmp_pack_vost_…`. */
   static async create(objectsDirectory: string, algorithm: HashAlgorithm): Promise<PackWriter> {
     const directory = join(objectsDirectory, 'pack');
-    return new PackWriter(directory, algorithm, await createTemporaryPack(directory));
+    return new PackWriter(directory, algorithm, await PackFile.create(directory, headerBytes));
   }
 
   /** The size so far, without what is under way and without the checksum. */
   get sizeBytes(): number {
-    return this.#endOffset;
+    return this.#file.endOffset;
   }
 
   /**
-   * Appends an object that is deflated already. It resolves when the system has taken the bytes. Objects that come while others are written go with the next write.
+   * Appends an object that is deflated already. It resolves when the system has taken the bytes.
+   * Objects that come while others are written go together with the next write.
    */
   append(object: DeflatedObject): Promise<PackedObject> {
     return new Promise((resolve, reject) => {
@@ -124,7 +123,7 @@ export class PackWriter {
       try {
         await this.#writeBatch(batch);
       } catch (error) {
-        await this.#dropTail();
+        await this.#file.dropTail();
         for (const { reject } of batch) reject(error);
       }
     }
@@ -147,10 +146,10 @@ export class PackWriter {
       return { object, resolve, header: packEntryHeader(object.type, object.sizeBytes) };
     });
     const parts = entries.flatMap(({ object, header }) => [header, object.deflated]);
-    await writeFully(this.#file.handle, Buffer.concat(parts), this.#endOffset);
+    await this.#file.writeAt(Buffer.concat(parts), this.#file.endOffset);
     for (const { object, header, resolve } of entries) {
       const { oid, type, sizeBytes, deflated } = object;
-      const offset = this.#endOffset;
+      const offset = this.#file.endOffset;
       const dataOffset = offset + header.length;
       const endOffset = dataOffset + deflated.length;
       const checksum = crc32(deflated, crc32(header));
@@ -171,7 +170,7 @@ export class PackWriter {
     await this.#draining;
     const hash = beginObjectHash(this.#algorithm, type, sizeBytes);
     const checked = checkingSize(pieces, sizeBytes, (piece) => hash.update(piece));
-    const offset = this.#endOffset;
+    const offset = this.#file.endOffset;
     const header = packEntryHeader(type, sizeBytes);
     const dataOffset = offset + header.length;
     const pieceEdges: number[] = [];
@@ -179,7 +178,7 @@ export class PackWriter {
     let checksum = 0;
     const put = async (bytes: Buffer): Promise<void> => {
       checksum = crc32(bytes, checksum);
-      await writeFully(this.#file.handle, bytes, position);
+      await this.#file.writeAt(bytes, position);
       position += bytes.length;
     };
     try {
@@ -195,10 +194,10 @@ export class PackWriter {
         const place = { offset, dataOffset, endOffset: position, pieceEdges };
         return { oid, packed: this.#add({ oid, type, sizeBytes, crc32: checksum, ...place }) };
       }
-      await this.#dropTail();
+      await this.#file.dropTail();
       return { oid, packed: undefined };
     } catch (error) {
-      await this.#dropTail();
+      await this.#file.dropTail();
       throw error;
     }
   }
@@ -210,9 +209,9 @@ export class PackWriter {
   ): Promise<{ from: PackedObject; to: PackedObject }[]> {
     const copies: { from: PackedObject; to: PackedObject }[] = [];
     for (const run of runsOfNeighbours(objects)) {
-      const shift = this.#endOffset - run.offset;
-      for await (const { bytes, position } of source.#read(run.offset, run.endOffset)) {
-        await writeFully(this.#file.handle, bytes, position + shift);
+      const shift = this.#file.endOffset - run.offset;
+      for await (const { bytes, position } of source.#file.read(run.offset, run.endOffset)) {
+        await this.#file.writeAt(bytes, position + shift);
       }
       for (const from of run.objects) {
         const offset = from.offset + shift;
@@ -225,20 +224,8 @@ export class PackWriter {
   }
 
   /** Bytes of the file, as many as asked for. */
-  async readAt(position: number, length: number): Promise<Buffer> {
-    const bytes = await readFully(this.#file.handle, position, length);
-    if (bytes.length === length) return bytes;
-    throw new CorruptObjectError('a temporary pack has been cut off');
-  }
-
-  async *#read(
-    start: number,
-    end: number,
-  ): AsyncGenerator<{ bytes: Buffer; position: number }, void, undefined> {
-    for (let position = start; position < end; position += pieceBytes) {
-      const bytes = await this.readAt(position, Math.min(pieceBytes, end - position));
-      yield { bytes, position };
-    }
+  readAt(position: number, length: number): Promise<Buffer> {
+    return this.#file.readAt(position, length);
   }
 
   /**
@@ -252,9 +239,8 @@ export class PackWriter {
     const name = join(this.#directory, `pack-${checksum.toString('hex')}`);
     const finished = { packPath: `${name}.pack`, indexPath: `${name}.idx` };
     for (let attempt = 1; ; attempt++) {
-      // What `git prune` has taken away cannot get a name again; its bytes can.
-      if (await this.#file.isUnlinked()) await this.#moveToNewFile();
-      if (fsync) await this.#file.handle.sync();
+      await this.#file.restoreName();
+      if (fsync) await this.#file.sync();
       const index = await this.#writeIndex(checksum, fsync);
       try {
         await this.#file.renameTo(finished.packPath);
@@ -271,16 +257,15 @@ export class PackWriter {
 
   /** Writes the header and the checksum, which it returns. */
   async #complete(): Promise<Buffer> {
-    const { handle } = this.#file;
-    await handle.truncate(this.#endOffset);
+    await this.#file.cutOffTail();
     const header = Buffer.from('PACK\0\0\0\0\0\0\0\0', 'latin1');
     header.writeUInt32BE(version, 4);
     header.writeUInt32BE(this.#objects.length, 8);
-    await writeFully(handle, header, 0);
+    await this.#file.writeAt(header, 0);
     const hash = createHash(this.#algorithm);
-    for await (const { bytes } of this.#read(0, this.#endOffset)) hash.update(bytes);
+    for await (const { bytes } of this.#file.read(0, this.#file.endOffset)) hash.update(bytes);
     const checksum = hash.digest();
-    await writeFully(handle, checksum, this.#endOffset);
+    await this.#file.writeAt(checksum, this.#file.endOffset);
     return checksum;
   }
 
@@ -300,48 +285,17 @@ export class PackWriter {
     }
   }
 
-  async #moveToNewFile(): Promise<void> {
-    const file = await createTemporaryPack(this.#directory);
-    try {
-      const { size } = await this.#file.handle.stat();
-      for await (const { bytes, position } of this.#read(0, size)) {
-        await writeFully(file.handle, bytes, position);
-      }
-    } catch (error) {
-      await file.handle.close();
-      await file.unlink();
-      throw error;
-    }
-    const old = this.#file;
-    this.#file = file;
-    // Waits for those who read from it just now.
-    await old.handle.close();
-    await old.unlink();
-  }
-
   /** Closes the file; it is gone if it was not finished. Nothing may be appended or read from here on. */
   async close(): Promise<void> {
     await this.#draining;
-    await this.#file.unlink();
-    await this.#file.handle.close();
+    await this.#file.close();
   }
 
   #add(packed: PackedObject): PackedObject {
     this.#objects.push(packed);
-    this.#endOffset = packed.endOffset;
+    this.#file.advanceTo(packed.endOffset);
     return packed;
   }
-
-  /** Gives the disk back what a failed append has taken of it. */
-  async #dropTail(): Promise<void> {
-    // The failure of the append is the one to tell. Bytes behind the end that is counted here are
-    // written over by the next append, and `finish` cuts them off or fails.
-    await this.#file.handle.truncate(this.#endOffset).catch(() => undefined);
-  }
-}
-
-function createTemporaryPack(directory: string): Promise<TemporaryFile> {
-  return TemporaryFile.create(directory, 'tmp_pack_vost_');
 }
 
 async function* checkingSize(

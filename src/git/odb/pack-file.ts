@@ -1,0 +1,114 @@
+import { CorruptObjectError } from '../../errors.ts';
+import { pieceBytes } from './deflate.ts';
+import { TemporaryFile, readFully, writeFully } from './temporary-file.ts';
+
+/**
+ * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
+ * end", and what has been counted is not written again: a write that fails half way leaves nothing
+ * that a later one could trip over.
+ */
+export class PackFile {
+  readonly #directory: string;
+  #file: TemporaryFile;
+  #endOffset: number;
+
+  private constructor(directory: string, file: TemporaryFile, endOffset: number) {
+    this.#directory = directory;
+    this.#file = file;
+    this.#endOffset = endOffset;
+  }
+
+  /** Opens an empty one, `tmp_pack_vost_…`; what is counted begins behind a header of this length. */
+  static async create(directory: string, headerBytes: number): Promise<PackFile> {
+    return new PackFile(directory, await createTemporaryPack(directory), headerBytes);
+  }
+
+  /** Where the bytes end that count. */
+  get endOffset(): number {
+    return this.#endOffset;
+  }
+
+  /** Makes all bytes before an offset count; they have been written. */
+  advanceTo(endOffset: number): void {
+    this.#endOffset = endOffset;
+  }
+
+  /** Writes at a position, without making the bytes count. */
+  writeAt(bytes: Uint8Array, position: number): Promise<void> {
+    return writeFully(this.#file.handle, bytes, position);
+  }
+
+  /** Gives the disk back what a failed write has taken of it, so far as that works. */
+  async dropTail(): Promise<void> {
+    // The failure of the write is the one to tell. What stays is written over by the next one, or
+    // `cutOffTail` fails.
+    await this.cutOffTail().catch(() => undefined);
+  }
+
+  /** Removes all bytes that do not count. */
+  cutOffTail(): Promise<void> {
+    return this.#file.handle.truncate(this.#endOffset);
+  }
+
+  /** Bytes of the file, as many as asked for. */
+  async readAt(position: number, length: number): Promise<Buffer> {
+    const bytes = await readFully(this.#file.handle, position, length);
+    if (bytes.length === length) return bytes;
+    throw new CorruptObjectError('a temporary pack has been cut off');
+  }
+
+  /** A part of the file of any length, in parts with their position. */
+  async *read(
+    start: number,
+    end: number,
+  ): AsyncGenerator<{ bytes: Buffer; position: number }, void, undefined> {
+    for (let position = start; position < end; position += pieceBytes) {
+      const bytes = await this.readAt(position, Math.min(pieceBytes, end - position));
+      yield { bytes, position };
+    }
+  }
+
+  /** Makes the content survive a power cut. */
+  sync(): Promise<void> {
+    return this.#file.handle.sync();
+  }
+
+  /** Gives the file its own name. ENOENT: somebody took the temporary one away, see `restoreName`. */
+  renameTo(path: string): Promise<void> {
+    return this.#file.renameTo(path);
+  }
+
+  /**
+   * Moves the content to a new file when the name of the old one has been taken away, for a file
+   * without one cannot get one again.
+   */
+  async restoreName(): Promise<void> {
+    if (!(await this.#file.isUnlinked())) return;
+    const old = this.#file;
+    const file = await createTemporaryPack(this.#directory);
+    try {
+      const { size } = await old.handle.stat();
+      for await (const { bytes, position } of this.read(0, size)) {
+        await writeFully(file.handle, bytes, position);
+      }
+    } catch (error) {
+      await file.handle.close();
+      await file.unlink();
+      throw error;
+    }
+    this.#file = file;
+    // Waits for those who read from it just now.
+    await old.handle.close();
+    await old.unlink();
+  }
+
+  /** Closes the file; without a name of its own it is gone. */
+  async close(): Promise<void> {
+    await this.#file.unlink();
+    await this.#file.handle.close();
+  }
+}
+
+function createTemporaryPack(directory: string): Promise<TemporaryFile> {
+  return TemporaryFile.create(directory, 'tmp_pack_vost_');
+}
