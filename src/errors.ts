@@ -119,8 +119,11 @@ export class CorruptObjectError extends GitStoreError {
 
 /** An object that would have to be held in memory whole is larger than memory can be addressed (`OBJECT_TOO_LARGE`). */
 export class ObjectTooLargeError extends GitStoreError {
+  readonly sizeBytes: number;
+
   constructor(sizeBytes: number, context?: ErrorContext) {
     super('OBJECT_TOO_LARGE', `an object of ${sizeBytes} bytes does not fit into memory`, context);
+    this.sizeBytes = sizeBytes;
   }
 }
 
@@ -200,5 +203,12 @@ export class GitCommandError extends GitStoreError {
 export class GitNotFoundError extends GitStoreError {
   constructor(message: string, context?: ErrorContext) {
     super('GIT_NOT_FOUND', message, context);
+  }
+}
+
+/** A writer was used after it was closed or discarded (`WRITER_CLOSED`). */
+export class WriterClosedError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('WRITER_CLOSED', message, context);
   }
 }

@@ -1,5 +1,5 @@
-import { constants } from 'node:buffer';
-import { CorruptObjectError, ObjectTooLargeError } from '../../errors.ts';
+import { CorruptObjectError } from '../../errors.ts';
+import { allocateObject } from './allocate.ts';
 
 /** The sizes that a delta starts with, and where its instructions start. */
 export interface DeltaHeader {
@@ -67,7 +67,7 @@ export class DeltaApplication {
     this.#base = base;
     this.#delta = delta;
     this.#instructions = new Instructions(delta, instructionsOffset);
-    this.result = allocate(resultSizeBytes);
+    this.result = allocateObject(resultSizeBytes);
   }
 
   /** Goes on until about `workBytes` more bytes are written; true when the result is complete. */
@@ -139,11 +139,6 @@ function checkInstructions(instructions: Instructions, delta: Buffer, base: Buff
     made += instructions.length;
   }
   return made;
-}
-
-function allocate(sizeBytes: number): Buffer {
-  if (sizeBytes > constants.MAX_LENGTH) throw new ObjectTooLargeError(sizeBytes);
-  return Buffer.allocUnsafe(sizeBytes);
 }
 
 // Below this a call into native code takes longer than the copy.

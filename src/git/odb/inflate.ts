@@ -1,6 +1,7 @@
 import { pipeline } from 'node:stream/promises';
 import { constants, createInflate, inflateSync } from 'node:zlib';
 import { CorruptObjectError } from '../../errors.ts';
+import { allocateObject } from './allocate.ts';
 
 /**
  * What is larger is inflated on zlib's threads: this much takes 1 or 2 ms, and nothing else happens
@@ -92,7 +93,7 @@ export async function inflateLarge(
   input: AsyncIterable<Buffer>,
   sizeBytes: number,
 ): Promise<Buffer> {
-  const data = Buffer.allocUnsafeSlow(sizeBytes);
+  const data = allocateObject(sizeBytes);
   let filled = 0;
   for await (const chunk of inflateChunks(input, sizeBytes)) {
     filled += chunk.copy(data, filled);

@@ -68,25 +68,36 @@ export class OidTable {
     return -1;
   }
 
-  /** The id at an index. */
-  oidAt(index: number): Oid {
+  /** The ids that start with these digits, at least one. */
+  startingWith(prefix: string): Oid[] {
     const { oidSizeBytes } = this.#layout;
-    return oidFromBytes(this.#file.slice(this.#offsetAt(index), oidSizeBytes), 0, oidSizeBytes);
+    const oids: Oid[] = [];
+    let index = this.#lowerBound(Buffer.from(prefix.padEnd(2 * oidSizeBytes, '0'), 'hex'));
+    for (; index < this.size; index++) {
+      const oid = this.#oidAt(index);
+      if (!oid.startsWith(prefix)) break;
+      oids.push(oid);
+    }
+    return oids;
   }
 
-  /** The index of the first id that is not less than these bytes (as many as an id has). */
-  lowerBound(raw: Buffer): number {
+  /** The index of the first id that is not less. */
+  #lowerBound(raw: Buffer): number {
+    const { oidSizeBytes } = this.#layout;
     const first = raw.readUInt8(0);
     let low = this.#fanout(first - 1);
     let high = this.#fanout(first);
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      const { oidSizeBytes } = this.#layout;
-      const here = this.#file.slice(this.#offsetAt(middle), oidSizeBytes);
-      if (here.compare(raw) < 0) low = middle + 1;
+      if (this.#file.slice(this.#offsetAt(middle), oidSizeBytes).compare(raw) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
+  }
+
+  #oidAt(index: number): Oid {
+    const { oidSizeBytes } = this.#layout;
+    return oidFromBytes(this.#file.slice(this.#offsetAt(index), oidSizeBytes), 0, oidSizeBytes);
   }
 
   #fanout(byte: number): number {

@@ -31,6 +31,11 @@ export class PackIndex {
     this.#oidSizeBytes = oidSizeBytes[algorithm];
   }
 
+  /** Throws when the file as a whole is not what it should be. */
+  check(): void {
+    this.#read();
+  }
+
   /** The ids of the pack's objects. */
   get oids(): OidTable {
     return this.#read().oids;

@@ -68,6 +68,19 @@ export class Pack {
     this.#oidSizeBytes = oidSizeBytes[options.algorithm];
   }
 
+  /** Tells whether objects can be looked up in it; when not, `failure` is why. */
+  isSearchable(): boolean {
+    if (this.failure !== undefined) return false;
+    try {
+      this.index.check();
+      return true;
+    } catch (error) {
+      if (!(error instanceof CorruptObjectError)) throw error;
+      this.failure = error;
+      return false;
+    }
+  }
+
   /** The offset of an object; undefined when the pack does not hold it. */
   find(raw: Buffer): number | undefined {
     return this.index.find(raw);
@@ -103,6 +116,7 @@ export class Pack {
         throw this.#corrupt(offset, 'has its base outside of it');
       }
     } else if (kind === refDelta) {
+      if (at + this.#oidSizeBytes > head.length) throw this.#corrupt(offset, 'has no end');
       const base = this.index.find(head.subarray(at, at + this.#oidSizeBytes));
       if (base === undefined) throw this.#corrupt(offset, 'has a base that is not in it');
       baseOffset = base;

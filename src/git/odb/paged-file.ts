@@ -1,7 +1,9 @@
+import { access } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
 import { Fault } from './fault.ts';
 import { closeDescriptor, openForReading, readAt, statDescriptor } from './file-descriptor.ts';
 import type { PageCache } from './page-cache.ts';
+import { isSystemError } from './temporary-file.ts';
 
 /** A file that was there is gone, or another one stands in its place (`git gc` did its work). */
 export class FileGoneError extends Error {
@@ -109,17 +111,33 @@ export class PagedFile {
    * come at the end of the file.
    */
   async readDirect(offset: number, length: number): Promise<Buffer> {
-    return this.#withDescriptor(async (descriptor) => {
+    const descriptor = await this.#acquire();
+    try {
       const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, this.sizeBytes - offset)));
       const count = await readAt(descriptor, buffer, offset);
       if (count < buffer.length) throw this.#cutOff(offset + buffer.length);
       return buffer;
-    });
+    } finally {
+      this.#release();
+    }
   }
 
-  /** Holds the file open while `use` runs, so that it can be read to its end though `git gc` removes it. */
-  async holding<T>(use: () => Promise<T>): Promise<T> {
-    return this.#withDescriptor(use);
+  /**
+   * Keeps the file open until the function that comes back is called (once): so it can be read to
+   * its end though `git gc` removes it meanwhile.
+   */
+  async hold(): Promise<() => void> {
+    await this.#acquire();
+    return () => this.#release();
+  }
+
+  /** Throws `FileGoneError` when the file does not stand under its name any more. */
+  async checkThere(): Promise<void> {
+    try {
+      await access(this.path);
+    } catch (error) {
+      throw isSystemError(error, 'ENOENT') ? new FileGoneError(this, error) : error;
+    }
   }
 
   /** Brings pages into memory. */
@@ -193,26 +211,23 @@ export class PagedFile {
     return page;
   }
 
-  async #withDescriptor<T>(use: (descriptor: number) => Promise<T>): Promise<T> {
-    if (this.#closed) throw new FileGoneError(this);
+  async #acquire(): Promise<number> {
+    if (this.#closed && this.#users === 0) throw new FileGoneError(this);
     this.#users += 1;
-    this.#releaseWanted = false;
+    this.#releaseWanted = this.#closed;
     try {
       this.#descriptor ??= this.#open();
       const descriptor = await this.#descriptor;
-      this.#noteUse();
-      return await use(descriptor);
-    } finally {
-      this.#users -= 1;
-      this.#releaseIfWanted();
+      if (!this.#releaseWanted) this.#cache.opened(this);
+      return descriptor;
+    } catch (error) {
+      this.#release();
+      throw error;
     }
   }
 
-  #noteUse(): void {
-    if (!this.#closed) this.#cache.opened(this);
-  }
-
-  #releaseIfWanted(): void {
+  #release(): void {
+    this.#users -= 1;
     if (this.#releaseWanted) this.releaseDescriptor();
   }
 
@@ -228,9 +243,8 @@ export class PagedFile {
       }
     } catch (error) {
       this.#descriptor = undefined;
-      const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code === 'ENOENT' || code === 'ESTALE') throw new FileGoneError(this, error);
-      throw error;
+      const isGone = isSystemError(error, 'ENOENT') || isSystemError(error, 'ESTALE');
+      throw isGone ? new FileGoneError(this, error) : error;
     }
   }
 

@@ -1,0 +1,99 @@
+import type { LRUCache } from 'lru-cache';
+import { CorruptObjectError } from '../../errors.ts';
+import type { Oid } from '../oid.ts';
+import type { BlobContent } from './blob-content.ts';
+
+/** Blobs are read and kept in blocks of this size; the last one of a blob is shorter. */
+export const blobBlockSizeBytes: number = 256 * 1024;
+
+/** Goes through a blob block by block. */
+export class BlobCursor {
+  readonly #content: BlobContent;
+  readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
+  #chunk: Buffer = Buffer.alloc(0);
+  #position = 0;
+
+  constructor(content: BlobContent) {
+    this.#content = content;
+    this.#chunks = content.chunks();
+  }
+
+  /** Where the next block starts. */
+  get position(): number {
+    return this.#position;
+  }
+
+  async nextBlock(): Promise<Buffer> {
+    const length = Math.min(blobBlockSizeBytes, this.#content.sizeBytes - this.#position);
+    const block = Buffer.allocUnsafeSlow(length);
+    for (let filled = 0; filled < length;) {
+      if (this.#chunk.length === 0) await this.#nextChunk();
+      const count = this.#chunk.copy(block, filled);
+      this.#chunk = this.#chunk.subarray(count);
+      filled += count;
+    }
+    this.#position += length;
+    return block;
+  }
+
+  async close(): Promise<void> {
+    await this.#chunks.return();
+    await this.#content.close();
+  }
+
+  async #nextChunk(): Promise<void> {
+    const next = await this.#chunks.next();
+    if (next.done === true) throw new CorruptObjectError('a blob is shorter than it says');
+    this.#chunk = next.value;
+  }
+}
+
+/** A part of a blob, put together out of blocks: some of them in the cache, the others offered as they come. */
+export class BlockRange {
+  readonly #cache: LRUCache<string, Buffer>;
+  readonly #oid: Oid;
+  readonly #offset: number;
+  readonly #length: number;
+  readonly #firstBlock: number;
+  readonly #blocks: (Buffer | undefined)[] = [];
+
+  /** The range has to be within the blob, and not empty. */
+  constructor(cache: LRUCache<string, Buffer>, oid: Oid, offset: number, length: number) {
+    this.#cache = cache;
+    this.#oid = oid;
+    this.#offset = offset;
+    this.#length = length;
+    this.#firstBlock = Math.floor(offset / blobBlockSizeBytes);
+    const lastBlock = Math.floor((offset + length - 1) / blobBlockSizeBytes);
+    for (let index = this.#firstBlock; index <= lastBlock; index++) {
+      this.#blocks.push(cache.get(this.#key(index)));
+    }
+  }
+
+  /** Where the first block starts that is still needed; undefined when there is none. */
+  get missingOffset(): number | undefined {
+    const missing = this.#blocks.indexOf(undefined);
+    return missing < 0 ? undefined : (this.#firstBlock + missing) * blobBlockSizeBytes;
+  }
+
+  /** Takes the block that starts at `position`, and puts it into the cache. */
+  offer(position: number, block: Buffer): void {
+    const index = position / blobBlockSizeBytes;
+    this.#cache.set(this.#key(index), block);
+    const at = index - this.#firstBlock;
+    if (at >= 0 && at < this.#blocks.length) this.#blocks[at] = block;
+  }
+
+  /** The bytes of the range, when all blocks are there. */
+  content(): Buffer | undefined {
+    const blocks = this.#blocks.filter((block) => block !== undefined);
+    if (blocks.length < this.#blocks.length) return undefined;
+    const start = this.#offset - this.#firstBlock * blobBlockSizeBytes;
+    const joined = blocks.length === 1 ? blocks[0] : Buffer.concat(blocks);
+    return joined?.subarray(start, start + this.#length);
+  }
+
+  #key(index: number): string {
+    return `${this.#oid}:${index}`;
+  }
+}

@@ -1,0 +1,34 @@
+import { LRUCache } from 'lru-cache';
+import type { ObjectType } from '../object.ts';
+import type { Pack } from './pack.ts';
+
+/** An object with its content. The bytes are shared with caches: they must not be written to. */
+export interface ObjectData {
+  readonly type: ObjectType;
+  readonly data: Buffer;
+}
+
+// The object, its key and the place in the cache.
+const overheadBytes = 200;
+
+/** Objects that deltas were applied to, or made from, by where they stand; bounded in bytes. */
+export class DeltaBaseCache {
+  readonly #objects: LRUCache<string, ObjectData>;
+
+  constructor(maxSizeBytes: number) {
+    this.#objects = new LRUCache({
+      maxSize: maxSizeBytes,
+      // One object does not push out everything that was of use before.
+      maxEntrySize: Math.ceil(maxSizeBytes / 4),
+      sizeCalculation: ({ data }) => data.length + overheadBytes,
+    });
+  }
+
+  get(pack: Pack, offset: number): ObjectData | undefined {
+    return this.#objects.get(`${pack.id}:${offset}`);
+  }
+
+  set(pack: Pack, offset: number, object: ObjectData): void {
+    this.#objects.set(`${pack.id}:${offset}`, object);
+  }
+}

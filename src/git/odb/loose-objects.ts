@@ -1,0 +1,207 @@
+import { access, readdir, utimes } from 'node:fs/promises';
+import { CorruptObjectError } from '../../errors.ts';
+import type { ObjectType } from '../object.ts';
+import { isOid } from '../oid.ts';
+import type { Oid } from '../oid.ts';
+import type { ObjectData } from './delta-base-cache.ts';
+import { closeDescriptor, openForReading, readAt, statDescriptor } from './file-descriptor.ts';
+import {
+  checkDeclaredSize,
+  inflateChunks,
+  inflateExactly,
+  inflateLarge,
+  inflateStart,
+  inflateStartInputBytes,
+  largestSyncInflateBytes,
+} from './inflate.ts';
+import { isSystemError } from './temporary-file.ts';
+import type { ObjectInfo } from './unpacking.ts';
+
+// Most loose objects are smaller, and so read in one go.
+const firstReadBytes = 16 * 1024;
+const laterReadBytes = 256 * 1024;
+const headerPattern = /^(commit|tree|blob|tag) (0|[1-9][0-9]{0,15})\0/;
+const longestHeaderBytes = 32;
+
+/**
+ * The loose objects of an object directory: `<2 digits>/<the others>`, each a zlib stream of
+ * `<type> <size>\0<content>`. Undefined stands for an object that is not there; what breaks the
+ * format is a `CorruptObjectError`, and system errors come as they are.
+ */
+export class LooseObjects {
+  readonly #directory: string;
+
+  constructor(objectsDirectory: string) {
+    this.#directory = objectsDirectory;
+  }
+
+  /** The type and size, from the start of the file. */
+  async info(oid: Oid): Promise<ObjectInfo | undefined> {
+    const file = await this.open(oid, inflateStartInputBytes);
+    if (file === undefined) return undefined;
+    await file.close();
+    return file.info;
+  }
+
+  /** The object, whole. */
+  async read(oid: Oid): Promise<ObjectData | undefined> {
+    const file = await this.open(oid, firstReadBytes);
+    if (file === undefined) return undefined;
+    try {
+      return { type: file.info.type, data: await file.content() };
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** An object to be read piece by piece; it has to be closed. */
+  async open(oid: Oid, readBytes: number = firstReadBytes): Promise<LooseFile | undefined> {
+    const path = this.#path(oid);
+    let descriptor: number;
+    try {
+      descriptor = await openForReading(path);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+    try {
+      return await LooseFile.read(path, descriptor, readBytes);
+    } catch (error) {
+      await closeDescriptor(descriptor);
+      throw error;
+    }
+  }
+
+  /** Tells whether the object is there. */
+  async has(oid: Oid): Promise<boolean> {
+    try {
+      await access(this.#path(oid));
+      return true;
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Tells whether the object is there, and sets its time to now, so that no `git gc` takes it for
+   * old. False also when that is not allowed: then a copy that can be kept has to be written.
+   */
+  async freshen(oid: Oid): Promise<boolean> {
+    return freshenFile(this.#path(oid));
+  }
+
+  /** The ids that start with these digits. */
+  async startingWith(prefix: string): Promise<Oid[]> {
+    const oids: Oid[] = [];
+    for (const directory of directoriesFor(prefix)) {
+      for (const name of await this.#list(directory)) {
+        const oid = directory + name;
+        if (oid.startsWith(prefix) && isOid(oid)) oids.push(oid);
+      }
+    }
+    return oids;
+  }
+
+  #path(oid: Oid): string {
+    return `${this.#directory}/${oid.slice(0, 2)}/${oid.slice(2)}`;
+  }
+
+  async #list(directory: string): Promise<string[]> {
+    try {
+      return await readdir(`${this.#directory}/${directory}`);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return [];
+      throw error;
+    }
+  }
+}
+
+/** Sets the time of a file to now; false when it is not there, or when that is not allowed. */
+export async function freshenFile(path: string): Promise<boolean> {
+  const now = new Date();
+  try {
+    await utimes(path, now, now);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** An open loose object, its head already read. */
+export class LooseFile {
+  readonly info: ObjectInfo;
+  readonly #path: string;
+  readonly #descriptor: number;
+  readonly #start: Buffer;
+  readonly #isWhole: boolean;
+  readonly #headerSizeBytes: number;
+
+  private constructor(path: string, descriptor: number, start: Buffer, isWhole: boolean) {
+    this.#path = path;
+    this.#descriptor = descriptor;
+    this.#start = start;
+    this.#isWhole = isWhole;
+    const head = inflateStart(start.subarray(0, inflateStartInputBytes));
+    const header = headerPattern.exec(head.toString('latin1', 0, longestHeaderBytes));
+    const sizeBytes = Number(header?.[2]);
+    if (header === null || !Number.isSafeInteger(sizeBytes)) {
+      throw new CorruptObjectError(`${path} has no header of an object`);
+    }
+    this.#headerSizeBytes = header[0].length;
+    this.info = { type: header[1] as ObjectType, sizeBytes };
+  }
+
+  /** Reads the head; `readBytes` of the file are read for it. */
+  static async read(path: string, descriptor: number, readBytes: number): Promise<LooseFile> {
+    const buffer = Buffer.allocUnsafe(readBytes);
+    const count = await readAt(descriptor, buffer, 0);
+    return new LooseFile(path, descriptor, buffer.subarray(0, count), count < readBytes);
+  }
+
+  /** The content, whole. */
+  async content(): Promise<Buffer> {
+    const sizeBytes = this.#headerSizeBytes + this.info.sizeBytes;
+    if (this.#isWhole && sizeBytes <= largestSyncInflateBytes) {
+      const data = inflateExactly(this.#start, sizeBytes);
+      if (data !== undefined) return data.subarray(this.#headerSizeBytes);
+      throw new CorruptObjectError(`${this.#path} is cut off`);
+    }
+    const compressedSizeBytes = await this.#compressedSizeBytes();
+    checkDeclaredSize(sizeBytes, compressedSizeBytes);
+    const data = await inflateLarge(this.#compressed(compressedSizeBytes), sizeBytes);
+    return data.subarray(this.#headerSizeBytes);
+  }
+
+  /** The content, piece by piece. */
+  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
+    const compressed = this.#compressed(await this.#compressedSizeBytes());
+    let skip = this.#headerSizeBytes;
+    for await (const chunk of inflateChunks(compressed, skip + this.info.sizeBytes)) {
+      const rest = chunk.subarray(skip);
+      skip -= chunk.length - rest.length;
+      if (rest.length > 0) yield rest;
+    }
+  }
+
+  close(): Promise<void> {
+    return closeDescriptor(this.#descriptor);
+  }
+
+  async #compressedSizeBytes(): Promise<number> {
+    return this.#isWhole ? this.#start.length : (await statDescriptor(this.#descriptor)).size;
+  }
+
+  async *#compressed(sizeBytes: number): AsyncGenerator<Buffer, void, undefined> {
+    yield this.#start;
+    for (let at = this.#start.length; at < sizeBytes; at += laterReadBytes) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(laterReadBytes, sizeBytes - at));
+      yield buffer.subarray(0, await readAt(this.#descriptor, buffer, at));
+    }
+  }
+}
+
+function directoriesFor(prefix: string): string[] {
+  if (prefix.length >= 2) return [prefix.slice(0, 2)];
+  return Array.from({ length: 16 }, (_, digit) => prefix + digit.toString(16));
+}

@@ -1,0 +1,61 @@
+import { LRUCache } from 'lru-cache';
+import type { Tree } from '../object.ts';
+import type { Oid } from '../oid.ts';
+import { DeltaBaseCache } from './delta-base-cache.ts';
+import type { ObjectData } from './delta-base-cache.ts';
+import { PageCache } from './page-cache.ts';
+import type { ObjectInfo } from './unpacking.ts';
+
+/** The memory that the caches of a database may take together, when nobody says otherwise. */
+export const defaultCacheSizeBytes: number = 128 * 1024 * 1024;
+
+// Sixteenths of the whole. Pages make everything that follows cheap, indexes first of all; bases of
+// deltas save the most work for their size. Trees are parsed, so that a lookup is a binary search and
+// nothing more. A kernel in front keeps what was read, so content and the blocks of big blobs need
+// only last from one read of a file to the next.
+const shares = { pages: 4, deltaBases: 4, objects: 3, blobBlocks: 2, trees: 2, infos: 1 };
+
+// A key of 40 letters or 64, the object, and the place in the cache.
+const infoSizeBytes = 200;
+const overheadBytes = 200;
+
+/** All that a database keeps in memory, each part with its share of one bound. */
+export class ObjectCaches {
+  readonly pages: PageCache;
+  readonly deltaBases: DeltaBaseCache;
+  readonly objects: LRUCache<Oid, ObjectData>;
+  readonly trees: LRUCache<Oid, Tree>;
+  readonly infos: LRUCache<Oid, ObjectInfo>;
+  readonly maxBlobBlocksSizeBytes: number;
+  /** Larger content is not kept in `objects`. */
+  readonly largestObjectBytes: number;
+
+  constructor(sizeBytes: number) {
+    const share = (sixteenths: number): number => Math.ceil((sizeBytes / 16) * sixteenths);
+    this.pages = new PageCache({ maxSizeBytes: share(shares.pages) });
+    this.deltaBases = new DeltaBaseCache(share(shares.deltaBases));
+    this.maxBlobBlocksSizeBytes = share(shares.blobBlocks);
+    // One object does not push out all the others.
+    this.largestObjectBytes = Math.ceil(share(shares.objects) / 8);
+    this.objects = new LRUCache({
+      maxSize: share(shares.objects),
+      maxEntrySize: this.largestObjectBytes + overheadBytes,
+      sizeCalculation: ({ data }) => data.length + overheadBytes,
+    });
+    this.trees = new LRUCache({
+      maxSize: share(shares.trees),
+      sizeCalculation: (tree) => tree.sizeBytes + overheadBytes,
+    });
+    this.infos = new LRUCache({
+      maxSize: share(shares.infos),
+      sizeCalculation: () => infoSizeBytes,
+    });
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.objects.clear();
+    this.trees.clear();
+    this.infos.clear();
+  }
+}

@@ -1,0 +1,413 @@
+import { tmpdir } from 'node:os';
+import { CorruptObjectError, InvalidArgumentError, ObjectNotFoundError } from '../../errors.ts';
+import { Tree, emptyTreeOid, hashObject } from '../object.ts';
+import type { ObjectType } from '../object.ts';
+import { oidSizeBytes, oidToBytes } from '../oid.ts';
+import type { HashAlgorithm, Oid } from '../oid.ts';
+import { BigBlobs } from './big-blobs.ts';
+import { BlobSpool } from './blob-spool.ts';
+import type { BackingFile } from './blob-spool.ts';
+import { openLooseContent, openPackedContent } from './blob-content.ts';
+import type { BlobContent } from './blob-content.ts';
+import type { ObjectData } from './delta-base-cache.ts';
+import { UnsyncedFiles } from './durable.ts';
+import { ifReady, whenReady } from './fault.ts';
+import { writeLooseObjects } from './loose-writer.ts';
+import { ObjectCaches, defaultCacheSizeBytes } from './object-caches.ts';
+import { ObjectDirectories } from './object-directories.ts';
+import type { ObjectUse } from './object-directories.ts';
+import { named, namingObject, ofType } from './object-errors.ts';
+import type { PackLocation } from './pack-directory.ts';
+import { StagingArea } from './staging-area.ts';
+import { Unpacking } from './unpacking.ts';
+import type { ObjectInfo } from './unpacking.ts';
+
+/** How an object database is opened. */
+export interface ObjectDatabaseOptions {
+  /** `objects` of the repository. */
+  readonly objectsDirectory: string;
+  readonly algorithm: HashAlgorithm;
+  /** The zlib level for what is written, -1 to 9. */
+  readonly compressionLevel: number;
+  /** The bound of all caches together, 128 MiB by default. */
+  readonly cacheSizeBytes?: number;
+  /** Blobs that are larger are not read whole for a part of them; never more than 1 MiB is. */
+  readonly bigFileThresholdBytes?: number;
+  /**
+   * Where big blobs are inflated to when parts of them are read out of order; by default beside the
+   * packs, or in the system's directory for temporary files when that cannot be written to.
+   */
+  readonly spoolDirectory?: string;
+  /** How much of them may be there at a time, 1 GiB by default; 0 for none. */
+  readonly spoolSizeBytes?: number;
+}
+
+const largestWholeReadBytes = 1024 * 1024;
+const defaultSpoolSizeBytes = 1024 * 1024 * 1024;
+
+/**
+ * The objects of a repository: loose, in packs, in the directories that it borrows from, and those
+ * that are staged but not published. Others may write, pack, repack and prune meanwhile: nothing is
+ * called missing (`ObjectNotFoundError`) before the directories have been looked at again.
+ *
+ * What is stored is not hashed again when it is read, as in git; sizes and zlib's checksums are
+ * checked. A damaged object is a `CorruptObjectError` with its id, unless there is another copy.
+ * Errors of the system come as they are.
+ *
+ * All content that comes back is shared with caches: it must not be written to.
+ */
+export class ObjectDatabase {
+  readonly algorithm: HashAlgorithm;
+  readonly objectsDirectory: string;
+  readonly #compressionLevel: number;
+  readonly #caches: ObjectCaches;
+  readonly #directories: ObjectDirectories;
+  readonly #spool: BlobSpool;
+  readonly #bigBlobs: BigBlobs;
+  readonly #largestWholeReadBytes: number;
+  readonly #unsynced = new UnsyncedFiles();
+  readonly #stagingAreas = new Set<StagingArea>();
+  // Whoever asks for an object that is being read waits for that read.
+  readonly #loads = new Map<Oid, Promise<ObjectData>>();
+  readonly #emptyTree: Oid;
+
+  private constructor(options: ObjectDatabaseOptions) {
+    this.algorithm = options.algorithm;
+    this.objectsDirectory = options.objectsDirectory;
+    this.#compressionLevel = options.compressionLevel;
+    this.#caches = new ObjectCaches(options.cacheSizeBytes ?? defaultCacheSizeBytes);
+    this.#directories = new ObjectDirectories({
+      path: options.objectsDirectory,
+      algorithm: options.algorithm,
+      pages: this.#caches.pages,
+      onChange: () => this.#bigBlobs.closeCursors(),
+    });
+    this.#spool = new BlobSpool({
+      directories:
+        options.spoolDirectory === undefined
+          ? [`${options.objectsDirectory}/pack`, tmpdir()]
+          : [options.spoolDirectory],
+      maxSizeBytes: options.spoolSizeBytes ?? defaultSpoolSizeBytes,
+    });
+    this.#bigBlobs = new BigBlobs({
+      open: (oid) => this.#openContent(oid),
+      spool: this.#spool,
+      maxBlocksSizeBytes: this.#caches.maxBlobBlocksSizeBytes,
+    });
+    this.#largestWholeReadBytes = Math.min(
+      largestWholeReadBytes,
+      this.#caches.largestObjectBytes,
+      options.bigFileThresholdBytes ?? Infinity,
+    );
+    this.#emptyTree = emptyTreeOid(options.algorithm);
+  }
+
+  /** Opens a database; only the names of its packs are read. */
+  static async open(options: ObjectDatabaseOptions): Promise<ObjectDatabase> {
+    const database = new ObjectDatabase(options);
+    await database.refresh();
+    return database;
+  }
+
+  /** The type and size of an object; its content is not inflated for it. */
+  async header(oid: Oid): Promise<ObjectInfo> {
+    const known = this.#knownInfo(oid);
+    if (known !== undefined) return known;
+    const info = await this.#find<ObjectInfo>(oid, {
+      packed: (location) => {
+        const unpacking = this.#unpacking(location);
+        return whenReady(() => unpacking.info());
+      },
+      loose: (objects) => objects.info(oid),
+    });
+    this.#caches.infos.set(oid, info);
+    return info;
+  }
+
+  /** `header` as far as it needs no disk. */
+  headerIfCached(oid: Oid): ObjectInfo | undefined {
+    const known = this.#knownInfo(oid);
+    if (known !== undefined) return known;
+    const info = this.#unpackIfReady(oid, (unpacking) => unpacking.info());
+    if (info !== undefined) this.#caches.infos.set(oid, info);
+    return info;
+  }
+
+  /** An object, whole; one of another type than expected is a `CorruptObjectError`. */
+  async read(oid: Oid, expectedType?: ObjectType): Promise<ObjectData> {
+    return ofType(oid, this.#caches.objects.get(oid) ?? (await this.#load(oid)), expectedType);
+  }
+
+  /** `read` as far as it needs no disk and takes no more than a few milliseconds. */
+  readIfCached(oid: Oid): ObjectData | undefined {
+    const cached = this.#caches.objects.get(oid);
+    if (cached !== undefined) return cached;
+    const object = this.#unpackIfReady(oid, (unpacking) => unpacking.object());
+    if (object !== undefined) this.#keep(oid, object);
+    return object;
+  }
+
+  /**
+   * A part of the content, shorter where that ends. Large content is not inflated from its start for
+   * each part: reading on continues, and other reads are served from a spool on disk.
+   */
+  async readRange(oid: Oid, offset: number, length: number): Promise<Buffer> {
+    checkRange(offset, length);
+    const cached = this.#caches.objects.get(oid);
+    if (cached !== undefined) return cached.data.subarray(offset, offset + length);
+    const { sizeBytes } = this.headerIfCached(oid) ?? (await this.header(oid));
+    const end = Math.min(offset + length, sizeBytes);
+    if (offset >= end) return Buffer.alloc(0);
+    if (sizeBytes <= this.#largestWholeReadBytes) {
+      return (await this.read(oid)).data.subarray(offset, end);
+    }
+    const staged = await this.#fromStaging(oid, (area) =>
+      area.readRange(oid, offset, end - offset),
+    );
+    if (staged !== undefined) return staged;
+    return namingObject(oid, () => this.#bigBlobs.read(oid, offset, end - offset));
+  }
+
+  /** The content in pieces, with bounded memory unless it is stored as a delta. */
+  async *stream(oid: Oid): AsyncGenerator<Buffer, void, undefined> {
+    for (const area of this.#stagingAreas) {
+      if (area.hasStaged(oid)) {
+        yield* area.stream(oid);
+        return;
+      }
+    }
+    const { sizeBytes } = await this.header(oid);
+    if (sizeBytes <= this.#largestWholeReadBytes) {
+      const { data } = await this.read(oid);
+      if (data.length > 0) yield data;
+      return;
+    }
+    const content = await this.#openContent(oid);
+    try {
+      yield* content.chunks();
+    } catch (error) {
+      throw named(oid, error);
+    } finally {
+      await content.close();
+    }
+  }
+
+  /** A parsed tree. */
+  async tree(oid: Oid): Promise<Tree> {
+    return this.#caches.trees.get(oid) ?? this.#parseTree(oid, await this.#load(oid));
+  }
+
+  /** `tree` as far as it needs no disk. */
+  treeIfCached(oid: Oid): Tree | undefined {
+    const cached = this.#caches.trees.get(oid);
+    if (cached !== undefined) return cached;
+    return this.#unpackIfReady(oid, (unpacking) => this.#parseTree(oid, unpacking.object()));
+  }
+
+  /**
+   * Tells whether an object is there at this moment: caches do not count, staged objects do. When it
+   * is not, and there are packs that cannot be read, it is a `CorruptObjectError`.
+   */
+  async has(oid: Oid): Promise<boolean> {
+    if (oid === this.#emptyTree || this.#staged(oid) !== undefined) return true;
+    try {
+      return await this.#find<true>(oid, {
+        packed: async ({ pack }) => {
+          // What is in memory of a pack says nothing about a file that `git gc` has removed.
+          await pack.file.checkThere();
+          return true;
+        },
+        loose: async (objects) => ((await objects.has(oid)) ? true : undefined),
+      });
+    } catch (error) {
+      if (error instanceof ObjectNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Tells whether the repository holds an object that need not be written again, and sets the time of
+   * its file to now, so that `git gc` does not take it for old. Quick: a false no is possible.
+   */
+  freshen(oid: Oid): Promise<boolean> {
+    return this.#directories.freshen(oid);
+  }
+
+  /** The ids of all objects that start with these hex digits (one at least), sorted. */
+  async resolvePrefix(hexPrefix: string): Promise<Oid[]> {
+    const prefix = hexPrefix.toLowerCase();
+    if (!/^[0-9a-f]+$/.test(prefix)) {
+      throw new InvalidArgumentError(`not the start of an object id: ${JSON.stringify(hexPrefix)}`);
+    }
+    const digits = 2 * oidSizeBytes[this.algorithm];
+    if (prefix.length > digits) return [];
+    const found = new Set<Oid>(await this.#directories.startingWith(prefix));
+    for (const area of this.#stagingAreas) {
+      for (const oid of area.stagedOids()) if (oid.startsWith(prefix)) found.add(oid);
+    }
+    return [...found].sort();
+  }
+
+  /** Stores an object, loose, and gives its id; one that is there already is not written again. */
+  async write(
+    type: ObjectType,
+    data: Uint8Array,
+    { fsync = false }: { readonly fsync?: boolean } = {},
+  ): Promise<Oid> {
+    const oid = hashObject(this.algorithm, type, data);
+    if (await this.#directories.freshenPacked(oid)) {
+      if (fsync) await this.#unsynced.sync();
+      return oid;
+    }
+    await writeLooseObjects([{ oid, type, data }], {
+      objectsDirectory: this.objectsDirectory,
+      compressionLevel: this.#compressionLevel,
+      fsync,
+      unsynced: this.#unsynced,
+    });
+    return oid;
+  }
+
+  /** A place for content on its way into the repository; it can be read through this database at once. */
+  stage(): StagingArea {
+    const area = new StagingArea({
+      objectsDirectory: this.objectsDirectory,
+      algorithm: this.algorithm,
+      compressionLevel: this.#compressionLevel,
+      unsynced: this.#unsynced,
+      exists: (oid) => this.freshen(oid),
+      refresh: () => this.refresh(),
+      onDiscard: () => this.#stagingAreas.delete(area),
+    });
+    this.#stagingAreas.add(area);
+    return area;
+  }
+
+  /**
+   * A file with the content of a blob, for a kernel that can read it without us; undefined when the
+   * spool cannot take it. It has to be released.
+   */
+  async backingFile(oid: Oid): Promise<BackingFile | undefined> {
+    const blob = await namingObject(oid, () => this.#bigBlobs.spooled(oid));
+    return namingObject(oid, async () => blob?.acquire());
+  }
+
+  /** Looks for packs that are new or gone. Reads do so by themselves before they call anything missing. */
+  async refresh(): Promise<void> {
+    await this.#directories.scan();
+  }
+
+  /** Discards what is staged, and lets go of all files. */
+  async close(): Promise<void> {
+    for (const area of [...this.#stagingAreas]) await area.discard();
+    this.#bigBlobs.closeCursors();
+    this.#spool.close();
+    this.#directories.close();
+    this.#caches.clear();
+  }
+
+  #knownInfo(oid: Oid): ObjectInfo | undefined {
+    const known = this.#caches.infos.get(oid);
+    if (known !== undefined) return known;
+    const object = this.#caches.objects.get(oid);
+    if (object !== undefined) return { type: object.type, sizeBytes: object.data.length };
+    return oid === this.#emptyTree ? { type: 'tree', sizeBytes: 0 } : this.#staged(oid);
+  }
+
+  #staged(oid: Oid): ObjectInfo | undefined {
+    for (const area of this.#stagingAreas) {
+      const info = area.headerIfStaged(oid);
+      if (info !== undefined) return info;
+    }
+    return undefined;
+  }
+
+  /** Undefined when no area has the object, or not any more. */
+  async #fromStaging<T>(oid: Oid, read: (area: StagingArea) => Promise<T>): Promise<T | undefined> {
+    for (const area of this.#stagingAreas) {
+      if (!area.hasStaged(oid)) continue;
+      try {
+        return await read(area);
+      } catch (error) {
+        if (!(error instanceof ObjectNotFoundError)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  #load(oid: Oid): Promise<ObjectData> {
+    let load = this.#loads.get(oid);
+    if (load === undefined) {
+      load = this.#loadAlone(oid).finally(() => this.#loads.delete(oid));
+      this.#loads.set(oid, load);
+    }
+    return load;
+  }
+
+  async #loadAlone(oid: Oid): Promise<ObjectData> {
+    // Every git has the empty tree, stored or not.
+    if (oid === this.#emptyTree) return { type: 'tree', data: Buffer.alloc(0) };
+    const object =
+      (await this.#fromStaging(oid, (area) => area.read(oid))) ??
+      (await this.#find<ObjectData>(oid, {
+        packed: (location) => {
+          const unpacking = this.#unpacking(location);
+          return whenReady(() => unpacking.object());
+        },
+        loose: (objects) => objects.read(oid),
+      }));
+    this.#keep(oid, object);
+    return object;
+  }
+
+  #keep(oid: Oid, object: ObjectData): void {
+    // Trees are kept parsed.
+    if (object.type !== 'tree') this.#caches.objects.set(oid, object);
+  }
+
+  #parseTree(oid: Oid, object: ObjectData): Tree {
+    const { data } = ofType(oid, object, 'tree');
+    try {
+      const tree = Tree.parse(data, this.algorithm);
+      this.#caches.trees.set(oid, tree);
+      return tree;
+    } catch (error) {
+      throw named(oid, error);
+    }
+  }
+
+  #unpacking({ pack, offset }: PackLocation): Unpacking {
+    return new Unpacking(pack, offset, this.#caches.deltaBases);
+  }
+
+  #unpackIfReady<T>(oid: Oid, use: (unpacking: Unpacking) => T): T | undefined {
+    try {
+      return ifReady(() => {
+        const location = this.#directories.locate(oidToBytes(oid));
+        return location && use(this.#unpacking(location));
+      });
+    } catch (error) {
+      // The asynchronous form meets it too, and looks for another copy before it says so.
+      if (error instanceof CorruptObjectError) return undefined;
+      throw error;
+    }
+  }
+
+  #openContent(oid: Oid): Promise<BlobContent> {
+    return this.#find<BlobContent>(oid, {
+      packed: (location) => openPackedContent(location, this.#unpacking(location)),
+      loose: (objects) => openLooseContent(objects, oid),
+    });
+  }
+
+  #find<T>(oid: Oid, use: ObjectUse<T>): Promise<T> {
+    return namingObject(oid, () => this.#directories.find(oid, use));
+  }
+}
+
+function checkRange(offset: number, length: number): void {
+  if (Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(length) && length >= 0) {
+    return;
+  }
+  throw new InvalidArgumentError(`not a range: ${length} bytes from ${offset} on`);
+}

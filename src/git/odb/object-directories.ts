@@ -1,0 +1,235 @@
+import { CorruptObjectError, ObjectNotFoundError } from '../../errors.ts';
+import { oidToBytes } from '../oid.ts';
+import type { HashAlgorithm, Oid } from '../oid.ts';
+import { findAlternates } from './alternates.ts';
+import { whenReady } from './fault.ts';
+import { LooseObjects, freshenFile } from './loose-objects.ts';
+import type { Pack } from './pack.ts';
+import { PackDirectory } from './pack-directory.ts';
+import type { PackLocation } from './pack-directory.ts';
+import type { PageCache } from './page-cache.ts';
+import { FileGoneError } from './paged-file.ts';
+
+// A repository that is packed again this often during one lookup is not packed by a person or cron.
+const mostRounds = 10;
+
+/** What to do with an object, where it is found. Undefined stands for an object that is not there. */
+export interface ObjectUse<T> {
+  packed(location: PackLocation): Promise<T>;
+  loose(objects: LooseObjects): Promise<T | undefined>;
+}
+
+/** One directory of objects: the repository's own, or one that it borrows from. */
+interface ObjectDirectory {
+  readonly path: string;
+  readonly packs: PackDirectory;
+  readonly loose: LooseObjects;
+}
+
+/** What one lookup has learned so far. */
+interface Search {
+  readonly raw: Buffer;
+  /** Packs whose copy turned out to be damaged. */
+  readonly excluded: Set<Pack>;
+  failure: CorruptObjectError | undefined;
+}
+
+/**
+ * The object directories of a repository, own and borrowed, searched as one: packs first, then loose
+ * objects. Others pack, repack and prune while we look. So nothing is called missing before the
+ * directories have been listed again and proved the same, a pack that is gone is dropped and the
+ * lookup goes on, and a damaged copy is passed over when there is another.
+ */
+export class ObjectDirectories {
+  readonly #path: string;
+  readonly #algorithm: HashAlgorithm;
+  readonly #pages: PageCache;
+  readonly #onChange: () => void;
+  #directories: readonly ObjectDirectory[] = [];
+  /** Counts the changes that have been noticed. */
+  #generation = 0;
+  #scanning: Promise<void> | undefined;
+  #scanAfter: Promise<void> | undefined;
+
+  constructor(options: {
+    readonly path: string;
+    readonly algorithm: HashAlgorithm;
+    readonly pages: PageCache;
+    /** Called when packs have come or gone. */
+    readonly onChange: () => void;
+  }) {
+    this.#path = options.path;
+    this.#algorithm = options.algorithm;
+    this.#pages = options.pages;
+    this.#onChange = options.onChange;
+  }
+
+  /** Where a pack holds the object, as far as is known; throws a `Fault` when a page is not in memory. */
+  locate(raw: Buffer, excluded?: ReadonlySet<Pack>): PackLocation | undefined {
+    for (const { packs } of this.#directories) {
+      const location = packs.find(raw, excluded);
+      if (location !== undefined) return location;
+    }
+    return undefined;
+  }
+
+  /**
+   * Finds an object and uses it there; `ObjectNotFoundError` when there is none. A `CorruptObjectError`
+   * of `use` sends the search on to the next copy, and comes out when there is none.
+   */
+  async find<T>(oid: Oid, use: ObjectUse<T>): Promise<T> {
+    const search: Search = { raw: oidToBytes(oid), excluded: new Set(), failure: undefined };
+    let packFailure: CorruptObjectError | undefined;
+    for (let round = 0; round < mostRounds; round++) {
+      const generation = this.#generation;
+      const found = await this.#search(search, use);
+      if (found !== undefined) return found;
+      packFailure ??= this.#packFailure();
+      await this.scan();
+      // What was searched is all that there was, then.
+      if (generation === this.#generation) break;
+    }
+    if (search.failure !== undefined) throw search.failure;
+    if (packFailure === undefined) throw new ObjectNotFoundError(oid);
+    throw new CorruptObjectError(`object ${oid} is not to be found, and ${packFailure.message}`, {
+      cause: packFailure,
+    });
+  }
+
+  /**
+   * Tells whether an object is there and will stay: sets the time of its file or pack to now, so that
+   * no `git gc` takes it for old. False when that is not allowed, or when only a search that looks
+   * again would find the object: then writing it once more does no harm.
+   */
+  async freshen(oid: Oid): Promise<boolean> {
+    if (await this.freshenPacked(oid)) return true;
+    for (const { loose } of this.#directories) if (await loose.freshen(oid)) return true;
+    return false;
+  }
+
+  /** `freshen` for objects in packs only. */
+  async freshenPacked(oid: Oid): Promise<boolean> {
+    const raw = oidToBytes(oid);
+    const excluded = new Set<Pack>();
+    for (;;) {
+      const location = await this.#locate(raw, excluded);
+      if (location === undefined) return false;
+      const { pack } = location;
+      // Git itself writes anew what it finds in a cruft pack.
+      if (!pack.isCruft && (await freshenFile(pack.file.path))) return true;
+      excluded.add(pack);
+    }
+  }
+
+  /** The ids that start with these digits, sorted. */
+  async startingWith(prefix: string): Promise<Oid[]> {
+    const oids = new Set<Oid>();
+    for (const { packs, loose } of this.#directories) {
+      const packed = await this.#surviving(() => whenReady(() => packs.startingWith(prefix)));
+      for (const oid of packed) oids.add(oid);
+      for (const oid of await loose.startingWith(prefix)) oids.add(oid);
+    }
+    return [...oids].sort();
+  }
+
+  /** Looks at the directories again; whoever asks gets a look that begins after that. */
+  scan(): Promise<void> {
+    if (this.#scanning === undefined) {
+      this.#scanning = this.#scan().finally(() => (this.#scanning = undefined));
+      return this.#scanning;
+    }
+    // The one under way may already have passed what the caller knows of.
+    this.#scanAfter ??= this.#scanning
+      .catch(() => undefined)
+      .then(() => {
+        this.#scanAfter = undefined;
+        return this.scan();
+      });
+    return this.#scanAfter;
+  }
+
+  /** Lets go of all files. */
+  close(): void {
+    for (const { packs } of this.#directories) packs.close();
+  }
+
+  async #scan(): Promise<void> {
+    const paths = [this.#path, ...(await findAlternates(this.#path))];
+    const directories = paths.map((path) => this.#known(path) ?? this.#open(path));
+    const changes = await Promise.all(directories.map(({ packs }) => packs.scan()));
+    const dropped = this.#directories.filter((directory) => !directories.includes(directory));
+    for (const { packs } of dropped) packs.close();
+    const isSame = directories.length === this.#directories.length && dropped.length === 0;
+    this.#directories = directories;
+    if (changes.includes(true) || !isSame) this.#changed();
+  }
+
+  #changed(): void {
+    this.#generation += 1;
+    this.#onChange();
+  }
+
+  #known(path: string): ObjectDirectory | undefined {
+    return this.#directories.find((directory) => directory.path === path);
+  }
+
+  #open(path: string): ObjectDirectory {
+    const packs = new PackDirectory(`${path}/pack`, this.#algorithm, this.#pages);
+    return { path, packs, loose: new LooseObjects(path) };
+  }
+
+  async #search<T>(search: Search, use: ObjectUse<T>): Promise<T | undefined> {
+    for (;;) {
+      const location = await this.#locate(search.raw, search.excluded);
+      if (location === undefined) break;
+      const found = await this.#attempt(search, () => use.packed(location));
+      if (found !== undefined) return found;
+      search.excluded.add(location.pack);
+    }
+    for (const { loose } of this.#directories) {
+      const found = await this.#attempt(search, () => use.loose(loose));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** Undefined when this copy cannot be used. */
+  async #attempt<T>(search: Search, use: () => Promise<T | undefined>): Promise<T | undefined> {
+    try {
+      return await use();
+    } catch (error) {
+      if (error instanceof FileGoneError) this.#forget(error);
+      else if (error instanceof CorruptObjectError) search.failure ??= error;
+      else throw error;
+      return undefined;
+    }
+  }
+
+  #locate(raw: Buffer, excluded: ReadonlySet<Pack>): Promise<PackLocation | undefined> {
+    return this.#surviving(() => whenReady(() => this.locate(raw, excluded)));
+  }
+
+  /** Runs a search of the indexes again for each file that proves to be gone. */
+  async #surviving<T>(search: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await search();
+      } catch (error) {
+        if (!(error instanceof FileGoneError)) throw error;
+        this.#forget(error);
+      }
+    }
+  }
+
+  #forget({ file }: FileGoneError): void {
+    for (const { packs } of this.#directories) packs.forget(file);
+    this.#changed();
+  }
+
+  #packFailure(): CorruptObjectError | undefined {
+    for (const { packs } of this.#directories) {
+      if (packs.failure !== undefined) return packs.failure;
+    }
+    return undefined;
+  }
+}
