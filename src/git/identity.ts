@@ -16,6 +16,8 @@ export interface CommitStamp {
 
 // What would end the field, or the line, that the text stands in.
 const breaksTheLine = /[<>\n\0]/;
+// Not `trimEnd`: in bytes, what that takes for a space may be a part of a letter.
+const trailingSpace = /[ \t\r]+$/;
 const largestZoneMinutes = 99 * 60 + 59;
 
 /** `Name <email>`, as commits, tags and reflogs hold it. */
@@ -71,10 +73,10 @@ export function parseCommitStamp(
   if (emailStart < 0 || emailEnd < 0) {
     throw new CorruptObjectError(`no e-mail address in ${JSON.stringify(line)}`);
   }
-  const text = (start: number, end: number): string =>
-    decode(line.slice(start, end).trim() as ByteString);
-  const identity = { name: text(0, emailStart), email: text(emailStart + 1, emailEnd) };
-  const date = / *(\d+) ([+-]\d+)$/.exec(line.slice(line.lastIndexOf('>') + 1));
+  const name = line.slice(0, emailStart).replace(trailingSpace, '') as ByteString;
+  const email = line.slice(emailStart + 1, emailEnd) as ByteString;
+  const identity = { name: decode(name), email: decode(email) };
+  const date = /^ *(\d+) ([+-]\d+)$/.exec(line.slice(line.lastIndexOf('>') + 1));
   const timeSec = Number(date?.[1]);
   if (!Number.isSafeInteger(timeSec)) return { identity, timeSec: 0, zoneMinutes: 0 };
   return { identity, timeSec, zoneMinutes: parseZone(date?.[2] ?? '+0000') };

@@ -153,11 +153,11 @@ export class Tree {
       const difference = raw.readUInt8(start + at) - name.charCodeAt(at);
       if (difference !== 0) return difference;
     }
-    // A name's end sorts as NUL, a directory's as a slash; no name holds either of them.
+    // A name's end sorts as NUL, a directory's as a slash. A name that is looked for may hold them.
     const here =
       length > common ? raw.readUInt8(start + common) : this.#isTree(index) ? slash : nul;
     const there = name.length > common ? name.charCodeAt(common) : asTree ? slash : nul;
-    return here - there;
+    return here - there || length - name.length;
   }
 
   #checkOrder(): void {
