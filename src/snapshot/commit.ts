@@ -1,0 +1,204 @@
+import { RefChangedError, StaleSnapshotError } from '../errors.ts';
+import { isTreeMode } from '../git/mode.ts';
+import { serializeCommit } from '../git/object.ts';
+import type { Commit, CommitStamp, Identity } from '../git/object.ts';
+import type { StagingArea } from '../git/odb/staging-area.ts';
+import type { Oid } from '../git/oid.ts';
+import { refNameText } from '../git/refs/ref-name.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import type { Repository } from '../git/repository.ts';
+import type { ChangeReport } from './change-report.ts';
+import { readCommit } from './history.ts';
+import type { IdentifiedCommit } from './history.ts';
+import { diffTrees } from './tree-diff.ts';
+import { editTree } from './tree-edit.ts';
+import type { TreeChange } from './tree-edit.ts';
+
+/** A commit that is to become the tip of a ref. */
+export interface CommitRequest {
+  /** The ref that moves, usually a branch. A symbolic one moves what it leads to. */
+  readonly ref: RefName;
+  /** The commit that must be the tip, and becomes the first parent; `null` when the ref must not exist. */
+  readonly base: Oid | null;
+  /** What changes in the tree of `base`, or in the empty tree. */
+  readonly change: TreeChange;
+  /** Where the content of the changes lies, when it is not stored yet. The caller discards it. */
+  readonly staging?: StagingArea;
+  /** Whether directories that become empty go away, as in git, or stay as empty trees. */
+  readonly pruneEmpty: boolean;
+  /** The message, or what makes one of the changes. A newline is added where it lacks one at its end. */
+  readonly message: string | ((changes: ChangeReport) => string);
+  readonly author: Identity;
+  /** The author, unless somebody else commits. */
+  readonly committer?: Identity;
+  /** Further parents, after `base`; those that are parents already are left out. */
+  readonly extraParents?: readonly Oid[];
+  /** Return only after all of it is on stable storage: objects first, then the ref and its reflog. */
+  readonly fsync?: boolean;
+  /** What the reflog says, instead of `commit: ` and the subject. */
+  readonly reflogMessage?: string;
+  /** A commit is made even when the tree stays as it is. */
+  readonly allowUnchanged?: boolean;
+}
+
+/** A commit that was made. */
+export interface CommitResult {
+  readonly commit: Oid;
+  readonly tree: Oid;
+  /** What the commit says. */
+  readonly object: Commit;
+  readonly changes: ChangeReport;
+}
+
+/**
+ * Makes a commit of changes and moves a ref to it: the only place that does. `null` when the tree
+ * stays as it is; then nothing was written and the ref was only checked.
+ *
+ * The order makes it safe against every other writer and `git gc`: objects are stored before the
+ * ref moves; the ref moves by compare-and-swap under git's lock, so a tip that is not `base` any
+ * more is a `StaleSnapshotError` and nothing else happened; and as a `gc --prune=now` in between
+ * sees objects that no ref reaches, those that are gone are stored again after the ref holds them.
+ */
+export async function commitChanges(
+  repository: Repository,
+  request: CommitRequest,
+): Promise<CommitResult | null> {
+  const { odb } = repository;
+  await requireTip(repository, request.ref, request.base);
+  const staging = request.staging ?? odb.stage();
+  try {
+    const baseTree =
+      request.base === null ? null : (await readCommit(odb, request.base)).commit.tree;
+    const tree = await editTree(odb, staging, baseTree, request.change, request);
+    if (tree.oid === baseTree && request.allowUnchanged !== true) return null;
+    const changes = await diffTrees(odb, baseTree, tree.oid, request.change);
+    const message =
+      typeof request.message === 'string' ? request.message : request.message(changes);
+    const made = await stageCommit(staging, { ...request, tree: tree.oid, message });
+    const objects = [...contentOf(request.change), ...tree.written, made.oid];
+    await publishAndMove(repository, staging, request, { commit: made.oid, objects, message });
+    return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
+  } finally {
+    if (request.staging === undefined) await staging.discard();
+  }
+}
+
+/** What changes to a tree come to, without a commit of them. */
+export async function previewChanges(
+  repository: Repository,
+  staging: StagingArea,
+  tree: Oid,
+  change: TreeChange,
+): Promise<ChangeReport> {
+  const { odb } = repository;
+  const { oid } = await editTree(odb, staging, tree, change, { pruneEmpty: true });
+  return diffTrees(odb, tree, oid, change);
+}
+
+/** Throws a `StaleSnapshotError` unless a ref leads to this commit (`null`: does not exist). */
+export async function requireTip(
+  repository: Repository,
+  ref: RefName,
+  expected: Oid | null,
+): Promise<void> {
+  const tip = (await repository.refs.resolve(ref))?.oid ?? null;
+  if (tip !== expected) throw stale(ref, expected);
+}
+
+/** Moves a ref from one commit to another that is stored already; a `StaleSnapshotError` when it is elsewhere. */
+export async function moveRef(
+  repository: Repository,
+  move: {
+    readonly ref: RefName;
+    readonly from: Oid | null;
+    readonly to: Oid;
+    readonly identity: Identity;
+    readonly message: string;
+    readonly fsync?: boolean;
+  },
+): Promise<void> {
+  const { ref: name, from: expected, to: oid, ...rest } = move;
+  try {
+    // Bare repositories that others made keep no reflog, but undoing and redoing live on it.
+    await repository.refs.update({ name, oid, expected, createReflog: true, ...rest });
+  } catch (cause) {
+    if (cause instanceof RefChangedError) throw stale(name, expected, cause);
+    throw cause;
+  }
+}
+
+/** Makes a commit object for a tree that is stored or staged, and stages it. */
+export async function stageCommit(
+  staging: Pick<StagingArea, 'write'>,
+  request: {
+    readonly tree: Oid;
+    readonly base: Oid | null;
+    readonly extraParents?: readonly Oid[];
+    readonly message: string;
+    readonly author: Identity;
+    readonly committer?: Identity;
+  },
+): Promise<IdentifiedCommit> {
+  const { base, extraParents = [], message, author, committer = author } = request;
+  const parents = new Set(base === null ? extraParents : [base, ...extraParents]);
+  const commit: Commit = {
+    tree: request.tree,
+    parents: [...parents],
+    author: stampNow(author),
+    committer: stampNow(committer),
+    message: message === '' || message.endsWith('\n') ? message : `${message}\n`,
+  };
+  return { oid: await staging.write('commit', serializeCommit(commit)), commit };
+}
+
+async function publishAndMove(
+  repository: Repository,
+  staging: StagingArea,
+  { ref, base, fsync = false, ...request }: CommitRequest,
+  made: { readonly commit: Oid; readonly objects: readonly Oid[]; readonly message: string },
+): Promise<void> {
+  await staging.publish(made.objects, { fsync });
+  await moveRef(repository, {
+    ref,
+    from: base,
+    to: made.commit,
+    identity: request.committer ?? request.author,
+    message: request.reflogMessage ?? reflogMessage(made.message, base, request.extraParents),
+    fsync,
+  });
+  await staging.republishMissing(made.objects, { fsync });
+}
+
+function reflogMessage(
+  message: string,
+  base: Oid | null,
+  extraParents: readonly Oid[] = [],
+): string {
+  const subject = message.split('\n', 1)[0] ?? '';
+  if (base === null) return `commit (initial): ${subject}`;
+  return extraParents.length > 0 ? `commit (merge): ${subject}` : `commit: ${subject}`;
+}
+
+/** The objects that changes put into a tree; what lies below whole trees is stored already. */
+function* contentOf(change: TreeChange): Generator<Oid, void, undefined> {
+  if (change.kind === 'set') {
+    if (!isTreeMode(change.mode)) yield change.oid;
+  } else if (change.kind === 'edit') {
+    for (const child of change.children.values()) yield* contentOf(child);
+  }
+}
+
+function stampNow(identity: Identity): CommitStamp {
+  const now = new Date();
+  return {
+    identity,
+    timeSec: Math.floor(now.getTime() / 1000),
+    zoneMinutes: -Math.round(now.getTimezoneOffset()),
+  };
+}
+
+function stale(ref: RefName, expected: Oid | null, cause?: Error): StaleSnapshotError {
+  const text = refNameText(ref);
+  const was = expected === null ? 'exists by now' : `is not at ${expected} any more`;
+  return new StaleSnapshotError(`${text} ${was}`, { ref: text, cause });
+}

@@ -1,0 +1,112 @@
+import type { FileHandle } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { FileNotFoundError, InvalidArgumentError, IsADirectoryError } from '../errors.ts';
+import { bufferFromByteString, bytesFromText } from '../git/byte-string.ts';
+import { modeBlob, modeExecutable, modeSymlink } from '../git/mode.ts';
+import type { StagingArea } from '../git/odb/staging-area.ts';
+import { fileModeFromOption } from './file-type.ts';
+import type { ModeOption } from './file-type.ts';
+import { encodeText } from './text-encoding.ts';
+import type { PlacedObject } from './tree-edit.ts';
+
+/** A file on the local disk, as the content of a write. */
+export type LocalFile = URL | { readonly path: string };
+
+/** One write of `FS.apply`: exactly one of `data` and `target`. */
+export interface WriteEntry {
+  /** Bytes, a text (stored as UTF-8) or a file on the local disk. */
+  data?: Uint8Array | string | LocalFile;
+  /** Default a regular file; for a local file its own executable bit. Not allowed with `target`. */
+  mode?: ModeOption;
+  /** The target of a symbolic link. */
+  target?: string;
+}
+
+/** What `FS.apply` writes to a path; bytes and texts are short for a `WriteEntry` of them. */
+export type WriteValue = Uint8Array | string | WriteEntry;
+
+// Below this a file is cheaper read at once than streamed.
+const wholeFileBytes = 256 * 1024;
+
+/** Stages bytes as a file. */
+export async function stageBytes(
+  staging: StagingArea,
+  data: Uint8Array,
+  mode?: ModeOption,
+): Promise<PlacedObject> {
+  const fileMode = fileModeFromOption(mode);
+  return { mode: fileMode, oid: await staging.write('blob', data) };
+}
+
+/** Stages a symbolic link. A target that is empty or holds a NUL byte is an `InvalidArgumentError`. */
+export async function stageSymlink(staging: StagingArea, target: string): Promise<PlacedObject> {
+  if (target === '' || target.includes('\0')) {
+    throw new InvalidArgumentError(`not the target of a link: ${JSON.stringify(target)}`);
+  }
+  const data = bufferFromByteString(bytesFromText(target));
+  return { mode: modeSymlink, oid: await staging.write('blob', data) };
+}
+
+/** Stages what a `WriteValue` describes. */
+export async function stageValue(staging: StagingArea, value: WriteValue): Promise<PlacedObject> {
+  if (typeof value === 'string' || value instanceof Uint8Array) {
+    return stageValue(staging, { data: value });
+  }
+  const { data, mode, target } = value;
+  if ((data === undefined) === (target === undefined)) {
+    throw new InvalidArgumentError('a write needs either data or the target of a link');
+  }
+  if (target !== undefined) {
+    if (mode !== undefined) throw new InvalidArgumentError('a link has no mode of its own');
+    return stageSymlink(staging, target);
+  }
+  if (typeof data === 'string') return stageBytes(staging, encodeText(data), mode);
+  if (data instanceof Uint8Array) return stageBytes(staging, data, mode);
+  if (data !== undefined) return stageLocalFile(staging, data, mode);
+  throw new InvalidArgumentError('a write needs data');
+}
+
+/**
+ * Stages a file of the local disk, whose content is streamed; without a mode its executable bit
+ * counts. A `FileNotFoundError` or `IsADirectoryError` names the local path.
+ */
+export async function stageLocalFile(
+  staging: StagingArea,
+  file: LocalFile,
+  mode?: ModeOption,
+): Promise<PlacedObject> {
+  const localPath = file instanceof URL ? fileURLToPath(file) : file.path;
+  const fileMode = mode === undefined ? undefined : fileModeFromOption(mode);
+  const handle = await openLocalFile(localPath);
+  try {
+    const stats = await handle.stat();
+    if (stats.isDirectory()) {
+      throw new IsADirectoryError(`is a directory: ${localPath}`, { path: localPath });
+    }
+    // Files in /proc and pipes say 0 and hold more: only a size above that is believed.
+    const sizeBytes = stats.isFile() && stats.size > 0 ? stats.size : undefined;
+    const oid =
+      sizeBytes !== undefined && sizeBytes <= wholeFileBytes
+        ? await staging.write('blob', await handle.readFile())
+        : await staging.writeStream('blob', sizeBytes, readStream(handle));
+    return { mode: fileMode ?? ((stats.mode & 0o100) === 0 ? modeBlob : modeExecutable), oid };
+  } finally {
+    await handle.close();
+  }
+}
+
+async function openLocalFile(localPath: string): Promise<FileHandle> {
+  try {
+    return await open(localPath, 'r');
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
+      throw new FileNotFoundError(`no such local file: ${localPath}`, { path: localPath, cause });
+    }
+    throw cause;
+  }
+}
+
+function readStream(handle: FileHandle): AsyncIterable<Buffer> {
+  return handle.createReadStream({ autoClose: false, highWaterMark: wholeFileBytes });
+}
