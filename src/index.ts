@@ -1,0 +1,55 @@
+/** The library: a versioned file system over a bare git repository. */
+export { GitStore } from './store/git-store.ts';
+export type { OpenOptions } from './store/git-store.ts';
+export { RefDict } from './store/ref-dict.ts';
+export type { ReflogEntry } from './store/ref-dict.ts';
+export { NoteDict, NoteNamespace, NotesBatch } from './store/notes.ts';
+export type { NoteTarget } from './store/notes.ts';
+export { retryWrite } from './store/retry-write.ts';
+export type { RetryWriteOptions } from './store/retry-write.ts';
+export { validateRefName } from './store/ref-names.ts';
+
+export { FS } from './snapshot/fs.ts';
+export { Batch } from './snapshot/batch.ts';
+export type { ModeOptions } from './snapshot/batch.ts';
+export { BatchWriter, FsWriter } from './snapshot/writer.ts';
+export type { WriterMode } from './snapshot/writer.ts';
+export type { ReadRange } from './snapshot/snapshot-reader.ts';
+export type {
+  BatchOptions,
+  CommitOptions,
+  CopyFromRefOptions,
+  DryRunOptions,
+  LogOptions,
+  ReorganizeOptions,
+  WriteOptions,
+  WriteTextOptions,
+} from './snapshot/write-options.ts';
+export type { LocalFile, WriteEntry, WriteValue } from './snapshot/content.ts';
+export { normalizePath } from './snapshot/path.ts';
+export { formatCommitMessage } from './snapshot/commit-message.ts';
+export {
+  changeReportActions,
+  changeReportInSync,
+  changeReportTotal,
+  emptyChangeReport,
+} from './snapshot/change-report.ts';
+export type {
+  ChangeAction,
+  ChangeError,
+  ChangeReport,
+  FileEntry,
+} from './snapshot/change-report.ts';
+export {
+  FileType,
+  MODE_BLOB,
+  MODE_BLOB_EXEC,
+  MODE_LINK,
+  MODE_TREE,
+  fileModeFromType,
+  fileTypeFromMode,
+} from './snapshot/file-type.ts';
+export type { ModeOption } from './snapshot/file-type.ts';
+export type { CommitInfo, Signature, StatResult, WalkEntry } from './snapshot/stat.ts';
+
+export * from './errors.ts';
