@@ -37,8 +37,6 @@ export const snapshotCache: CacheRule = {
   keepListing: true,
 };
 
-/** Up to this size a blob is read whole, and kept by the object database; beyond it, in ranges. */
-const wholeReadLimitBytes = 512 * 1024;
 /** What the kernel takes as the target of a link: PATH_MAX without the NUL. */
 const linkTargetLimitBytes = 4095;
 
@@ -233,8 +231,7 @@ export function readBlob(
   if (offset >= end) return nothing;
   const cached = odb.readIfCached(oid);
   if (cached !== undefined) return cached.data.subarray(offset, end);
-  if (sizeBytes > wholeReadLimitBytes) return odb.readRange(oid, offset, end - offset);
-  return odb.read(oid, 'blob').then(({ data }) => data.subarray(offset, end));
+  return odb.readRange(oid, offset, end - offset);
 }
 
 /** What a symbolic link leads to. */

@@ -18,6 +18,7 @@ export class NameTree<L extends NameLeaf> {
   readonly root: NameDirectory<L>;
   readonly #makeDirectory: (place: Omit<NamePlace, 'ino'>) => NameDirectory<L>;
   readonly #notifier: KernelNotifier;
+  #isSeen = false;
 
   constructor(
     root: NameDirectory<L>,
@@ -27,6 +28,11 @@ export class NameTree<L extends NameLeaf> {
     this.root = root;
     this.#makeDirectory = makeDirectory;
     this.#notifier = notifier;
+  }
+
+  /** From now on the kernel may have seen what is here, and is told of changes. */
+  show(): void {
+    this.#isSeen = true;
   }
 
   /** The leaf with this whole name. */
@@ -62,7 +68,8 @@ export class NameTree<L extends NameLeaf> {
   /** Takes a leaf out, and the directories that are empty without it. */
   remove(path: ByteString, by: ChangedBy): void {
     const { directory, name } = this.#find(path);
-    if (directory === undefined || directory.children.get(name) instanceof NameDirectory) return;
+    const child = directory?.children.get(name);
+    if (directory === undefined || child === undefined || child instanceof NameDirectory) return;
     this.#set(directory, name, undefined, by);
     this.#prune(directory);
   }
@@ -98,7 +105,7 @@ export class NameTree<L extends NameLeaf> {
     by: ChangedBy,
   ): void {
     directory.set(name, child);
-    if (by === 'kernel') return;
+    if (by === 'kernel' || !this.#isSeen) return;
     this.#notifier.invalidateEntry(directory.ino, name);
     this.#notifier.invalidateInode(directory.ino);
   }

@@ -51,12 +51,13 @@ export class RefNames<L extends RefLeaf> {
     return ref.slice(this.#options.prefix.length) as ByteString;
   }
 
-  /** Reads all refs. */
+  /** Reads all refs, before the kernel has seen any. */
   load(): Promise<void> {
     return this.exclusive(async () => {
       const { refs, prefix } = this.#options;
       const onBroken = this.#logBroken.bind(this);
       for (const ref of await refs.list(prefix, { onBroken })) this.#put(ref);
+      this.names.show();
     });
   }
 

@@ -1,4 +1,3 @@
-import { RefChangedError } from '../../../../src/errors.ts';
 import type { RefName } from '../../../../src/git/refs/ref-name.ts';
 import type {
   BranchPlace,
@@ -66,8 +65,10 @@ export class FakeBranches implements BranchProvider {
   }
 
   async create(branch: RefName): Promise<void> {
-    if ((await this.#repository.refs.read(branch)) !== null) throw new RefChangedError('exists');
-    await this.#repository.git(['update-ref', branch, await this.#repository.commit()]);
+    const identity = { name: 'Bo Brancher', email: 'bo@example.com' };
+    const oid = await this.#repository.commit();
+    const update = { name: branch, oid, expected: null, message: 'created', identity };
+    await this.#repository.refs.update(update);
   }
 
   async rename(_from: RefName, _to: RefName, moveRef: () => Promise<void>): Promise<void> {

@@ -1,16 +1,30 @@
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { ObjectDatabase } from '../../../../src/git/odb/object-database.ts';
 import type { Oid } from '../../../../src/git/oid.ts';
 import { RefStore } from '../../../../src/git/refs/ref-store.ts';
 import { git } from '../../../helpers/git.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
 
+async function openObjects(gitDir: string): Promise<ObjectDatabase> {
+  const odb = await ObjectDatabase.open({
+    objectsDirectory: join(gitDir, 'objects'),
+    algorithm: 'sha1',
+    compressionLevel: 6,
+  });
+  onTestFinished(() => odb.close());
+  return odb;
+}
+
 /** A bare repository that git made, and ways to fill it. */
 export class TestRepository {
   readonly gitDir: string;
   readonly refs: RefStore;
+  readonly odb: ObjectDatabase;
 
-  private constructor(gitDir: string) {
+  private constructor(gitDir: string, odb: ObjectDatabase) {
     this.gitDir = gitDir;
+    this.odb = odb;
     this.refs = new RefStore({ gitDir, algorithm: 'sha1', reflogPolicy: 'always' });
   }
 
@@ -18,7 +32,12 @@ export class TestRepository {
     const gitDir = join(await temporaryDirectory(), 'repo.git');
     await git(['init', '-q', '--bare', gitDir]);
     await git(['--git-dir', gitDir, 'config', 'core.logAllRefUpdates', 'always']);
-    return new TestRepository(gitDir);
+    return new TestRepository(gitDir, await openObjects(gitDir));
+  }
+
+  /** Another view of the objects, with empty caches. */
+  openObjects(): Promise<ObjectDatabase> {
+    return openObjects(this.gitDir);
   }
 
   /** Runs git; its output without the newline at the end. */

@@ -66,6 +66,9 @@ describe('NameTree', () => {
 
   it('tells the kernel of each name that it did not change itself', () => {
     const { tree, root, leaf, notifier } = newTree();
+    tree.put(name('before'), leaf, 'others');
+    expect(notifier.entries).toEqual([]);
+    tree.show();
     tree.put(name('a/b'), leaf, 'others');
     const a = root.children.get(name('a'))!;
     expect(notifier.entries).toEqual(['1/a', `${a.ino}/b`]);
