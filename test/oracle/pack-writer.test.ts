@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import { open, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { hashObject } from '../../src/git/object.ts';
+import { cutIntoPieces, deflateWhole, pieceBytes } from '../../src/git/odb/deflate.ts';
+import { writePackIndex } from '../../src/git/odb/pack-index-writer.ts';
+import type { PackIndexEntry } from '../../src/git/odb/pack-index-writer.ts';
+import { PackWriter, packEntryHeader } from '../../src/git/odb/pack-writer.ts';
+import type { FinishedPack } from '../../src/git/odb/pack-writer.ts';
+import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
+import { fsck, git, gitBytes } from '../helpers/git.ts';
+import { repositoryForStaging } from '../helpers/staging.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+
+async function appendBlob(
+  writer: PackWriter,
+  algorithm: HashAlgorithm,
+  data: Buffer,
+): Promise<Oid> {
+  const oid = hashObject(algorithm, 'blob', data);
+  if (data.length > pieceBytes) {
+    const pieces = cutIntoPieces([data]);
+    const content = { type: 'blob', sizeBytes: data.length, pieces, compressionLevel: 6 } as const;
+    const appended = await writer.appendPieces(content, () => Promise.resolve(true));
+    expect(appended.oid).toBe(oid);
+    return oid;
+  }
+  const deflated = await deflateWhole(data, -1);
+  await writer.append({ oid, type: 'blob', sizeBytes: data.length, deflated });
+  return oid;
+}
+
+/** Checks that git makes the same index of the pack, and that it finds no fault with it. */
+async function expectGitAgrees(
+  { packPath, indexPath }: FinishedPack,
+  algorithm: HashAlgorithm,
+): Promise<void> {
+  const index = join(await temporaryDirectory(), 'git.idx');
+  const format = `--object-format=${algorithm}`;
+  const name = await git(['index-pack', '--strict', format, '-o', index, packPath]);
+  expect(packPath.endsWith(`/pack-${name.trim()}.pack`)).toBe(true);
+  expect(await readFile(indexPath)).toEqual(await readFile(index));
+  await git(['verify-pack', format, indexPath]);
+  for (const path of [packPath, indexPath]) expect((await stat(path)).mode & 0o777).toBe(0o444);
+}
+
+describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (algorithm) => {
+  test('hold small and large objects, and have the index that git index-pack makes', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const contents = Array.from({ length: 300 }, (_, index) => randomBytes(index * 7));
+    const big = randomBytes(3 * pieceBytes + 1);
+    big.fill('shrinks ', pieceBytes / 2, 2.5 * pieceBytes);
+    contents.push(big);
+    const oids: Oid[] = [];
+    // The first ones at once, so that they share writes.
+    const few = contents.splice(0, 200).map((data) => appendBlob(writer, algorithm, data));
+    oids.push(...(await Promise.all(few)));
+    for (const data of contents) oids.push(await appendBlob(writer, algorithm, data));
+    const finished = await writer.finish({ fsync: true });
+    await writer.close();
+    await expectGitAgrees(finished, algorithm);
+    await fsck(gitDir);
+    const read = await gitBytes(['cat-file', 'blob', oids.at(-1)!], { cwd: gitDir });
+    expect(read.equals(big)).toBe(true);
+    const listed = await git(['cat-file', '--batch-all-objects', '--batch-check'], { cwd: gitDir });
+    expect(listed.trim().split('\n')).toHaveLength(oids.length);
+  });
+
+  test('can be copied from, in part', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const source = await PackWriter.create(options.objectsDirectory, algorithm);
+    const objects = await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        const data = randomBytes(200 * index);
+        const oid = hashObject(algorithm, 'blob', data);
+        const deflated = await deflateWhole(data, 6);
+        return source.append({ oid, type: 'blob', sizeBytes: data.length, deflated });
+      }),
+    );
+    const wanted = objects.filter((_, index) => index % 7 < 4).reverse();
+    const copy = await PackWriter.create(options.objectsDirectory, algorithm);
+    const copies = await copy.copyFrom(source, wanted);
+    expect(copies.map(({ from }) => from.oid).sort()).toEqual(wanted.map(({ oid }) => oid).sort());
+    await expectGitAgrees(await copy.finish({ fsync: false }), algorithm);
+    await copy.close();
+    await source.close();
+    await fsck(gitDir);
+    const listed = await git(['cat-file', '--batch-all-objects', '--batch-check'], { cwd: gitDir });
+    expect(listed.trim().split('\n')).toHaveLength(wanted.length);
+  });
+});
+
+describe('indexes', () => {
+  async function shown(
+    entries: readonly PackIndexEntry[],
+    algorithm: HashAlgorithm,
+  ): Promise<string> {
+    const path = join(await temporaryDirectory(), 'x.idx');
+    const handle = await open(path, 'wx+');
+    await writePackIndex(handle, entries, Buffer.alloc(algorithm === 'sha1' ? 20 : 32), algorithm);
+    await handle.close();
+    const args = ['show-index', `--object-format=${algorithm}`];
+    return git(args, { input: await readFile(path) });
+  }
+
+  test.each<HashAlgorithm>(['sha1', 'sha256'])('of %s packs of any size', async (algorithm) => {
+    const digits = algorithm === 'sha1' ? 40 : 64;
+    const offsets = [12, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 2 ** 40 + 5];
+    const entries = offsets.map((offset, index): PackIndexEntry => {
+      return { oid: String(9 - index).repeat(digits) as Oid, offset, crc32: 0xfffffff0 + index };
+    });
+    const lines = entries.map(
+      ({ oid, offset, crc32 }) => `${offset} ${oid} (${crc32.toString(16)})`,
+    );
+    expect(await shown(entries, algorithm)).toBe(`${lines.reverse().join('\n')}\n`);
+  });
+
+  test('of many objects are written in parts', async () => {
+    const entries = Array.from({ length: 50_000 }, (_, index): PackIndexEntry => {
+      return { oid: randomBytes(20).toString('hex') as Oid, offset: 12 + index, crc32: index };
+    });
+    const sorted = entries.toSorted((a, b) => (a.oid < b.oid ? -1 : 1));
+    const lines = sorted.map(({ oid, offset, crc32 }) => {
+      return `${offset} ${oid} (${crc32.toString(16).padStart(8, '0')})`;
+    });
+    expect(await shown(entries, 'sha1')).toBe(`${lines.join('\n')}\n`);
+  });
+});
+
+test('the heads of entries say how large the content is', () => {
+  const sizes = fc.oneof(fc.nat(5000), fc.maxSafeNat());
+  fc.assert(
+    fc.property(sizes, fc.constantFrom('commit', 'tree', 'blob', 'tag'), (sizeBytes, type) => {
+      const bytes = [...packEntryHeader(type, sizeBytes)];
+      const number = (bytes[0]! >> 4) & 7;
+      expect(number).toBe(['', 'commit', 'tree', 'blob', 'tag'].indexOf(type));
+      let size = BigInt(bytes[0]! & 15);
+      for (const [index, byte] of bytes.slice(1).entries()) {
+        size += BigInt(byte & 0x7f) << BigInt(4 + 7 * index);
+      }
+      expect(size).toBe(BigInt(sizeBytes));
+      expect(bytes.map((byte) => byte >= 0x80)).toEqual(bytes.map((_, i) => i < bytes.length - 1));
+    }),
+  );
+});
