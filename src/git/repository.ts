@@ -1,0 +1,189 @@
+import { basename, join } from 'node:path';
+import {
+  FileNotFoundError,
+  InvalidArgumentError,
+  InvalidConfigError,
+  NotARepositoryError,
+} from '../errors.ts';
+import { bytesFromText } from './byte-string.ts';
+import { GitConfig, readConfigFile } from './config.ts';
+import type { Identity } from './identity.ts';
+import { ObjectDatabase } from './odb/object-database.ts';
+import type { HashAlgorithm } from './oid.ts';
+import { branchPrefix, refNameIn } from './refs/ref-name.ts';
+import type { ReflogPolicy } from './refs/ref-logs.ts';
+import { RefStore } from './refs/ref-store.ts';
+import { completeRepository, prepareRepository } from './repository-creation.ts';
+import { algorithmOf } from './repository-format.ts';
+import { findRepository, type RepositoryLayout } from './repository-layout.ts';
+
+/** How a repository is used; what is left out comes from its configuration. */
+export interface RepositoryOptions {
+  /** zlib's level for new objects, 0 (stored) to 9. Default `core.looseCompression`, `core.compression`, 6. */
+  readonly compressionLevel?: number | undefined;
+  /** From which size on blobs are streamed. Default `core.bigFileThreshold`, 512 MiB. */
+  readonly bigFileThresholdBytes?: number | undefined;
+  /** A bound for the caches of the object database. */
+  readonly cacheSizeBytes?: number | undefined;
+  /** How long to wait for the lock of a ref. Default `core.filesRefLockTimeout`, 1000. */
+  readonly lockTimeoutMs?: number | undefined;
+}
+
+/** A repository that is to be made. */
+export interface CreationOptions extends RepositoryOptions {
+  /** The short name of the branch that `HEAD` leads to; `null` is `main`. It is not created. */
+  readonly initialBranch: string | null;
+  /** Default `sha1`. */
+  readonly algorithm?: HashAlgorithm;
+  /**
+   * Called before the repository begins to exist for others, to write what it should begin with.
+   * Not called when there is one already; but several processes that create the same one at the
+   * same time may each call it, and one that was cut off is called again.
+   */
+  readonly populate?: (repository: Repository) => Promise<void>;
+}
+
+const defaultCompressionLevel = 6;
+const defaultBigFileThresholdBytes = 512 * 2 ** 20;
+const defaultLockTimeoutMs = 1000;
+// For git, a negative timeout is to wait for ever; every wait of ours has an end.
+const longestLockTimeoutMs = 600_000;
+
+type RepositoryParts = Pick<
+  Repository,
+  'gitDir' | 'commonDir' | 'algorithm' | 'isBare' | 'config' | 'odb' | 'refs'
+>;
+
+/** A git repository on disk: its configuration, objects and refs. */
+export class Repository {
+  /** The git directory: it holds `HEAD`. An absolute path. */
+  readonly gitDir: string;
+  /** The git directory that linked worktrees share: it holds objects, refs and config. */
+  readonly commonDir: string;
+  readonly algorithm: HashAlgorithm;
+  readonly isBare: boolean;
+  readonly config: GitConfig;
+  readonly odb: ObjectDatabase;
+  readonly refs: RefStore;
+
+  private constructor(parts: RepositoryParts) {
+    this.gitDir = parts.gitDir;
+    this.commonDir = parts.commonDir;
+    this.algorithm = parts.algorithm;
+    this.isBare = parts.isBare;
+    this.config = parts.config;
+    this.odb = parts.odb;
+    this.refs = parts.refs;
+  }
+
+  /**
+   * Opens the repository at a path: a bare one, a `.git` directory, or a worktree that holds one (or
+   * a file that leads to one). Errors: `FileNotFoundError` when nothing is there,
+   * `NotARepositoryError`, `UnsupportedRepositoryError` for formats and extensions that are not
+   * known, `InvalidConfigError`.
+   */
+  static async open(path: string, options: RepositoryOptions = {}): Promise<Repository> {
+    return Repository.#assemble(await findRepository(path), options);
+  }
+
+  /**
+   * Makes a bare repository with reflogs for all refs, or opens the one that is there. The
+   * directory, and those above it, are made when missing; one that holds something else is a
+   * `NotARepositoryError`. A creation that was cut off leaves what no one takes for a repository, and
+   * what the next creation completes.
+   */
+  static async create(path: string, options: CreationOptions): Promise<Repository> {
+    try {
+      return await Repository.open(path, options);
+    } catch (error) {
+      if (!(error instanceof FileNotFoundError || error instanceof NotARepositoryError))
+        throw error;
+    }
+    const branch = refNameIn(branchPrefix, bytesFromText(options.initialBranch ?? 'main'));
+    const layout = await prepareRepository(path, options.algorithm ?? 'sha1');
+    const repository = await Repository.#assemble(layout, options);
+    try {
+      await options.populate?.(repository);
+      await completeRepository(layout, branch);
+    } catch (error) {
+      await repository.close();
+      throw error;
+    }
+    return repository;
+  }
+
+  static async #assemble(
+    layout: RepositoryLayout,
+    options: RepositoryOptions,
+  ): Promise<Repository> {
+    const { gitDir, commonDir } = layout;
+    const algorithm = algorithmOf(await readConfigFile(join(commonDir, 'config')), commonDir);
+    const config = await GitConfig.load(layout);
+    const isLinked = gitDir !== commonDir;
+    const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
+    const refs = new RefStore({
+      gitDir,
+      commonDir,
+      algorithm,
+      reflogPolicy: reflogPolicyOf(config, isBare),
+      lockTimeoutMs: options.lockTimeoutMs ?? timeoutOf(config, 'core.filesRefLockTimeout'),
+      packedRefsTimeoutMs: timeoutOf(config, 'core.packedRefsTimeout'),
+    });
+    const { cacheSizeBytes } = options;
+    const odb = await ObjectDatabase.open({
+      objectsDirectory: join(commonDir, 'objects'),
+      algorithm,
+      compressionLevel: compressionLevelOf(config, options),
+      bigFileThresholdBytes:
+        options.bigFileThresholdBytes ??
+        config.getInt('core.bigFileThreshold') ??
+        defaultBigFileThresholdBytes,
+      ...(cacheSizeBytes === undefined ? {} : { cacheSizeBytes }),
+    });
+    return new Repository({ gitDir, commonDir, algorithm, isBare, config, odb, refs });
+  }
+
+  /** Who works here by the configuration, `user.name` and `user.email`; `null` when either is missing. */
+  get configuredIdentity(): Identity | null {
+    const name = this.config.get('user.name') ?? '';
+    const email = this.config.get('user.email') ?? '';
+    return name === '' || email === '' ? null : { name, email };
+  }
+
+  /** Lets go of open files. */
+  async close(): Promise<void> {
+    await this.odb.close();
+  }
+}
+
+function reflogPolicyOf(config: GitConfig, isBare: boolean): ReflogPolicy {
+  const value = config.get('core.logAllRefUpdates');
+  if (value?.toLowerCase() === 'always') return 'always';
+  const wanted = config.getBool('core.logAllRefUpdates') ?? !isBare;
+  return wanted ? 'normal' : 'never';
+}
+
+function timeoutOf(config: GitConfig, key: string): number {
+  const timeoutMs = config.getInt(key) ?? defaultLockTimeoutMs;
+  return timeoutMs < 0 ? longestLockTimeoutMs : timeoutMs;
+}
+
+function compressionLevelOf(config: GitConfig, { compressionLevel }: RepositoryOptions): number {
+  if (compressionLevel !== undefined) {
+    if (isLevel(compressionLevel)) return compressionLevel;
+    throw new InvalidArgumentError(`not a compression level: ${compressionLevel}`);
+  }
+  const key =
+    config.get('core.looseCompression') === undefined
+      ? 'core.compression'
+      : 'core.looseCompression';
+  const level = config.getInt(key) ?? -1;
+  // As for zlib, -1 is the default.
+  if (level === -1) return defaultCompressionLevel;
+  if (isLevel(level)) return level;
+  throw new InvalidConfigError(`${key} is not a compression level: ${level}`);
+}
+
+function isLevel(level: number): boolean {
+  return Number.isInteger(level) && level >= 0 && level <= 9;
+}
