@@ -46,6 +46,10 @@ export class PageCache {
     return this.#pages.get(key);
   }
 
+  has(key: number): boolean {
+    return this.#pages.has(key);
+  }
+
   set(key: number, page: Buffer): void {
     this.#pages.set(key, page);
   }

@@ -15,6 +15,8 @@ export class FileGoneError extends Error {
   }
 }
 
+const readAheadPages = 3;
+
 class PageFault extends Fault {
   readonly #file: PagedFile;
   #firstPage = 0;
@@ -144,6 +146,7 @@ export class PagedFile {
   async load(firstPage: number, lastPage: number): Promise<void> {
     const loads: Promise<Buffer>[] = [];
     for (let index = firstPage; index <= lastPage; index++) loads.push(this.#loadPage(index));
+    this.#readAhead(firstPage, lastPage);
     const pages = await Promise.all(loads);
     // While the last of them was read, the first may have been pushed out again. From here to the
     // run that waits for them no other read can end, so now they are there together.
@@ -192,6 +195,20 @@ export class PagedFile {
       parts.push(index === firstPage ? page.subarray(start) : page);
     }
     return Buffer.concat(parts, length);
+  }
+
+  /**
+   * Whoever was on the page before will want the next ones too; they come while this one is worked
+   * on, so that of four waits one remains.
+   */
+  #readAhead(firstPage: number, lastPage: number): void {
+    if (firstPage === 0 || !this.#cache.has(this.#firstKey + firstPage - 1)) return;
+    const pages = Math.ceil((this.#sizeBytes ?? 0) / this.#pageSizeBytes);
+    const end = Math.min(lastPage + 1 + readAheadPages, pages);
+    for (let index = lastPage + 1; index < end; index++) {
+      // An error is met again, and told, when the page is really needed.
+      this.#loadPage(index).catch(() => undefined);
+    }
   }
 
   #loadPage(index: number): Promise<Buffer> {
