@@ -1,11 +1,11 @@
-import { CorruptRefError, InvalidRefNameError } from '../../errors.ts';
+import { InvalidRefNameError } from '../../errors.ts';
 import type { Oid } from '../oid.ts';
 import { acquireAll, pause, releaseAll, type DeadlineMs, type LockFile } from './lock.ts';
 import { removeEmptyParents } from './ref-directories.ts';
 import { systemErrorCode } from '../system-error.ts';
 import type { RefLogs } from './ref-logs.ts';
 import { headRef, refNameText, type RefName } from './ref-name.ts';
-import type { RefReader } from './ref-reader.ts';
+import { isBrokenRef, type RefReader } from './ref-reader.ts';
 import { conflict, refAbove } from './ref-room.ts';
 
 /** A symbolic ref that leads to the ref that is changed: its reflog tells of the change, too. */
@@ -82,7 +82,7 @@ export async function readCurrent(
     if (value.kind === 'oid') return { exists: true, oid: value.oid, symbolic: false };
     return { exists: true, oid: (await reader.resolve(name))?.oid ?? null, symbolic: true };
   } catch (error) {
-    if (tolerance === 'not broken' || !(error instanceof CorruptRefError)) throw error;
+    if (tolerance === 'not broken' || !isBrokenRef(error)) throw error;
     return { exists: true, oid: null, symbolic: false };
   }
 }
@@ -160,7 +160,7 @@ export async function leadsTo(reader: RefReader, name: RefName, target: RefName)
     const value = await reader.read(name);
     return value?.kind === 'symbolic' && value.target === target;
   } catch (error) {
-    if (error instanceof CorruptRefError) return false;
+    if (isBrokenRef(error)) return false;
     throw error;
   }
 }

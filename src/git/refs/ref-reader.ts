@@ -131,15 +131,20 @@ export class RefReader {
       if (end === null) return { name, found: 'broken' };
       return { name, found: { name, oid: end.oid, target: value.target } };
     } catch (error) {
-      if (!(error instanceof CorruptRefError)) throw error;
+      if (!isBrokenRef(error)) throw error;
       options.onBroken?.(error);
       return { name, found: 'broken' };
     }
   }
 }
 
+/** Tells whether an error says that one ref is broken; damage of packed-refs concerns them all. */
+export function isBrokenRef(error: unknown): error is CorruptRefError {
+  return error instanceof CorruptRefError && error.ref !== undefined;
+}
+
 function nullIfBroken(error: unknown): null {
-  if (error instanceof CorruptRefError) return null;
+  if (isBrokenRef(error)) return null;
   throw error;
 }
 

@@ -1,9 +1,9 @@
-import { CorruptRefError, RefConflictError } from '../../errors.ts';
+import { RefConflictError } from '../../errors.ts';
 import { textFromBytes } from '../byte-string.ts';
 import { pause, type DeadlineMs } from './lock.ts';
 import { removeEmptyDirectories } from './ref-directories.ts';
 import { isRefName, refNameText, type RefName } from './ref-name.ts';
-import type { RefReader } from './ref-reader.ts';
+import { isBrokenRef, type RefReader } from './ref-reader.ts';
 
 // `a` and `a/b` cannot both be refs: loose, one would be a file where the other needs a directory.
 
@@ -13,7 +13,7 @@ export async function refAbove(reader: RefReader, name: RefName): Promise<RefNam
     try {
       if ((await reader.read(above)) !== null) return above;
     } catch (error) {
-      if (error instanceof CorruptRefError) return above;
+      if (isBrokenRef(error)) return above;
       throw error;
     }
   }
