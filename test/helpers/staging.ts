@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { vi } from 'vitest';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
 import type { StagingAreaOptions } from '../../src/git/odb/staging-area.ts';
 import type { HashAlgorithm } from '../../src/git/oid.ts';
@@ -40,4 +41,15 @@ export async function fileHandlePrototype(): Promise<FileHandle> {
 /** What the system says when a disk is full, or broken. */
 export function systemError(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: the test says so`), { code });
+}
+
+/** Makes one write to a file fail, counted from now on, 1 for the next. */
+export function failWrite(prototype: FileHandle, count: number, code: string): void {
+  const original = Object.getOwnPropertyDescriptor(prototype, 'write')
+    ?.value as FileHandle['write'];
+  let writes = 0;
+  vi.spyOn(prototype, 'write').mockImplementation(function (this: FileHandle, ...args) {
+    writes += 1;
+    return writes === count ? Promise.reject(systemError(code)) : original.apply(this, args);
+  });
 }

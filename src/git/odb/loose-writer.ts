@@ -27,7 +27,7 @@ export interface LooseWriterOptions {
 }
 
 // A name that `git prune --expire=now` takes away again and again is somebody's loop, not a race.
-const mostAttempts = 5;
+const mostAttempts = 20;
 
 /**
  * Writes loose objects (gitformat-loose: `objects/xx/…`, one zlib stream of header and content).

@@ -59,7 +59,7 @@ const headerBytes = 12;
 const version = 2;
 const mostBytesInOneWrite = 1024 * 1024;
 // A name that `git prune --expire=now` takes away again and again is somebody's loop, not a race.
-const mostAttempts = 5;
+const mostAttempts = 20;
 const typeNumbers: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
 
 /** The head of an entry in a pack: type and size, in 4 bits and then 7 to the byte, lowest first. */
