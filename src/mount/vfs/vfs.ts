@@ -224,10 +224,12 @@ export class Vfs implements VfsOperations {
   }
 
   flush(_ino: Ino, fh: Fh): MaybePromise<void> {
+    this.#requireHandles();
     return this.#files.get(fh).flush();
   }
 
   fsync(_ino: Ino, fh: Fh, datasync: boolean): MaybePromise<void> {
+    this.#requireHandles();
     return this.#files.get(fh).fsync(datasync);
   }
 
@@ -241,6 +243,7 @@ export class Vfs implements VfsOperations {
   }
 
   lseek(_ino: Ino, fh: Fh, offset: number, whence: number): MaybePromise<number> {
+    this.#requireHandles();
     return this.#files.get(fh).lseek(offset, whence);
   }
 
@@ -350,6 +353,14 @@ export class Vfs implements VfsOperations {
 
   #checkWritable(): void {
     if (this.#readOnly) throw new ErrnoError('EROFS');
+  }
+
+  /**
+   * Where open is answered with ENOSYS, what else is asked of a handle comes without one. The same
+   * answer tells the kernel to see to it alone from then on: nothing has to be flushed or synced.
+   */
+  #requireHandles(): void {
+    if (this.#immutable) throw new ErrnoError('ENOSYS');
   }
 
   #writableNode(ino: Ino): Vnode {
