@@ -5,6 +5,7 @@ import type {
   AttrChange,
   AttrReply,
   EntryReply,
+  Ino,
   MaybePromise,
   OpenReply,
   VfsOperations,
@@ -27,18 +28,24 @@ import { MalformedRequestError } from './request-reader.ts';
 import type { RequestReader } from './request-reader.ts';
 import * as wire from './wire.ts';
 
+/** What the kernel keeps, as far as a request may need to change it before it is answered. */
+export interface KernelCache {
+  /** The kernel asks for the attributes of this inode the next time that somebody wants them. */
+  dropAttributes(ino: Ino): void;
+}
+
 /** How one kind of request is served. */
 export interface Operation<T> {
   readonly name: OpcodeName;
   /** Where in the body a file name stands, for traces. */
   readonly nameOffset: number | undefined;
   /** Takes what it needs out of the request before it returns, and asks the filesystem. */
-  call(vfs: VfsOperations, request: RequestReader): MaybePromise<T>;
+  call(vfs: VfsOperations, request: RequestReader, kernel: KernelCache): MaybePromise<T>;
   /** Puts the result into the answer. */
   encode(reply: Reply, result: T): void;
 }
 
-type Call<T> = (vfs: VfsOperations, request: RequestReader) => MaybePromise<T>;
+type Call<T> = Operation<T>['call'];
 
 const nothing = (): void => undefined;
 const entry = (reply: Reply, result: EntryReply): void =>
@@ -138,10 +145,10 @@ const served: readonly Operation<unknown>[] = [
     bytes,
   ),
   operation('write', write, number32),
-  operation('flush', (vfs, r) => vfs.flush(r.ino, r.fh(0)), nothing),
+  operation('flush', (vfs, r) => vfs.flush(r.ino, r.optionalFh(0)), nothing),
   operation(
     'fsync',
-    (vfs, r) => vfs.fsync(r.ino, r.fh(0), (r.u32(8) & fsyncDataOnly) !== 0),
+    (vfs, r) => vfs.fsync(r.ino, r.optionalFh(0), (r.u32(8) & fsyncDataOnly) !== 0),
     nothing,
   ),
   operation('release', (vfs, r) => vfs.release(r.ino, r.fh(0)), nothing),
@@ -150,7 +157,11 @@ const served: readonly Operation<unknown>[] = [
     (vfs, r) => vfs.fallocate(r.ino, r.fh(0), r.filePosition(8), r.filePosition(16), r.u32(24)),
     nothing,
   ),
-  operation('lseek', (vfs, r) => vfs.lseek(r.ino, r.fh(0), r.byteCount(8), r.u32(16)), number64),
+  operation(
+    'lseek',
+    (vfs, r) => vfs.lseek(r.ino, r.optionalFh(0), r.byteCount(8), r.u32(16)),
+    number64,
+  ),
   operation('copyfilerange', (vfs, r) => copyFileRange(vfs, r, 0xffff_f000), number32),
   operation(
     'copyfilerange64',
@@ -239,7 +250,7 @@ function setattr(vfs: VfsOperations, r: RequestReader): MaybePromise<AttrReply> 
   return whenReady(killPrivileges(vfs, ino, caller), apply);
 }
 
-function write(vfs: VfsOperations, r: RequestReader): MaybePromise<number> {
+function write(vfs: VfsOperations, r: RequestReader, kernel: KernelCache): MaybePromise<number> {
   const { ino } = r;
   const data = r.bytes(40, transferSize(r, 16));
   const kills = (r.u32(20) & writeKillsPrivileges) !== 0;
@@ -247,7 +258,13 @@ function write(vfs: VfsOperations, r: RequestReader): MaybePromise<number> {
   // First the data, which is not there any more when something had to be waited for.
   const written = vfs.write(ino, r.fh(0), r.filePosition(8), data);
   if (!kills) return written;
-  return whenReady(written, (count) => whenReady(killPrivileges(vfs, ino, caller), () => count));
+  return whenReady(written, (count) =>
+    whenReady(killPrivileges(vfs, ino, caller), (hadSome) => {
+      // The kernel does not expect a write to change the mode that it keeps.
+      if (hadSome) kernel.dropAttributes(ino);
+      return count;
+    }),
+  );
 }
 
 function rename(

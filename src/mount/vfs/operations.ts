@@ -163,11 +163,12 @@ export interface VfsOperations {
   read(ino: Ino, fh: Fh | undefined, offset: number, size: number): MaybePromise<Uint8Array>;
   /** `data` is only valid until the method returns; keep a copy when the work goes on later. */
   write(ino: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number>;
-  flush(ino: Ino, fh: Fh): MaybePromise<void>;
-  fsync(ino: Ino, fh: Fh, datasync: boolean): MaybePromise<void>;
+  /** This, `fsync` and `lseek` too may be called without a handle where open is answered with ENOSYS. */
+  flush(ino: Ino, fh: Fh | undefined): MaybePromise<void>;
+  fsync(ino: Ino, fh: Fh | undefined, datasync: boolean): MaybePromise<void>;
   release(ino: Ino, fh: Fh): MaybePromise<void>;
   fallocate(ino: Ino, fh: Fh, offset: number, length: number, mode: number): MaybePromise<void>;
-  lseek(ino: Ino, fh: Fh, offset: number, whence: number): MaybePromise<number>;
+  lseek(ino: Ino, fh: Fh | undefined, offset: number, whence: number): MaybePromise<number>;
   copyFileRange(
     ino: Ino,
     fh: Fh,

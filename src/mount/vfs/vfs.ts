@@ -223,12 +223,12 @@ export class Vfs implements VfsOperations {
     return this.#files.get(fh).write(offset, data);
   }
 
-  flush(_ino: Ino, fh: Fh): MaybePromise<void> {
+  flush(_ino: Ino, fh: Fh | undefined): MaybePromise<void> {
     this.#requireHandles();
     return this.#files.get(fh).flush();
   }
 
-  fsync(_ino: Ino, fh: Fh, datasync: boolean): MaybePromise<void> {
+  fsync(_ino: Ino, fh: Fh | undefined, datasync: boolean): MaybePromise<void> {
     this.#requireHandles();
     return this.#files.get(fh).fsync(datasync);
   }
@@ -242,7 +242,7 @@ export class Vfs implements VfsOperations {
     return this.#files.get(fh).fallocate(offset, length, mode);
   }
 
-  lseek(_ino: Ino, fh: Fh, offset: number, whence: number): MaybePromise<number> {
+  lseek(_ino: Ino, fh: Fh | undefined, offset: number, whence: number): MaybePromise<number> {
     this.#requireHandles();
     return this.#files.get(fh).lseek(offset, whence);
   }
