@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { CommandError } from './exit-codes.ts';
+import { CommandError, unwritableLog } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { readLine } from './line-channel.ts';
 import type { MountInvocation } from './mount-invocation.ts';
@@ -70,9 +70,7 @@ function openLog(path: string): number {
   try {
     return openSync(path, 'a');
   } catch (error) {
-    throw new CommandError(`cannot write the log: ${(error as Error).message}`, undefined, {
-      cause: error,
-    });
+    throw unwritableLog(error);
   }
 }
 

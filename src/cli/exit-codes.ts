@@ -27,3 +27,9 @@ export class UsageError extends CommandError {
     this.name = 'UsageError';
   }
 }
+
+/** The file for the log cannot be opened. */
+export function unwritableLog(error: unknown): CommandError {
+  const { message } = error as Error;
+  return new CommandError(`cannot write the log: ${message}`, exitCode.failure, { cause: error });
+}

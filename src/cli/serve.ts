@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { MountHandle } from '../mount/index.ts';
 import { detachMount } from '../mount/mountpoint.ts';
+import { LogFile } from '../mount/observe/log-file.ts';
 import { openControlServer } from './control-server.ts';
-import { CommandError } from './exit-codes.ts';
+import { CommandError, unwritableLog } from './exit-codes.ts';
 import type { MountInvocation } from './mount-invocation.ts';
 
 /** How long the orderly end may take: a commit to a slow disk is waited for, a hang is not. */
@@ -36,7 +37,8 @@ export async function serve(
     });
   }
   const { mount } = await import('../mount/index.ts');
-  const handle = await mount(invocation.repository, invocation.mountpoint, invocation.options);
+  const log = await openLog(invocation);
+  const handle = await mount(invocation.repository, invocation.mountpoint, invocation.options, log);
   const control = await openControlServer(handle);
   try {
     if (givenUp?.aborted === true) stop.abort();
@@ -45,6 +47,7 @@ export async function serve(
     await ended(handle, stop.signal.aborted);
   } finally {
     await control?.close();
+    await log.close();
     setTimeout(() => process.exit(), lingerMs).unref();
   }
 }
@@ -76,5 +79,15 @@ async function forceEnd(mountpoint: string, reason: string): Promise<void> {
     await detachMount(mountpoint);
   } finally {
     process.kill(process.pid, 'SIGKILL');
+  }
+}
+
+/** In the background the log is the standard error, which whoever started the daemon has led to the file. */
+async function openLog({ foreground, logFile }: MountInvocation): Promise<LogFile> {
+  if (!foreground || logFile === undefined) return LogFile.standardError();
+  try {
+    return await LogFile.open(logFile);
+  } catch (error) {
+    throw unwritableLog(error);
   }
 }

@@ -45,26 +45,32 @@ export async function detachMount(path: string): Promise<void> {
   }
 }
 
+/** What the daemon itself reads and writes: below its own mount it would wait for itself. */
+export interface NeededPaths {
+  readonly repository: string;
+  readonly spoolDirectory: string;
+}
+
 /**
  * Makes sure that `path` can be mounted on, and takes away what a crashed daemon left there.
  *
- * @param repository what must not disappear below the mount: the daemon would wait for itself
  * @returns the path without symbolic links
  * @throws {MountpointError}
  */
 export async function prepareMountpoint(
   path: string,
-  repository: string,
+  needed: NeededPaths,
   options: { readonly nonEmpty: boolean },
 ): Promise<string> {
   const mountpoint = await canonicalMountpoint(resolve(path));
-  if (isInside(repository, mountpoint)) {
+  for (const neededPath of [needed.repository, needed.spoolDirectory]) {
+    if (!isInside(await canonicalAsFarAsThere(resolve(neededPath)), mountpoint)) continue;
     throw new MountpointError(
-      `${mountpoint} holds the repository ${repository} itself; mount somewhere else`,
+      `${mountpoint} holds ${neededPath}, which the mount itself needs; mount somewhere else`,
       mountpoint,
     );
   }
-  if (isInside(mountpoint, repository)) {
+  if (isInside(mountpoint, await canonicalAsFarAsThere(resolve(needed.repository)))) {
     throw new MountpointError(
       `${mountpoint} is inside the repository; mount somewhere else`,
       mountpoint,
@@ -77,6 +83,17 @@ export async function prepareMountpoint(
     );
   }
   return mountpoint;
+}
+
+/** Symbolic links are followed up to where the path ends to exist. */
+async function canonicalAsFarAsThere(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if ((code !== 'ENOENT' && code !== 'ENOTDIR') || path === dirname(path)) return path;
+    return join(await canonicalAsFarAsThere(dirname(path)), basename(path));
+  }
 }
 
 /**

@@ -1,0 +1,198 @@
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { FileNotFoundError, InvalidArgumentError, NotARepositoryError } from '../errors.ts';
+import type { Identity } from '../git/identity.ts';
+import { Repository } from '../git/repository.ts';
+import { GitStore } from '../store/git-store.ts';
+import { KernelMount } from './kernel-mount.ts';
+import type { MountOptions } from './mount-options.ts';
+import { prepareMountpoint } from './mountpoint.ts';
+import { NotifierRelay } from './notifier-relay.ts';
+import { LogFile } from './observe/log-file.ts';
+import { Log } from './observe/log.ts';
+import type { LogTarget } from './observe/log.ts';
+import { Metrics } from './observe/metrics.ts';
+import { mountStatus } from './observe/status.ts';
+import type { MountStatus } from './observe/status.ts';
+import { serveTree } from './serve-tree.ts';
+import type { ServedTree } from './serve-tree.ts';
+import { InoAllocator } from './vfs/ino-allocator.ts';
+import { InodeTable } from './vfs/inode-table.ts';
+import { statfsOf } from './vfs/statfs.ts';
+import { Vfs } from './vfs/vfs.ts';
+
+/** A repository that is mounted by this process. */
+export interface MountHandle {
+  /** The directory, without symbolic links. */
+  readonly mountpoint: string;
+  /**
+   * When the mount is over, whoever ended it, and everything is committed and closed. Rejects when
+   * something could not be committed.
+   */
+  readonly done: Promise<void>;
+  /**
+   * Commits what is closed, unmounts and closes; a mount that is in use disappears all the same.
+   * Calling it again waits for the same end. Rejects as `done` does.
+   */
+  unmount(): Promise<void>;
+  /** Commits what is closed, on every branch, and returns when that is durable. */
+  commit(message?: string): Promise<void>;
+  status(): MountStatus;
+}
+
+/**
+ * Mounts a repository, and serves it from the event loop of this process until the mount ends. This
+ * process must never touch the mount by a synchronous call: it would wait for itself.
+ *
+ * @param source the path of a repository, or an open store, which is left open in the end
+ * @param logTarget where the log goes; default is the standard error
+ * @throws {MountpointError} @throws {MountFailedError} @throws {FileNotFoundError}
+ * @throws {NotARepositoryError} @throws {KeyNotFoundError} for a branch, tag or commit that is not there
+ */
+export async function mount(
+  source: GitStore | string,
+  mountpoint: string,
+  options: MountOptions = {},
+  logTarget: LogTarget = LogFile.standardError(),
+): Promise<MountHandle> {
+  const given = [options.branch, options.ref, options.tag].filter((name) => name !== undefined);
+  if (given.length > 1) throw new InvalidArgumentError('branch, ref and tag exclude each other');
+  const repositoryPath = typeof source === 'string' ? source : source.context.repository.gitDir;
+  const spoolDirectory = options.spoolDirectory ?? tmpdir();
+  const place = await prepareMountpoint(
+    mountpoint,
+    { repository: repositoryPath, spoolDirectory },
+    { nonEmpty: options.nonEmpty ?? false },
+  );
+  const repository =
+    typeof source === 'string' ? await openRepository(source, options) : source.context.repository;
+  const letGo = async (): Promise<void> => {
+    if (typeof source === 'string') await repository.close();
+  };
+  try {
+    return await Mount.open(repository, place, { ...options, spoolDirectory }, logTarget, letGo);
+  } catch (error) {
+    await letGo();
+    throw error;
+  }
+}
+
+class Mount implements MountHandle {
+  readonly mountpoint: string;
+  readonly done: Promise<void>;
+  readonly status: () => MountStatus;
+  readonly #kernel: KernelMount;
+  readonly #tree: ServedTree;
+  readonly #log: Log;
+  #unmounting: Promise<void> | undefined;
+
+  private constructor(
+    mountpoint: string,
+    kernel: KernelMount,
+    tree: ServedTree,
+    log: Log,
+    status: () => MountStatus,
+    letGo: () => Promise<void>,
+  ) {
+    this.mountpoint = mountpoint;
+    this.status = status;
+    this.#kernel = kernel;
+    this.#tree = tree;
+    this.#log = log;
+    this.done = kernel.done.then(() => tree.close()).finally(letGo);
+    // Whoever asks learns of a failure; nobody has to.
+    this.done.catch(() => undefined);
+  }
+
+  static async open(
+    repository: Repository,
+    mountpoint: string,
+    options: MountOptions & { readonly spoolDirectory: string },
+    logTarget: LogTarget,
+    letGo: () => Promise<void>,
+  ): Promise<Mount> {
+    const log = new Log(logTarget, options.logLevel);
+    const metrics = new Metrics();
+    const notifier = new NotifierRelay();
+    const inodes = new InodeTable();
+    const { gitDir } = repository;
+    const readOnly =
+      options.readOnly === true || options.ref !== undefined || options.tag !== undefined;
+    const status = (): MountStatus =>
+      mountStatus({
+        ...{ version: packageVersion(), repository: gitDir, mountpoint, readOnly, startedMs },
+        branches: () => tree.branches(),
+        counts: () => vfs.counts(),
+      });
+    const startedMs = Date.now();
+    const owner = {
+      uid: options.uid ?? process.getuid?.() ?? 0,
+      gid: options.gid ?? process.getgid?.() ?? 0,
+    };
+    const tree = await serveTree({
+      ...{ repository, options, log, notifier, metrics, status, readOnly },
+      identity: identityOf(repository, options),
+      context: { inos: new InoAllocator(), inodes, owner },
+    });
+    const vfs = new Vfs({
+      ...{ root: tree.root, inodes, log, readOnly, immutable: tree.immutable },
+      statfs: () => statfsOf(gitDir),
+    });
+    try {
+      const request = { mountpoint, source: gitDir, readOnly };
+      const allowOther = options.allowOther ?? false;
+      const kernel = await KernelMount.open({ ...request, allowOther }, vfs, log, metrics);
+      notifier.connect(kernel.notifier);
+      log.info('mounted', { repository: gitDir, mountpoint });
+      return new Mount(mountpoint, kernel, tree, log, status, letGo);
+    } catch (error) {
+      await tree.close();
+      throw error;
+    }
+  }
+
+  commit(message?: string): Promise<void> {
+    return this.#tree.commit(message);
+  }
+
+  unmount(): Promise<void> {
+    this.#unmounting ??= this.#unmount();
+    return this.#unmounting;
+  }
+
+  async #unmount(): Promise<void> {
+    try {
+      // Before the unmount, while the mount still answers: after it only what came since is left.
+      await this.#tree.commit();
+    } catch (error) {
+      // Tried once more when the kernel is gone, and then it counts.
+      this.#log.warn('commit-before-unmount-failed', { reason: String(error) });
+    }
+    await this.#kernel.close();
+    await this.done;
+    this.#log.info('unmounted', { mountpoint: this.mountpoint });
+  }
+}
+
+/** Opens a repository, or makes one that begins with an empty commit on `main`. */
+async function openRepository(path: string, options: MountOptions): Promise<Repository> {
+  const { cacheSizeBytes, author, email } = options;
+  try {
+    return await Repository.open(path, { cacheSizeBytes });
+  } catch (error) {
+    const isMissing = error instanceof FileNotFoundError || error instanceof NotARepositoryError;
+    if (!isMissing || options.create === false) throw error;
+  }
+  await (await GitStore.open(path, { author, email })).close();
+  return Repository.open(path, { cacheSizeBytes });
+}
+
+function identityOf(repository: Repository, { author, email }: MountOptions): Identity {
+  const configured = repository.configuredIdentity ?? { name: 'vost', email: 'vost@localhost' };
+  return { name: author ?? configured.name, email: email ?? configured.email };
+}
+
+function packageVersion(): string {
+  const manifest = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,52 @@
+import type { Identity } from '../git/identity.ts';
+import type { Repository } from '../git/repository.ts';
+import type { MountOptions } from './mount-options.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+import type { BranchStatus, MountStatus } from './observe/status.ts';
+import { commitNamed, commitOfTag, serveSnapshot } from './served-snapshot.ts';
+import type { NodeContext } from './vfs/node-context.ts';
+import type { KernelNotifier } from './vfs/operations.ts';
+import type { DirectoryVnode } from './vfs/vnode.ts';
+
+/** What a mount shows: the root directory, and what is behind it. */
+export interface ServedTree {
+  /** Its inode number is `rootIno`. */
+  readonly root: DirectoryVnode;
+  /** Nothing can ever change, not even from outside. */
+  readonly immutable: boolean;
+  branches(): readonly BranchStatus[];
+  /** Commits what is closed, on every branch, and returns when that is durable. */
+  commit(message?: string): Promise<void>;
+  /** The kernel is gone: commits what is closed, and lets go of everything. */
+  close(): Promise<void>;
+}
+
+/** What a tree is served from. */
+export interface TreeSource {
+  readonly repository: Repository;
+  readonly options: MountOptions & { readonly spoolDirectory: string };
+  readonly readOnly: boolean;
+  /** Who commits, and who moves refs. */
+  readonly identity: Identity;
+  readonly context: NodeContext;
+  readonly notifier: KernelNotifier;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly status: () => MountStatus;
+}
+
+/**
+ * The tree that the options ask for: a snapshot, a branch, or the whole repository.
+ * @throws {KeyNotFoundError} when there is no such branch, tag or commit
+ */
+export async function serveTree(source: TreeSource): Promise<ServedTree> {
+  const { repository, options, context } = source;
+  if (options.ref !== undefined) {
+    return serveSnapshot(repository, context, await commitNamed(repository, options.ref));
+  }
+  if (options.tag !== undefined) {
+    return serveSnapshot(repository, context, await commitOfTag(repository, options.tag));
+  }
+  throw new Error('not yet');
+}
