@@ -5,10 +5,9 @@ import type { StoredContent } from '../vfs/vnode.ts';
 export interface BlobPiece {
   readonly start: number;
   readonly end: number;
-  readonly oid: Oid;
+  readonly blob: StoredContent;
   /** Where in the blob the run begins. */
   readonly blobOffset: number;
-  readonly blobSizeBytes: number;
 }
 
 /** Beyond this many runs, bytes are moved instead: the list is searched and spliced, and must stay small. */
@@ -19,9 +18,9 @@ export class BlobPieces {
   #pieces: BlobPiece[] = [];
 
   /** The whole of a blob as the whole of a file. */
-  static whole({ oid, sizeBytes }: StoredContent): BlobPieces {
+  static whole(blob: StoredContent): BlobPieces {
     const pieces = new BlobPieces();
-    pieces.append({ start: 0, end: sizeBytes, oid, blobOffset: 0, blobSizeBytes: sizeBytes });
+    pieces.append({ start: 0, end: blob.sizeBytes, blob, blobOffset: 0 });
     return pieces;
   }
 
@@ -33,9 +32,9 @@ export class BlobPieces {
   wholeBlob(fileSizeBytes: number): Oid | undefined {
     const [piece] = this.#pieces;
     if (piece === undefined || this.#pieces.length > 1) return undefined;
-    const { start, end, blobOffset, blobSizeBytes, oid } = piece;
-    const isWhole = start === 0 && blobOffset === 0 && end === blobSizeBytes;
-    return isWhole && end === fileSizeBytes ? oid : undefined;
+    const { start, end, blobOffset, blob } = piece;
+    const isWhole = start === 0 && blobOffset === 0 && end === blob.sizeBytes;
+    return isWhole && end === fileSizeBytes ? blob.oid : undefined;
   }
 
   /** Adds a run behind all others; false when there are too many. */
@@ -107,7 +106,7 @@ export class BlobPieces {
 function continues(last: BlobPiece, next: BlobPiece): boolean {
   return (
     last.end === next.start &&
-    last.oid === next.oid &&
+    last.blob.oid === next.blob.oid &&
     last.blobOffset + last.end - last.start === next.blobOffset
   );
 }

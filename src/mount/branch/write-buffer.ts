@@ -12,7 +12,7 @@ import { Turns } from './turns.ts';
 
 /** Reads parts of stored blobs. */
 export interface BlobReader {
-  readRange(oid: Oid, offset: number, lengthBytes: number): MaybePromise<Buffer>;
+  readRange(blob: StoredContent, offset: number, lengthBytes: number): MaybePromise<Buffer>;
 }
 
 /** What all write buffers of a mount share. */
@@ -30,7 +30,7 @@ export interface WriteBufferSetting {
 export type BufferContent =
   | { readonly kind: 'stored'; readonly oid: Oid }
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
-  | { readonly kind: 'stream'; readonly chunks: AsyncIterable<Uint8Array> };
+  | { readonly kind: 'stream'; readonly chunks: () => AsyncIterable<Uint8Array> };
 
 const chunkSizeBytes = 1024 * 1024;
 const zeros = Buffer.alloc(chunkSizeBytes);
@@ -144,11 +144,8 @@ export class WriteBuffer {
     this.#checkSize(offset + lengthBytes);
     return this.#turns.take(() => {
       if (offset < this.#sizeBytes || offset % pageSizeBytes !== 0) return false;
-      const { oid, sizeBytes: blobSizeBytes } = source;
       const end = offset + lengthBytes;
-      if (!this.#pieces.append({ start: offset, end, oid, blobOffset, blobSizeBytes })) {
-        return false;
-      }
+      if (!this.#pieces.append({ start: offset, end, blob: source, blobOffset })) return false;
       this.#version += 1;
       this.#sizeBytes = end;
       return true;
@@ -200,7 +197,7 @@ export class WriteBuffer {
     const oid = this.#pages.count === 0 ? this.#pieces.wholeBlob(this.#sizeBytes) : undefined;
     if (oid !== undefined) return { kind: 'stored', oid };
     if (this.#sizeBytes > this.#setting.memoryFileBytes) {
-      return { kind: 'stream', chunks: this.#chunks() };
+      return { kind: 'stream', chunks: () => this.#chunks() };
     }
     if (this.#store instanceof MemoryStore && this.#isMapped(0, this.#sizeBytes)) {
       return { kind: 'bytes', bytes: this.#store.view(0, this.#sizeBytes) };
@@ -245,9 +242,9 @@ export class WriteBuffer {
   #readPieces(target: Buffer, offset: number): MaybePromise<void> {
     const waits: Promise<unknown>[] = [];
     for (const piece of this.#pieces.within(offset, offset + target.length)) {
-      const { start, end, oid, blobOffset } = piece;
+      const { start, end, blob, blobOffset } = piece;
       const copied = whenReady(
-        this.#setting.blobs.readRange(oid, blobOffset, end - start),
+        this.#setting.blobs.readRange(blob, blobOffset, end - start),
         (bytes) => void bytes.copy(target, start - offset),
       );
       if (copied instanceof Promise) waits.push(copied);

@@ -1,0 +1,389 @@
+import { constants } from 'node:fs';
+import { bufferFromByteString } from '../../git/byte-string.ts';
+import type { ByteString } from '../../git/byte-string.ts';
+import { isForbiddenName } from '../../git/forbidden-name.ts';
+import {
+  isGitlinkMode,
+  isSymlinkMode,
+  isTreeMode,
+  modeBlob,
+  modeExecutable,
+  modeSymlink,
+  modeTree,
+} from '../../git/mode.ts';
+import type { FileMode } from '../../git/mode.ts';
+import type { TreeEntry } from '../../git/object.ts';
+import type { Oid } from '../../git/oid.ts';
+import { joinPath, rootPath } from '../../snapshot/path.ts';
+import { ErrnoError } from '../vfs/errno.ts';
+import { undoOnFailure, whenReady } from '../vfs/maybe-promise.ts';
+import type { Attr, AttrChange, Caller, Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
+import { DirectoryVnode } from '../vfs/vnode.ts';
+import type { CacheRule, DirectoryStream, FileHandle, FileVnode, Vnode } from '../vfs/vnode.ts';
+import { BranchFile } from './branch-file.ts';
+import { branchCache, branchXattr, branchXattrNames } from './branch-node.ts';
+import type { Branch, BranchNode } from './branch-node.ts';
+import { BranchSpecial } from './branch-special.ts';
+import { BranchSubmodule } from './branch-submodule.ts';
+import { BranchSymlink } from './branch-symlink.ts';
+import type { HeldContent } from './content-store.ts';
+import { DirectoryListing } from './directory-listing.ts';
+import { DirectoryNames } from './directory-names.ts';
+import { Inode } from './inode.ts';
+import { adoptOutside } from './outside-changes.ts';
+import { renameNode } from './rename.ts';
+
+/**
+ * A directory of a branch. What is in it is for `DirectoryNames` to know; here is what one can do
+ * to it. Whatever is changed is marked as pending in every directory up to the root, so that a
+ * commit visits only what was changed.
+ */
+export class BranchDirectory extends DirectoryVnode {
+  readonly inode: Inode;
+  readonly names: DirectoryNames;
+  /** The time that nodes show which are first seen from now on. */
+  seenTime: Timespec;
+  /** The parent's tree has this directory's origin under its name: what changes is told as a change to that. */
+  isInPlace: boolean;
+
+  constructor(inode: Inode, origin: Oid | null, seenTime: Timespec, isInPlace: boolean) {
+    super();
+    this.inode = inode;
+    this.seenTime = seenTime;
+    this.isInPlace = isInPlace;
+    this.names = new DirectoryNames(inode.context, origin, (entry, ino) =>
+      this.#firstSeen(entry, ino),
+    );
+  }
+
+  get ino(): Ino {
+    return this.inode.ino;
+  }
+
+  get cache(): CacheRule {
+    return branchCache;
+  }
+
+  get parent(): DirectoryVnode {
+    return this.inode.links[0]?.parent ?? this;
+  }
+
+  /** The branch that this directory is in now; `undefined` once it is removed. */
+  get branch(): Branch | undefined {
+    return this.inode.links[0]?.parent.branch;
+  }
+
+  /** Where it stands, from the root of the branch. */
+  get path(): ByteString {
+    const [link] = this.inode.links;
+    return link === undefined ? rootPath : joinPath(link.parent.path, link.name);
+  }
+
+  /** Of `S_IF*`. */
+  get type(): number {
+    return modeTree;
+  }
+
+  get isDisposable(): boolean {
+    const { children, removed, pending } = this.names;
+    const isUntouched = children.size === 0 && removed.size === 0 && pending.size === 0;
+    return this.references === 0 && this.inode.isPristine && isUntouched;
+  }
+
+  getattr(): MaybePromise<Attr> {
+    return whenReady(this.names.subdirectories(), (subdirectories) =>
+      this.inode.attr({
+        mode: modeTree | 0o755,
+        nlink: 2 + subdirectories,
+        sizeBytes: 4096,
+        blocks: 8,
+      }),
+    );
+  }
+
+  override setattr(change: AttrChange): MaybePromise<Attr> {
+    if (change.size !== undefined) throw new ErrnoError('EISDIR');
+    this.inode.setAttr(change);
+    return this.getattr();
+  }
+
+  override listxattr(): readonly ByteString[] {
+    return branchXattrNames;
+  }
+
+  override getxattr(name: ByteString): Uint8Array {
+    const isStaged = this.names.pending.size > 0;
+    const oid = isStaged ? undefined : (this.names.origin ?? undefined);
+    return branchXattr(name, {
+      branch: this.branch,
+      oid,
+      state: isStaged ? 'staged' : 'committed',
+    });
+  }
+
+  lookup(name: ByteString): MaybePromise<Vnode | null> {
+    return this.names.get(name);
+  }
+
+  entries(): MaybePromise<DirectoryStream> {
+    return whenReady(this.names.tree(), (tree) => new DirectoryListing(this.names, tree));
+  }
+
+  override create(
+    name: ByteString,
+    mode: number,
+    flags: number,
+    caller: Caller,
+  ): MaybePromise<{ node: FileVnode; handle: FileHandle }> {
+    this.#requireRoomFor(name, modeBlob);
+    return whenReady(this.names.get(name), () => {
+      // `get` has loaded it if it exists; what is in `children` is the truth of this moment.
+      const existing = this.names.children.get(name);
+      if (existing !== undefined) return openExisting(existing, flags, caller);
+      const node = new BranchFile(this.#freshInode(mode, caller), null);
+      this.put(name, node);
+      return { node, handle: node.openNew(flags) };
+    });
+  }
+
+  override mknod(
+    name: ByteString,
+    mode: number,
+    rdev: number,
+    caller: Caller,
+  ): MaybePromise<Vnode> {
+    const type = mode & constants.S_IFMT;
+    if (type === constants.S_IFREG || type === 0) {
+      const fileMode = (mode & 0o100) === 0 ? modeBlob : modeExecutable;
+      return this.#makeStored(name, fileMode, Buffer.alloc(0), (held) => {
+        const placed = { mode: fileMode, oid: held.oid };
+        return new BranchFile(this.#freshInode(mode, caller), placed, held);
+      });
+    }
+    return this.#make(name, modeBlob, () => {
+      return new BranchSpecial(this.#freshInode(mode, caller), type, rdev);
+    });
+  }
+
+  override mkdir(name: ByteString, mode: number, caller: Caller): MaybePromise<DirectoryVnode> {
+    return this.#make(name, modeTree, () => {
+      const inode = this.#freshInode(mode, caller, true);
+      return new BranchDirectory(inode, null, this.inode.context.clock.now(), false);
+    });
+  }
+
+  override symlink(name: ByteString, target: ByteString, caller: Caller): MaybePromise<Vnode> {
+    return this.#makeStored(name, modeSymlink, bufferFromByteString(target), (held) => {
+      const placed = { mode: modeSymlink, oid: held.oid };
+      return new BranchSymlink(this.#freshInode(0o777, caller), placed, held);
+    });
+  }
+
+  override link(node: Vnode, name: ByteString): MaybePromise<void> {
+    const isOurs =
+      node instanceof BranchFile || node instanceof BranchSymlink || node instanceof BranchSpecial;
+    if (!isOurs || node.inode.context !== this.inode.context) throw new ErrnoError('EXDEV');
+    const mode = node instanceof BranchSymlink ? modeSymlink : modeBlob;
+    return whenReady(
+      this.#make(name, mode, () => {
+        if (node.inode.links.length === 0) throw new ErrnoError('ENOENT');
+        return node;
+      }),
+      () => undefined,
+    );
+  }
+
+  override unlink(name: ByteString): MaybePromise<void> {
+    this.requireWritable();
+    return whenReady(this.names.get(name), () => {
+      const node = this.requireChild(name);
+      if (node instanceof DirectoryVnode) throw new ErrnoError('EISDIR');
+      this.discard(name, node);
+    });
+  }
+
+  override rmdir(name: ByteString): MaybePromise<void> {
+    this.requireWritable();
+    return whenReady(this.names.get(name), () => {
+      const node = this.requireChild(name);
+      if (!(node instanceof DirectoryVnode)) throw new ErrnoError('ENOTDIR');
+      return whenReady(node.isEmpty(), (isEmpty) => {
+        if (!isEmpty) throw new ErrnoError('ENOTEMPTY');
+        if (this.requireChild(name) === node) this.discard(name, node);
+        else return this.rmdir(name);
+      });
+    });
+  }
+
+  override rename(
+    name: ByteString,
+    target: DirectoryVnode,
+    newName: ByteString,
+    flags: number,
+  ): MaybePromise<void> {
+    if (!(target instanceof BranchDirectory)) throw new ErrnoError('EXDEV');
+    if (target.inode.context !== this.inode.context) throw new ErrnoError('EXDEV');
+    return renameNode({ parent: this, name }, { parent: target, name: newName }, flags);
+  }
+
+  override async fsync(): Promise<void> {
+    await this.branch?.commitNow();
+  }
+
+  override forgotten(): void {
+    this.names.forgetNumbers();
+    this.#dropSelf();
+  }
+
+  isEmpty(): MaybePromise<boolean> {
+    return this.names.isEmpty();
+  }
+
+  /** What a name leads to that is known by now; ENOENT when it leads nowhere. */
+  requireChild(name: ByteString): BranchNode {
+    const node = this.names.children.get(name);
+    if (node === undefined) throw new ErrnoError('ENOENT');
+    return node;
+  }
+
+  /** Gives a node a name here, which led nowhere. */
+  put(name: ByteString, node: BranchNode): void {
+    this.names.add(name, node);
+    node.inode.addLink(this, name);
+    if (node instanceof BranchDirectory) node.isInPlace = false;
+    node.inode.changed();
+    this.inode.modified();
+    if (node instanceof BranchDirectory || node.placed !== undefined) this.markPending(name);
+  }
+
+  /** Takes a name away from its node, which lives on under other names, or as long as it is in use. */
+  take(name: ByteString, node: BranchNode): void {
+    const mayBeStored = this.names.remove(name, node);
+    node.inode.removeLink(this, name);
+    node.inode.changed();
+    this.inode.modified();
+    if (mayBeStored) this.markPending(name);
+  }
+
+  /** Removes a name for good. */
+  discard(name: ByteString, node: BranchNode): void {
+    this.take(name, node);
+    if (node.references === 0 && node.inode.links.length === 0) node.lost();
+  }
+
+  /** Names that no commit takes. */
+  isScratch(name: ByteString): boolean {
+    return this.inode.context.scratch.has(name);
+  }
+
+  /** The last writer of a file has closed it. */
+  writersGone(name: ByteString, file: BranchFile): void {
+    adoptOutside(this, name, file);
+  }
+
+  /** Notes that a name leads to something that a commit has to look at. */
+  markPending(name: ByteString): void {
+    if (this.names.children.has(name) && this.isScratch(name)) return;
+    this.names.pending.add(name);
+    const [link] = this.inode.links;
+    if (link === undefined) this.branch?.changed();
+    else link.parent.markPending(link.name);
+  }
+
+  recordConflict(name: ByteString): void {
+    this.branch?.recordConflict(joinPath(this.path, name));
+  }
+
+  /** Commits what a name leads to; nothing for scratch names, which no commit takes. */
+  async commitName(name: ByteString): Promise<void> {
+    if (!this.isScratch(name)) await this.branch?.commitNow();
+  }
+
+  /** Lets go of a node that nobody refers to, when the tree gives the same again. */
+  dropIfDisposable(name: ByteString, node: BranchNode): void {
+    if (this.names.children.get(name) !== node || this.names.pending.has(name)) return;
+    if (!node.isDisposable) return;
+    this.names.release(name);
+    if (this.references === 0) this.#dropSelf();
+  }
+
+  /** ESTALE when the branch was deleted by others, ENOENT when this directory was removed. */
+  requireWritable(): void {
+    const { branch } = this;
+    if (branch === undefined) throw new ErrnoError('ENOENT');
+    branch.requireWritable();
+  }
+
+  /** EPERM for a name that git would not store. */
+  requireGoodName(name: ByteString, mode: FileMode): void {
+    if (isForbiddenName(name, mode)) throw new ErrnoError('EPERM');
+  }
+
+  /** It has no name and nobody refers to it. */
+  lost(): void {
+    // What was in it went before it.
+  }
+
+  #requireRoomFor(name: ByteString, mode: FileMode): void {
+    this.requireWritable();
+    this.requireGoodName(name, mode);
+  }
+
+  #dropSelf(): void {
+    for (const { parent, name } of this.inode.links) parent.dropIfDisposable(name, this);
+  }
+
+  #freshInode(mode: number, caller: Caller, isDirectory = false): Inode {
+    return Inode.fresh(this.inode.context, mode, caller, this.inode, isDirectory);
+  }
+
+  /** Puts a node under a name that leads nowhere; EEXIST when it leads somewhere. */
+  #make<T extends BranchNode>(name: ByteString, mode: FileMode, make: () => T): MaybePromise<T> {
+    this.#requireRoomFor(name, mode);
+    return whenReady(this.names.get(name), () => {
+      if (this.names.children.has(name)) throw new ErrnoError('EEXIST');
+      const node = make();
+      this.put(name, node);
+      return node;
+    });
+  }
+
+  /** The same for a node whose content is stored first. */
+  async #makeStored<T extends BranchNode>(
+    name: ByteString,
+    mode: FileMode,
+    content: Buffer,
+    make: (held: HeldContent) => T,
+  ): Promise<T> {
+    const { contents } = this.inode.context;
+    this.#requireRoomFor(name, mode);
+    if ((await this.names.get(name)) !== null) throw new ErrnoError('EEXIST');
+    const held = await contents.store({ kind: 'bytes', bytes: content }, content.length);
+    return undoOnFailure(
+      () => this.#make(name, mode, () => make(held)),
+      () => {
+        contents.drop(held);
+      },
+    );
+  }
+
+  #firstSeen({ name, mode, oid }: TreeEntry, ino: Ino): BranchNode {
+    const inode = new Inode(this.inode.context, ino, this.seenTime);
+    inode.addLink(this, name);
+    if (isTreeMode(mode)) return new BranchDirectory(inode, oid, this.seenTime, true);
+    if (isGitlinkMode(mode)) return new BranchSubmodule(inode, { mode, oid });
+    if (isSymlinkMode(mode)) return new BranchSymlink(inode, { mode, oid });
+    return new BranchFile(inode, { mode, oid });
+  }
+}
+
+/** What open(2) with O_CREAT does when somebody else was faster. */
+function openExisting(
+  node: BranchNode,
+  flags: number,
+  caller: Caller,
+): MaybePromise<{ node: FileVnode; handle: FileHandle }> {
+  if ((flags & constants.O_EXCL) !== 0) throw new ErrnoError('EEXIST');
+  if (!(node instanceof BranchFile)) throw new ErrnoError('EEXIST');
+  return whenReady(node.open(flags, caller), (handle) => ({ node, handle }));
+}

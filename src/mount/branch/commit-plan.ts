@@ -1,0 +1,175 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import { isTreeMode, modeTree } from '../../git/mode.ts';
+import { emptyTreeOid } from '../../git/object.ts';
+import type { ObjectDatabase } from '../../git/odb/object-database.ts';
+import type { Oid } from '../../git/oid.ts';
+import type { PlacedObject, TreeChange, TreeEdit } from '../../snapshot/tree-edit.ts';
+import { treeOf } from '../../snapshot/tree.ts';
+import { BranchDirectory } from './branch-directory.ts';
+import type { BranchNode } from './branch-node.ts';
+
+/** A directory that a commit changes, and what the commit has under its pending names. */
+interface PlannedDirectory {
+  readonly directory: BranchDirectory;
+  readonly entries: Map<ByteString, PlacedObject | PlannedDirectory | null>;
+}
+
+/**
+ * What a commit takes of a working tree: everything that was pending in one moment. Collected
+ * without waiting for anything, so that a rename is in it as a whole or not at all.
+ */
+export class CommitPlan {
+  /** What changes in the tree that the working tree is based on. */
+  readonly change: TreeEdit;
+  /** The contents that it needs. */
+  readonly oids: Oid[] = [];
+  readonly #root: PlannedDirectory;
+  readonly #directories: PlannedDirectory[] = [];
+
+  constructor(root: BranchDirectory) {
+    const { edit, planned } = this.#collect(root);
+    this.change = edit;
+    this.#root = planned;
+  }
+
+  get isEmpty(): boolean {
+    return this.change.children.size === 0;
+  }
+
+  /**
+   * After the commit: makes its trees the ones that the working tree is based on. Gives their ids.
+   * What changed since the plan was made stays pending; what did not is clean. Trees are read first;
+   * then all is done in one step, so nobody sees directories that do not belong together.
+   */
+  async settle(odb: ObjectDatabase, rootTree: Oid): Promise<Oid[]> {
+    const trees = new Map<PlannedDirectory, Oid>();
+    await findTrees(odb, this.#root, rootTree, trees);
+    // Inner directories come first: whether one is clean depends on those in it.
+    for (const planned of this.#directories) settleDirectory(planned, trees);
+    return [...trees.values()];
+  }
+
+  #collect(directory: BranchDirectory): { edit: TreeEdit; planned: PlannedDirectory } {
+    const children = new Map<ByteString, TreeChange>();
+    const planned: PlannedDirectory = { directory, entries: new Map() };
+    for (const name of directory.names.pending) {
+      const change = this.#collectName(directory, name, planned);
+      if (change === undefined) directory.names.pending.delete(name);
+      else children.set(name, change);
+    }
+    this.#directories.push(planned);
+    const { origin } = directory.names;
+    const edit: TreeEdit = directory.isInPlace
+      ? { kind: 'edit', children }
+      : { kind: 'edit', base: origin, children };
+    return { edit, planned };
+  }
+
+  /** `undefined` when the commit leaves alone what it finds under the name. */
+  #collectName(
+    directory: BranchDirectory,
+    name: ByteString,
+    { entries }: PlannedDirectory,
+  ): TreeChange | undefined {
+    const { names } = directory;
+    const node = names.children.get(name);
+    if (node === undefined) {
+      // A name that was given and taken away again before any commit saw it.
+      if (!names.removed.has(name)) return undefined;
+      entries.set(name, null);
+      return { kind: 'delete' };
+    }
+    if (directory.isScratch(name)) return undefined;
+    if (node instanceof BranchDirectory) {
+      const { edit, planned } = this.#collect(node);
+      entries.set(name, planned);
+      const { origin } = node.names;
+      const isMovedOnly = !node.isInPlace && origin !== null && edit.children.size === 0;
+      return isMovedOnly ? { kind: 'set', mode: modeTree, oid: origin } : edit;
+    }
+    if (node.placed === undefined) return undefined;
+    entries.set(name, node.placed);
+    if (node.placed === null) return { kind: 'delete' };
+    this.oids.push(node.placed.oid);
+    return { kind: 'set', ...node.placed };
+  }
+}
+
+/** Finds the tree that each planned directory has become. */
+async function findTrees(
+  odb: ObjectDatabase,
+  planned: PlannedDirectory,
+  oid: Oid,
+  trees: Map<PlannedDirectory, Oid>,
+): Promise<void> {
+  trees.set(planned, oid);
+  for (const [name, entry] of planned.entries) {
+    if (entry === null || !isPlanned(entry)) continue;
+    const found = (await treeOf(odb, oid)).get(name);
+    if (found === undefined || !isTreeMode(found.mode)) {
+      throw new Error(`a commit lacks the directory ${JSON.stringify(name)}`);
+    }
+    await findTrees(odb, entry, found.oid, trees);
+  }
+}
+
+function settleDirectory(planned: PlannedDirectory, trees: Map<PlannedDirectory, Oid>): void {
+  const { directory, entries } = planned;
+  const { names } = directory;
+  names.origin = trees.get(planned) ?? names.origin;
+  for (const [name, entry] of entries) {
+    const committed = entry !== null && isPlanned(entry) ? treeEntry(trees.get(entry)) : entry;
+    const node = names.children.get(name);
+    if (node === undefined) {
+      settleRemoved(directory, name, committed);
+      continue;
+    }
+    if (node instanceof BranchDirectory) node.isInPlace = hasTree(node, committed);
+    if (!isCommitted(node, committed, directory.isScratch(name))) continue;
+    names.pending.delete(name);
+    directory.dropIfDisposable(name, node);
+  }
+}
+
+/** The name leads nowhere now. It may have been taken away while the commit that has it was made. */
+function settleRemoved(
+  { names }: BranchDirectory,
+  name: ByteString,
+  committed: PlacedObject | null,
+): void {
+  if (committed === null) {
+    names.removed.delete(name);
+    names.pending.delete(name);
+  } else {
+    names.removed.add(name);
+    names.pending.add(name);
+  }
+}
+
+/** Tells whether a commit has what a name leads to, or will never have it. */
+function isCommitted(
+  node: BranchNode,
+  committed: PlacedObject | null,
+  isScratch: boolean,
+): boolean {
+  if (isScratch) return true;
+  if (node instanceof BranchDirectory) {
+    return hasTree(node, committed) && node.names.pending.size === 0;
+  }
+  const { placed } = node;
+  if (placed === undefined) return true;
+  return placed?.oid === committed?.oid && placed?.mode === committed?.mode;
+}
+
+function hasTree({ names, inode }: BranchDirectory, committed: PlacedObject | null): boolean {
+  const oid = names.origin ?? emptyTreeOid(inode.context.odb.algorithm);
+  return committed !== null && isTreeMode(committed.mode) && committed.oid === oid;
+}
+
+function treeEntry(oid: Oid | undefined): PlacedObject | null {
+  return oid === undefined ? null : { mode: modeTree, oid };
+}
+
+function isPlanned(entry: PlacedObject | PlannedDirectory): entry is PlannedDirectory {
+  return 'directory' in entry;
+}

@@ -1,0 +1,289 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import { isRegularMode, isTreeMode } from '../../git/mode.ts';
+import type { TreeEntry } from '../../git/object.ts';
+import type { Oid } from '../../git/oid.ts';
+import { differingNames } from '../../snapshot/tree-diff.ts';
+import type { PlacedObject } from '../../snapshot/tree-edit.ts';
+import type { Timespec } from '../vfs/operations.ts';
+import { BranchDirectory } from './branch-directory.ts';
+import { BranchFile } from './branch-file.ts';
+import type { BranchNode } from './branch-node.ts';
+import { Inode } from './inode.ts';
+import { LoadedTrees } from './loaded-trees.ts';
+
+/**
+ * Moves a working tree on to a tree that others have committed, whatever its relation to the one
+ * before. What the mount did not change shows the new tree, and the kernel is told of each name and
+ * file that it may have cached. What the mount changed stays as it is, path by path, and where both
+ * changed the same path the branch is told of the conflict.
+ *
+ * Trees are read first; then all is done in one step, so nobody sees a half of it. What the mount
+ * does while trees are read is seen by that step.
+ */
+export async function followOutside(
+  root: BranchDirectory,
+  newTree: Oid,
+  time: Timespec,
+): Promise<void> {
+  const trees = new LoadedTrees(root.inode.context.odb);
+  await trees.walk(() => {
+    const { origin } = root.names;
+    new Follower(trees, time, false).directory(root, origin, newTree);
+    if (trees.hasAll) new Follower(trees, time, true).directory(root, origin, newTree);
+  });
+}
+
+/**
+ * The last writer of a file has closed it, and a commit from outside that came meanwhile shows now,
+ * unless the mount has changed the path too.
+ */
+export function adoptOutside(directory: BranchDirectory, name: ByteString, file: BranchFile): void {
+  const { outside } = file;
+  file.outside = undefined;
+  if (outside === undefined || directory.names.pending.has(name)) return;
+  replaceNode(directory, name, file, outside.object, outside.time);
+  for (let at = directory; isLeftover(at);) {
+    const [link] = at.inode.links;
+    if (link === undefined) return;
+    detach(link.parent, link.name, at);
+    link.parent.names.moveOn(link.parent.names.origin);
+    at = link.parent;
+  }
+}
+
+/** A directory that the mount has removed, where others have put something that the mount never saw. */
+interface Rest {
+  readonly tree: Oid;
+  /** What the mount removed, and those of it that others have changed. */
+  readonly removed: ByteString[];
+  readonly overruled: ByteString[];
+  readonly directories: Map<ByteString, Rest>;
+  hasNews: boolean;
+}
+
+/** Walks the places where two trees differ, and the nodes that stand there. */
+class Follower {
+  readonly #trees: LoadedTrees;
+  readonly #time: Timespec;
+  /** False while it is only found out which trees are needed. */
+  readonly #applies: boolean;
+
+  constructor(trees: LoadedTrees, time: Timespec, applies: boolean) {
+    this.#trees = trees;
+    this.#time = time;
+    this.#applies = applies;
+  }
+
+  /** A directory whose origin is `from`, and shall be `to`. */
+  directory(directory: BranchDirectory, from: Oid | null, to: Oid | null): void {
+    if (from === to) return;
+    const before = this.#trees.get(from);
+    const after = this.#trees.get(to);
+    if (before === undefined || after === undefined) return;
+    for (const name of differingNames(before, after)) {
+      this.#name(directory, name, before.get(name), after.get(name));
+    }
+    if (!this.#applies) return;
+    directory.names.moveOn(to);
+    directory.seenTime = this.#time;
+    directory.inode.replaced(this.#time);
+    directory.inode.context.notifier.invalidateInode(directory.ino);
+  }
+
+  #name(
+    directory: BranchDirectory,
+    name: ByteString,
+    before: TreeEntry | undefined,
+    after: TreeEntry | undefined,
+  ): void {
+    const { children, pending, removed } = directory.names;
+    const node = children.get(name);
+    if (node === undefined) {
+      if (removed.has(name)) this.#removed(directory, name, before, after);
+      else if (before === undefined) this.#tellName(directory, name);
+    } else if (node instanceof BranchDirectory) {
+      this.#subdirectory(directory, name, node, before, after);
+    } else if (this.#applies) {
+      if (pending.has(name)) keepOurs(directory, name, node, after);
+      else this.#followNode(directory, name, node, before, after);
+    }
+  }
+
+  /** The mount has taken the name away. */
+  #removed(
+    directory: BranchDirectory,
+    name: ByteString,
+    before: TreeEntry | undefined,
+    after: TreeEntry | undefined,
+  ): void {
+    const { names } = directory;
+    const from = treeOid(before);
+    const to = treeOid(after);
+    const rest = from !== null && to !== null ? this.#rest(from, to) : undefined;
+    if (!this.#applies) return;
+    if (after === undefined) {
+      names.removed.delete(name);
+    } else if (before === undefined) {
+      names.removed.delete(name);
+      this.#tellName(directory, name);
+    } else if (rest?.hasNews === true) {
+      names.removed.delete(name);
+      this.#putRest(directory, name, rest);
+      directory.markPending(name);
+      this.#tellName(directory, name);
+    } else {
+      directory.recordConflict(name);
+    }
+  }
+
+  #subdirectory(
+    directory: BranchDirectory,
+    name: ByteString,
+    node: BranchDirectory,
+    before: TreeEntry | undefined,
+    after: TreeEntry | undefined,
+  ): void {
+    const from = treeOid(before);
+    const to = treeOid(after);
+    const wasInPlace = node.isInPlace && from !== null && node.names.origin === from;
+    // Made on both sides, what is in it comes together.
+    const isMadeTwice = node.names.origin === null && to !== null;
+    if (!wasInPlace && !isMadeTwice) {
+      if (this.#applies && after !== undefined) directory.recordConflict(name);
+      return;
+    }
+    this.directory(node, node.names.origin, to);
+    if (!this.#applies) return;
+    node.isInPlace = to !== null;
+    if (isLeftover(node)) detach(directory, name, node);
+    else if (to === null && after !== undefined) directory.recordConflict(name);
+  }
+
+  /** A node that the mount did not change, or one that no commit takes. */
+  #followNode(
+    directory: BranchDirectory,
+    name: ByteString,
+    node: Exclude<BranchNode, BranchDirectory>,
+    before: TreeEntry | undefined,
+    after: TreeEntry | undefined,
+  ): void {
+    const object = after !== undefined && isRegularMode(after.mode) ? after : null;
+    const isShown = before !== undefined && isSame(node.placed, before);
+    if (node instanceof BranchFile && node.isBeingWritten && !directory.isScratch(name)) {
+      node.outside = { object, time: this.#time };
+    } else if (isShown) {
+      replaceNode(directory, name, node, object, this.#time);
+    }
+  }
+
+  /** What others put below a directory that the mount has removed; `undefined` while trees are missing. */
+  #rest(from: Oid, to: Oid): Rest | undefined {
+    const before = this.#trees.get(from);
+    const after = this.#trees.get(to);
+    if (before === undefined || after === undefined) return undefined;
+    const rest: Rest = {
+      tree: to,
+      removed: [],
+      overruled: [],
+      directories: new Map(),
+      hasNews: false,
+    };
+    for (const entry of after) this.#addToRest(rest, entry, before.get(entry.name));
+    return rest;
+  }
+
+  #addToRest(rest: Rest, entry: TreeEntry, before: TreeEntry | undefined): void {
+    const { name } = entry;
+    if (before === undefined) {
+      rest.hasNews = true;
+      return;
+    }
+    const from = treeOid(before);
+    const to = treeOid(entry);
+    const inner = from === null || to === null || from === to ? undefined : this.#rest(from, to);
+    if (inner?.hasNews === true) {
+      rest.directories.set(name, inner);
+      rest.hasNews = true;
+      return;
+    }
+    rest.removed.push(name);
+    if (!isSame(before, entry)) rest.overruled.push(name);
+  }
+
+  #putRest(parent: BranchDirectory, name: ByteString, rest: Rest): void {
+    const { context } = parent.inode;
+    const inode = new Inode(context, context.inos.next(), this.#time);
+    const directory = new BranchDirectory(inode, rest.tree, this.#time, true);
+    inode.addLink(parent, name);
+    parent.names.children.set(name, directory);
+    for (const removed of rest.removed) {
+      directory.names.removed.add(removed);
+      directory.names.pending.add(removed);
+    }
+    for (const [inner, innerRest] of rest.directories) {
+      this.#putRest(directory, inner, innerRest);
+      directory.names.pending.add(inner);
+    }
+    for (const overruled of rest.overruled) directory.recordConflict(overruled);
+  }
+
+  /** The kernel may remember that there was no such name. */
+  #tellName(directory: BranchDirectory, name: ByteString): void {
+    if (this.#applies) directory.inode.context.notifier.invalidateEntry(directory.ino, name);
+  }
+}
+
+/** Both sides have changed what a name leads to, or put something there. */
+function keepOurs(
+  directory: BranchDirectory,
+  name: ByteString,
+  node: Exclude<BranchNode, BranchDirectory>,
+  after: TreeEntry | undefined,
+): void {
+  const isSameChange = after === undefined ? node.placed === null : isSame(node.placed, after);
+  if (!isSameChange) directory.recordConflict(name);
+}
+
+/** Shows what others have put in the place of a node; whoever has it open keeps what he opened. */
+function replaceNode(
+  directory: BranchDirectory,
+  name: ByteString,
+  node: BranchNode,
+  object: PlacedObject | null,
+  time: Timespec,
+): void {
+  const isAlone = node instanceof BranchFile && !node.isOpen && node.inode.links.length === 1;
+  if (object === null || !isAlone) {
+    detach(directory, name, node);
+    return;
+  }
+  node.replace({ mode: object.mode, oid: object.oid }, time);
+  node.inode.context.notifier.invalidateInode(node.ino);
+}
+
+/** Takes a node away from a name that leads to what the tree has, or nowhere, from now on. */
+function detach(directory: BranchDirectory, name: ByteString, node: BranchNode): void {
+  const { notifier } = node.inode.context;
+  directory.names.release(name);
+  node.inode.removeLink(directory, name);
+  if (node.inode.links.length > 0) notifier.invalidateInode(node.ino);
+  else if (node.references === 0) node.lost();
+  notifier.invalidateEntry(directory.ino, name);
+}
+
+/** A directory that others have removed, which the mount needs no more: nothing in it was left open. */
+function isLeftover(directory: BranchDirectory): boolean {
+  const { inode, names, isInPlace } = directory;
+  const [link] = inode.links;
+  if (link === undefined || isInPlace || names.origin !== null) return false;
+  return names.children.size === 0 && !link.parent.names.pending.has(link.name);
+}
+
+function isSame(object: PlacedObject | null | undefined, entry: TreeEntry): boolean {
+  return object?.oid === entry.oid && object.mode === entry.mode;
+}
+
+/** The tree of an entry that is a directory. */
+function treeOid(entry: TreeEntry | undefined): Oid | null {
+  return entry !== undefined && isTreeMode(entry.mode) ? entry.oid : null;
+}

@@ -1,0 +1,176 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Oid } from '../../git/oid.ts';
+import { branchPrefix, tagPrefix } from '../../git/refs/ref-name.ts';
+import type { RefName } from '../../git/refs/ref-name.ts';
+import type { RefStore } from '../../git/refs/ref-store.ts';
+import type { Log } from '../observe/log.ts';
+
+/** What a watcher needs. */
+export interface RefWatcherOptions {
+  /** The git directory that holds `refs` and `packed-refs`. */
+  readonly commonDir: string;
+  readonly refs: Pick<RefStore, 'list'>;
+  /** Told of refs that appeared, moved or went, whoever did it. Its end is waited for. */
+  readonly onChange: (changed: readonly RefName[]) => Promise<void>;
+  readonly log: Log;
+}
+
+const intervalMs = 250;
+/** Looking takes at most about a tenth of the time, as long as a change is still seen within a second. */
+const restFactor = 10;
+const longestIntervalMs = 700;
+/** A directory that changed so shortly before it was looked at may have changed again unseen. */
+const racyMs = 50;
+
+/**
+ * Sees branches and tags move that others move. Every writer of a ref makes a lock file beside it,
+ * so the directories below `refs` tell by their times that something happened, and `packed-refs`
+ * by its own; only then are the refs read. A few calls of stat(2) four times a second do it on every
+ * filesystem, network ones included, where notices of the system would need this as a safety net.
+ */
+export class RefWatcher {
+  readonly #options: RefWatcherOptions;
+  readonly #directories: RefDirectories;
+  #known: ReadonlyMap<RefName, Oid> | undefined;
+  #signature = '';
+  #lastFailure = '';
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #isStopped = false;
+
+  constructor(options: RefWatcherOptions) {
+    this.#options = options;
+    this.#directories = new RefDirectories(options.commonDir);
+  }
+
+  /** Notes what the refs are now, and looks again from then on. */
+  async start(): Promise<void> {
+    await this.look();
+    this.#schedule(intervalMs);
+  }
+
+  /** Looks now; resolved when everybody who has to know of a change does. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  /** Ends the watch, after the look that may be under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#looking?.catch(() => undefined);
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#isStopped) return;
+    this.#timer = setTimeout(() => void this.#lookAndSchedule(), delayMs);
+    this.#timer.unref();
+  }
+
+  async #lookAndSchedule(): Promise<void> {
+    const startMs = performance.now();
+    try {
+      await this.look();
+      this.#lastFailure = '';
+    } catch (error) {
+      const message = String(error);
+      if (message !== this.#lastFailure) {
+        this.#options.log.warn('ref-watch-failed', { message });
+      }
+      this.#lastFailure = message;
+    }
+    const restMs = restFactor * (performance.now() - startMs);
+    this.#schedule(Math.min(longestIntervalMs, Math.max(intervalMs, restMs)));
+  }
+
+  async #look(): Promise<void> {
+    const { refs } = this.#options;
+    // Taken before the refs are read: what changes in between is read again the next time.
+    const { text, isRacy } = await this.#directories.signature();
+    if (this.#known !== undefined && text === this.#signature) return;
+    const now = new Map<RefName, Oid>();
+    for (const prefix of [branchPrefix, tagPrefix]) {
+      for (const { name, oid } of await refs.list(prefix)) now.set(name, oid);
+    }
+    const changed = this.#known === undefined ? [] : changedNames(this.#known, now);
+    if (changed.length > 0) await this.#options.onChange(changed);
+    this.#known = now;
+    this.#signature = isRacy ? '' : text;
+  }
+}
+
+function changedNames(
+  before: ReadonlyMap<RefName, Oid>,
+  after: ReadonlyMap<RefName, Oid>,
+): RefName[] {
+  const changed: RefName[] = [];
+  for (const [name, oid] of after) if (before.get(name) !== oid) changed.push(name);
+  for (const name of before.keys()) if (!after.has(name)) changed.push(name);
+  return changed;
+}
+
+interface KnownDirectory {
+  readonly stamp: string;
+  readonly subdirectories: readonly string[];
+}
+
+/** The directories of refs, and what was in them when they last changed. */
+class RefDirectories {
+  readonly #commonDir: string;
+  #known = new Map<string, KnownDirectory>();
+
+  constructor(commonDir: string) {
+    this.#commonDir = commonDir;
+  }
+
+  /** What changes whenever a ref does; `isRacy` when something may still change without it. */
+  async signature(): Promise<{ text: string; isRacy: boolean }> {
+    const packed = await stampOf(join(this.#commonDir, 'packed-refs'));
+    const parts = [packed?.text ?? ''];
+    let newestMs = packed?.timeMs ?? 0;
+    const found = new Map<string, KnownDirectory>();
+    const paths = ['heads', 'tags'].map((name) => join(this.#commonDir, 'refs', name));
+    for (let path = paths.pop(); path !== undefined; path = paths.pop()) {
+      const stamp = await stampOf(path);
+      // An empty directory that git has just removed.
+      if (stamp === null) continue;
+      newestMs = Math.max(newestMs, stamp.timeMs);
+      const known = this.#known.get(path);
+      const isKnown = known?.stamp === stamp.text && !isRecent(stamp.timeMs);
+      const subdirectories = isKnown ? known.subdirectories : await subdirectoriesOf(path);
+      found.set(path, { stamp: stamp.text, subdirectories });
+      parts.push(`${path} ${stamp.text}`);
+      paths.push(...subdirectories);
+    }
+    this.#known = found;
+    return { text: parts.join('\n'), isRacy: isRecent(newestMs) };
+  }
+}
+
+function isRecent(timeMs: number): boolean {
+  return Date.now() - timeMs < racyMs;
+}
+
+async function subdirectoriesOf(path: string): Promise<string[]> {
+  const entries = await ifThere(readdir(path, { withFileTypes: true }));
+  return (entries ?? []).filter((entry) => entry.isDirectory()).map(({ name }) => join(path, name));
+}
+
+async function stampOf(path: string): Promise<{ text: string; timeMs: number } | null> {
+  const stats = await ifThere(stat(path, { bigint: true }));
+  if (stats === null) return null;
+  const { mtimeNs, ctimeNs, ino, size } = stats;
+  const text = `${mtimeNs} ${ctimeNs} ${ino} ${size}`;
+  return { text, timeMs: Number(mtimeNs / 1_000_000n) };
+}
+
+async function ifThere<T>(result: Promise<T>): Promise<T | null> {
+  try {
+    return await result;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,234 @@
+import { RefChangedError, StaleSnapshotError } from '../../errors.ts';
+import type { Identity } from '../../git/identity.ts';
+import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
+import type { RefName } from '../../git/refs/ref-name.ts';
+import type { Repository } from '../../git/repository.ts';
+import { commitChanges } from '../../snapshot/commit.ts';
+import { readCommit } from '../../snapshot/history.ts';
+import { treeOf } from '../../snapshot/tree.ts';
+import type { MountOptions } from '../mount-options.ts';
+import type { BranchPlace, BranchProvider } from '../namespace/branch-provider.ts';
+import type { Log } from '../observe/log.ts';
+import type { BranchStatus } from '../observe/status.ts';
+import { readBlob } from '../snapshot-files.ts';
+import { ErrnoError } from '../vfs/errno.ts';
+import type { NodeContext, Owner } from '../vfs/node-context.ts';
+import type { KernelNotifier, MaybePromise } from '../vfs/operations.ts';
+import type { DirectoryVnode } from '../vfs/vnode.ts';
+import { Clock } from './clock.ts';
+import { ContentStore } from './content-store.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { ScratchNames } from './scratch-names.ts';
+import { SpoolDirectory } from './spool-file.ts';
+import { WritableBranch } from './writable-branch.ts';
+import type { BranchSetting } from './writable-branch.ts';
+
+/** What the writable branches of a mount are made from. */
+export interface WritableBranchesOptions {
+  readonly repository: Repository;
+  readonly context: NodeContext;
+  readonly notifier: KernelNotifier;
+  readonly log: Log;
+  /** Who commits. */
+  readonly identity: Identity;
+  readonly mount: Pick<
+    MountOptions,
+    'commitOn' | 'commitDelayMs' | 'message' | 'scratch' | 'maxFileSizeBytes' | 'spoolDirectory'
+  >;
+  /** Whose files show the owner of the mount; default is the user of this process. */
+  readonly mountingUser?: Owner;
+}
+
+/** A file that grows beyond this in memory goes on in a spool file. */
+const memoryFileBytes = 1024 * 1024;
+/** What all files together may take of memory while they are written. */
+const memoryBudgetBytes = 64 * 1024 * 1024;
+/**
+ * Everything is hashed when it is closed, holes too: a sparse file of this size takes a minute or
+ * two, one of a terabyte would take the better part of an hour.
+ */
+const defaultMaxFileSizeBytes = 64 * 2 ** 30;
+const defaultQuietMs = 100;
+const longestDelayMs = 1000;
+/** How long a stop waits for the last commits. */
+const stopTimeoutMs = 20_000;
+
+/** The branches of a repository that can be written through a mount. */
+export class WritableBranches implements BranchProvider {
+  readonly #setting: BranchSetting;
+  readonly #contents: ContentStore;
+  readonly #branches = new Map<RefName, WritableBranch>();
+  readonly #opening = new Map<RefName, Promise<WritableBranch>>();
+
+  constructor(options: WritableBranchesOptions) {
+    const { repository, context, notifier, log, identity, mount } = options;
+    const { odb } = repository;
+    const quietMs = mount.commitDelayMs ?? defaultQuietMs;
+    this.#contents = new ContentStore(odb.stage(), odb);
+    this.#setting = {
+      repository,
+      identity,
+      messageTemplate: mount.message,
+      policy: mount.commitOn ?? 'close',
+      quietMs,
+      longestMs: Math.max(longestDelayMs, quietMs),
+      context: {
+        ...context,
+        odb,
+        contents: this.#contents,
+        notifier,
+        log,
+        clock: new Clock(),
+        scratch: new ScratchNames(mount.scratch),
+        mountingUser: options.mountingUser ?? processOwner(),
+        writing: {
+          blobs: { readRange: (blob, offset, length) => readBlob(odb, blob, offset, length) },
+          memory: new MemoryBudget(memoryBudgetBytes),
+          spool: new SpoolDirectory(mount.spoolDirectory ?? `${odb.objectsDirectory}/pack`),
+          memoryFileBytes,
+          maxFileSizeBytes: mount.maxFileSizeBytes ?? defaultMaxFileSizeBytes,
+        },
+      },
+    };
+  }
+
+  open(ref: RefName, place: BranchPlace): MaybePromise<DirectoryVnode> {
+    const known = this.#known(ref);
+    return known?.root.place === place ? known.root : this.#open(ref, place);
+  }
+
+  async create(ref: RefName): Promise<void> {
+    const { repository, identity } = this.#setting;
+    const shortName = refNameText(ref).slice(branchPrefix.length);
+    try {
+      await commitChanges(repository, {
+        ref,
+        base: null,
+        change: { kind: 'edit', base: null, children: new Map() },
+        pruneEmpty: false,
+        message: `Initialize ${shortName}`,
+        author: identity,
+        fsync: true,
+      });
+    } catch (error) {
+      if (!(error instanceof StaleSnapshotError)) throw error;
+      throw new RefChangedError(`${refNameText(ref)} exists by now`, { cause: error });
+    }
+  }
+
+  async rename(from: RefName, to: RefName, moveRef: () => Promise<void>): Promise<void> {
+    await this.#opening.get(from);
+    const branch = this.#known(from);
+    if (branch === undefined) return moveRef();
+    await branch.rename(to, moveRef);
+    this.#branches.delete(from);
+    this.#branches.set(to, branch);
+  }
+
+  async remove(ref: RefName, deleteRef: () => Promise<void>): Promise<void> {
+    await this.#opening.get(ref);
+    const branch = this.#known(ref);
+    if (branch === undefined) {
+      if (!(await this.#isEmpty(ref))) throw new ErrnoError('ENOTEMPTY');
+      return deleteRef();
+    }
+    await branch.remove(deleteRef);
+    this.#branches.delete(ref);
+  }
+
+  status(): readonly BranchStatus[] {
+    return Array.from(this.#branches.values(), (branch) => branch.status());
+  }
+
+  /** Shows what these branches are now. When one fails, the others have been looked at all the same. */
+  async refsChanged(changed: readonly RefName[]): Promise<void> {
+    const branches = changed.flatMap((ref) => this.#branches.get(ref) ?? []);
+    const follows = await Promise.allSettled(branches.map((branch) => branch.follow()));
+    for (const branch of branches) {
+      if (branch.isGone && this.#branches.get(branch.ref) === branch) {
+        this.#branches.delete(branch.ref);
+      }
+    }
+    throwFailures(follows);
+  }
+
+  /** Commits everything that was closed or synced by now, on all branches. */
+  async commitAll(message?: string): Promise<void> {
+    const branches = [...this.#branches.values()];
+    throwFailures(await Promise.allSettled(branches.map((branch) => branch.commitNow(message))));
+  }
+
+  /**
+   * Commits everything that was closed, and lets go of files and memory. It takes a bounded time;
+   * what could not be committed is the error.
+   */
+  async stop(): Promise<void> {
+    for (const branch of this.#branches.values()) branch.stop();
+    try {
+      await within(stopTimeoutMs, this.commitAll());
+    } finally {
+      await within(stopTimeoutMs, this.#contents.staging.discard());
+    }
+  }
+
+  #known(ref: RefName): WritableBranch | undefined {
+    const branch = this.#branches.get(ref);
+    return branch?.isGone === true ? undefined : branch;
+  }
+
+  async #open(ref: RefName, place: BranchPlace): Promise<DirectoryVnode> {
+    const opening = this.#opening.get(ref);
+    if (opening !== undefined) {
+      await opening;
+      return this.open(ref, place);
+    }
+    const opened = this.#replace(ref, place);
+    this.#opening.set(ref, opened);
+    try {
+      return (await opened).root;
+    } finally {
+      this.#opening.delete(ref);
+    }
+  }
+
+  async #replace(ref: RefName, place: BranchPlace): Promise<WritableBranch> {
+    // Under the same name, but it is another branch: this one was deleted in between.
+    await this.#known(ref)?.abandon();
+    const branch = await WritableBranch.open(this.#setting, ref, place);
+    this.#branches.set(ref, branch);
+    return branch;
+  }
+
+  async #isEmpty(ref: RefName): Promise<boolean> {
+    const { odb, refs } = this.#setting.repository;
+    const tip = await refs.resolve(ref);
+    if (tip === null) return true;
+    const { commit } = await readCommit(odb, tip.oid);
+    return (await treeOf(odb, commit.tree)).size === 0;
+  }
+}
+
+function processOwner(): Owner {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+}
+
+function throwFailures(results: readonly PromiseSettledResult<unknown>[]): void {
+  const errors: unknown[] = [];
+  for (const result of results) if (result.status === 'rejected') errors.push(result.reason);
+  if (errors.length === 1) throw errors[0];
+  if (errors.length > 1) throw new AggregateError(errors, `${errors.length} branches have failed`);
+}
+
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new ErrnoError('ETIMEDOUT', `not done within ${timeoutMs} ms`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
