@@ -38,8 +38,8 @@ export class Histogram {
 
 /** One kind of request: how long it took, and how often which error was the answer. */
 export class OperationMetrics {
-  readonly latency = new Histogram();
-  readonly errors = new Map<string, number>();
+  readonly latency: Histogram = new Histogram();
+  readonly errors: Map<string, number> = new Map();
 
   succeeded(durationMs: number): void {
     this.latency.observe(durationMs);
