@@ -200,6 +200,10 @@ describe('update', () => {
     await refs.update({ name: nested, oid: first, ...change('x') });
     expect(await reflog('topic')).toContain(' x\n');
     expect(await reflog('old/a/b')).toContain(' x\n');
+    await writeFile(join(gitDir, 'logs/refs/heads/older'), 'remains\n');
+    const deeper = parseRefName('refs/heads/older/a/b');
+    await refs.rename(nested, deeper, change('renamed'));
+    expect(await reflog('older/a/b')).toMatch(/renamed\n.* x\n$/);
     await mkdir(join(gitDir, 'logs/refs/heads/blocked/x'), { recursive: true });
     await writeFile(join(gitDir, 'logs/refs/heads/blocked/x/log'), 'remains\n');
     const blocked = parseRefName('refs/heads/blocked');

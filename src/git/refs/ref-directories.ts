@@ -11,9 +11,17 @@ export function parentOf(path: ByteString): ByteString {
   return path.slice(0, path.lastIndexOf('/')) as ByteString;
 }
 
-/** Makes the directory that a file is to stand in. A file in the way is ENOTDIR or EEXIST. */
+/**
+ * Makes the directory that a file is to stand in; whether it is still there when the file is made,
+ * only that can tell. A file in the way is ENOTDIR or EEXIST.
+ */
 export async function makeParent(path: ByteString): Promise<void> {
-  await mkdir(bufferFromByteString(parentOf(path)), { recursive: true });
+  try {
+    await mkdir(bufferFromByteString(parentOf(path)), { recursive: true });
+  } catch (error) {
+    // One that was just made, or found, was removed before the next one could be made in it.
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
 }
 
 /** Tells whether there is a file at a path. */

@@ -2,9 +2,11 @@ import type { CommitStamp, Identity } from '../identity.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
 import type { ByteString } from '../byte-string.ts';
 import { isFile, removeEmptyParents, syncParents } from './ref-directories.ts';
-import type { RefName } from './ref-name.ts';
+import { deadlineAfter, LockFile } from './lock.ts';
+import { namesAbove, type RefName } from './ref-name.ts';
+import { systemErrorCode } from '../system-error.ts';
 import type { RefPaths } from './ref-paths.ts';
-import { appendReflog, moveReflog, removeReflog } from './reflog-writer.ts';
+import { appendReflog, moveReflog, removeReflog, type AppendedLine } from './reflog-writer.ts';
 import { formatReflogLine } from './reflog.ts';
 
 /**
@@ -32,6 +34,8 @@ export interface RefMove {
   readonly to: Oid | null;
 }
 
+// How long to wait for the lock of another ref while holding one.
+const patienceMs = 100;
 const normallyLogged = /^(?:HEAD$|refs\/(?:heads|remotes|notes)\/)/;
 
 /** Writes the reflogs of a repository. Callers hold the locks of the refs that they write about. */
@@ -74,7 +78,10 @@ export class RefLogs {
     try {
       for (const name of names) {
         const create = change.createReflog === true || this.#startsLog(name);
-        const appended = await appendReflog(this.#paths.log(name), line, { create, fsync });
+        const log = this.#paths.log(name);
+        const append = (): Promise<AppendedLine | null> =>
+          appendReflog(log, line, { create, fsync });
+        const appended = await this.#withRoomFor(name, append);
         if (appended === null) continue;
         written.push(appended.takeBack);
         if (fsync && appended.first) await syncParents(this.#base(name), name);
@@ -97,9 +104,35 @@ export class RefLogs {
     // Of `a` and `a/b`, one is a directory where the other is a file.
     const nested = from.startsWith(`${to}/`) || to.startsWith(`${from}/`);
     const by = nested ? this.#paths.logOnTheMove : undefined;
-    await moveReflog(this.#paths.log(from), this.#paths.log(to), by);
+    const [oldLog, newLog] = [this.#paths.log(from), this.#paths.log(to)];
+    await this.#withRoomFor(to, () => moveReflog(oldLog, newLog, by));
     if (fsync && (await isFile(this.#paths.log(to)))) await syncParents(this.#base(to), to);
     await removeEmptyParents(this.#base(from), from);
+  }
+
+  async #withRoomFor<T>(name: RefName, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOTDIR') throw error;
+      await this.#removeLogsAbove(name);
+      return work();
+    }
+  }
+
+  // No ref can exist above one whose lock is held, only the log of one that is gone. Somebody may be
+  // about to create one all the same, and fail: his log is his own as long as he has the lock.
+  async #removeLogsAbove(name: RefName): Promise<void> {
+    for (const above of namesAbove(name)) {
+      const log = this.#paths.log(above);
+      if (!(await isFile(log))) continue;
+      const lock = await LockFile.acquire(this.#paths.ref(above), deadlineAfter(patienceMs));
+      try {
+        await removeReflog(log);
+      } finally {
+        await lock.release();
+      }
+    }
   }
 
   #startsLog(name: RefName): boolean {

@@ -86,3 +86,13 @@ function branchNameFault(shortName: ByteString): string | undefined {
 export function refNameText(name: RefName): string {
   return textFromBytes(name);
 }
+
+/** The names that a ref must not have for this one to exist: `refs/heads/a` for `refs/heads/a/b`. */
+export function namesAbove(name: RefName): RefName[] {
+  const parts = name.split('/');
+  return parts
+    .slice(0, -1)
+    .map((_, index) => parts.slice(0, index + 1).join('/'))
+    .filter((candidate) => candidate.includes('/'))
+    .filter(isRefName);
+}

@@ -2,7 +2,7 @@ import { RefConflictError } from '../../errors.ts';
 import { textFromBytes } from '../byte-string.ts';
 import { pause, type DeadlineMs } from './lock.ts';
 import { removeEmptyDirectories } from './ref-directories.ts';
-import { isRefName, refNameText, type RefName } from './ref-name.ts';
+import { namesAbove, refNameText, type RefName } from './ref-name.ts';
 import { isBrokenRef, type RefReader } from './ref-reader.ts';
 
 // `a` and `a/b` cannot both be refs: loose, one would be a file where the other needs a directory.
@@ -67,13 +67,4 @@ export function conflict(name: RefName, existing: RefName): RefConflictError {
       : `ref ${text} cannot exist beside ref ${other}`,
     { ref: text },
   );
-}
-
-function namesAbove(name: RefName): RefName[] {
-  const parts = name.split('/');
-  return parts
-    .slice(0, -1)
-    .map((_, index) => parts.slice(0, index + 1).join('/'))
-    .filter((candidate) => candidate.includes('/'))
-    .filter(isRefName);
 }

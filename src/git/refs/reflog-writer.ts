@@ -1,14 +1,8 @@
 import { constants } from 'node:fs';
-import { open, rename, truncate, unlink, type FileHandle } from 'node:fs/promises';
+import { open, rename, truncate, type FileHandle } from 'node:fs/promises';
 import { RefConflictError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
-import {
-  isFile,
-  makeParent,
-  parentOf,
-  removeEmptyDirectories,
-  removeFile,
-} from './ref-directories.ts';
+import { isFile, makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 
 const newline = 0x0a;
@@ -34,7 +28,7 @@ export interface AppendedLine {
 /**
  * Appends a line to the log at a path, in one write, so that readers never see a part of it.
  * The caller holds the lock of the ref: nobody else writes to the log. `null` when there is no log
- * and none is wanted.
+ * and none is wanted; ENOTDIR when another log stands where a directory is needed.
  */
 export async function appendReflog(
   path: ByteString,
@@ -75,8 +69,8 @@ async function endsWithNewline(handle: FileHandle, sizeBytes: number): Promise<b
   return last[0] === newline;
 }
 
-// What can stand in the way are the remains of refs that are gone, since the caller holds the lock of
-// a ref that can exist: an empty directory in the place of the log, or a log in that of a directory.
+// What stands in the place of the log are the directories of refs that are gone, since the caller
+// holds the lock of a ref that can exist.
 async function openForAppending(path: ByteString, create: boolean): Promise<FileHandle | null> {
   const flags = constants.O_RDWR | constants.O_APPEND | (create ? constants.O_CREAT : 0);
   for (let attempt = 1; ; attempt++) {
@@ -90,8 +84,6 @@ async function openForAppending(path: ByteString, create: boolean): Promise<File
         if (!(await removeEmptyDirectories(path))) throw logInTheWay(path);
       } else if (code === 'ENOENT') {
         await makeParent(path).catch(passOverFileInTheWay);
-      } else if (code === 'ENOTDIR') {
-        await removeFileAbove(path);
       } else {
         throw error;
       }
@@ -102,20 +94,6 @@ async function openForAppending(path: ByteString, create: boolean): Promise<File
 function passOverFileInTheWay(error: unknown): void {
   const code = systemErrorCode(error);
   if (code !== 'ENOTDIR' && code !== 'EEXIST') throw error;
-}
-
-async function removeFileAbove(path: ByteString): Promise<void> {
-  for (let above = parentOf(path); !above.endsWith('/logs/refs'); above = parentOf(above)) {
-    try {
-      await unlink(bufferFromByteString(above));
-      return;
-    } catch (error) {
-      // A directory (EISDIR on Linux, EPERM by POSIX) is where it should be: look no further.
-      const code = systemErrorCode(error);
-      if (code === 'EISDIR' || code === 'EPERM' || code === 'ENOENT') return;
-      if (code !== 'ENOTDIR') throw error;
-    }
-  }
 }
 
 function logInTheWay(path: ByteString): RefConflictError {

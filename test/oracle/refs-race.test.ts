@@ -1,0 +1,69 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { parseRefName } from '../../src/git/refs/ref-name.ts';
+import { RefStore } from '../../src/git/refs/ref-store.ts';
+import { fsck, git, gitResult } from '../helpers/git.ts';
+import { program } from '../helpers/program.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+
+const durationMs = 3000;
+
+test('two processes and git move one ref, while git packs it: every acknowledged move is in one chain', async () => {
+  const gitDir = join(await temporaryDirectory(), 'repo.git');
+  const run = (...args: string[]): Promise<string> => git(['--git-dir', gitDir, ...args]);
+  const attempt = async (...args: string[]): Promise<boolean> =>
+    (await gitResult(['--git-dir', gitDir, ...args])).exitCode === 0;
+  await git(['init', '--quiet', '--bare', gitDir]);
+  await run('config', 'core.logAllRefUpdates', 'always');
+  const tree = (await run('mktree')).trim();
+  const oids: string[] = [];
+  for (let index = 0; index < 7; index++) {
+    oids.push((await run('commit-tree', tree, '-m', `commit ${index}`)).trim());
+  }
+  const shared = parseRefName('refs/heads/race/shared');
+  await run('update-ref', '-m', 'start', shared, oids[0]!);
+
+  const acknowledged: string[] = [];
+  const endMs = performance.now() + durationMs;
+  const race = async (label: string): Promise<void> => {
+    const script = [join(import.meta.dirname, '../fixtures/ref-racer.ts'), gitDir, label];
+    const loader = join(import.meta.dirname, '../../scripts/typescript-loader.mjs');
+    const args = ['--import', loader, ...script, String(durationMs), ...oids];
+    acknowledged.push(...(await program(process.execPath, args)).trim().split('\n'));
+  };
+  const moveByGit = async (): Promise<void> => {
+    for (let step = 0; performance.now() < endMs; step++) {
+      const [current, oid] = [(await run('rev-parse', shared)).trim(), oids[step % oids.length]!];
+      if (current === oid) continue;
+      const message = `git-${step}`;
+      if (await attempt('update-ref', '-m', message, shared, oid, current)) {
+        acknowledged.push(message);
+      }
+    }
+  };
+  const packByGit = async (): Promise<void> => {
+    while (performance.now() < endMs) {
+      await attempt('pack-refs', '--all', '--prune');
+      await attempt('update-ref', 'refs/heads/race/directory', oids[0]!);
+      await attempt('update-ref', '-d', 'refs/heads/race/directory');
+    }
+  };
+  await Promise.all([race('one'), race('two'), moveByGit(), packByGit()]);
+
+  const refs = new RefStore({ gitDir, algorithm: 'sha1', reflogPolicy: 'always' });
+  const records = await refs.reflog(shared);
+  for (const [index, record] of records.entries()) {
+    if (index > 0) expect(record.oldOid, record.message).toBe(records[index - 1]?.newOid);
+  }
+  expect((await refs.resolve(shared))?.oid).toBe(records.at(-1)?.newOid);
+  expect(records.map((record) => record.message).sort()).toEqual(['start', ...acknowledged].sort());
+  for (const label of ['one', 'two', 'git']) {
+    expect(acknowledged.filter((message) => message.startsWith(label)).length).toBeGreaterThan(5);
+  }
+  expect((await run('for-each-ref', '--format=%(refname)')).split('\n')[0]).toBe(shared);
+  expect(
+    (await readdir(gitDir, { recursive: true })).filter((name) => name.endsWith('.lock')),
+  ).toEqual([]);
+  await fsck(gitDir);
+});
