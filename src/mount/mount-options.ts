@@ -36,7 +36,7 @@ export interface MountOptions {
   readonly maxFileSizeBytes?: number;
   /** Bound of the caches of objects, in bytes. */
   readonly cacheSizeBytes?: number;
-  /** Where content waits that is too big for memory; default is the system's temporary directory. */
+  /** Where content waits that is too big for memory; default is beside the repository's packs. */
   readonly spoolDirectory?: string;
   /** Let other users in. */
   readonly allowOther?: boolean;

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { FileNotFoundError, InvalidArgumentError, NotARepositoryError } from '../errors.ts';
 import type { Identity } from '../git/identity.ts';
 import { Repository } from '../git/repository.ts';
@@ -58,7 +57,7 @@ export async function mount(
   const given = [options.branch, options.ref, options.tag].filter((name) => name !== undefined);
   if (given.length > 1) throw new InvalidArgumentError('branch, ref and tag exclude each other');
   const repositoryPath = typeof source === 'string' ? source : source.context.repository.gitDir;
-  const spoolDirectory = options.spoolDirectory ?? tmpdir();
+  const { spoolDirectory = repositoryPath } = options;
   const place = await prepareMountpoint(
     mountpoint,
     { repository: repositoryPath, spoolDirectory },
@@ -70,7 +69,7 @@ export async function mount(
     if (typeof source === 'string') await repository.close();
   };
   try {
-    return await Mount.open(repository, place, { ...options, spoolDirectory }, logTarget, letGo);
+    return await Mount.open(repository, place, options, logTarget, letGo);
   } catch (error) {
     await letGo();
     throw error;
@@ -107,7 +106,7 @@ class Mount implements MountHandle {
   static async open(
     repository: Repository,
     mountpoint: string,
-    options: MountOptions & { readonly spoolDirectory: string },
+    options: MountOptions,
     logTarget: LogTarget,
     letGo: () => Promise<void>,
   ): Promise<Mount> {
@@ -135,7 +134,14 @@ class Mount implements MountHandle {
       context: { inos: new InoAllocator(), inodes, owner },
     });
     const vfs = new Vfs({
-      ...{ root: tree.root, inodes, log, readOnly, immutable: tree.immutable },
+      ...{
+        root: tree.root,
+        inodes,
+        log,
+        readOnly,
+        immutable: tree.immutable,
+        xattrs: !tree.immutable,
+      },
       statfs: () => statfsOf(gitDir),
     });
     try {

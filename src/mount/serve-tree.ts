@@ -4,6 +4,7 @@ import type { MountOptions } from './mount-options.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { BranchStatus, MountStatus } from './observe/status.ts';
+import { serveBranch, serveRepository } from './served-branches.ts';
 import { commitNamed, commitOfTag, serveSnapshot } from './served-snapshot.ts';
 import type { NodeContext } from './vfs/node-context.ts';
 import type { KernelNotifier } from './vfs/operations.ts';
@@ -25,7 +26,7 @@ export interface ServedTree {
 /** What a tree is served from. */
 export interface TreeSource {
   readonly repository: Repository;
-  readonly options: MountOptions & { readonly spoolDirectory: string };
+  readonly options: MountOptions;
   readonly readOnly: boolean;
   /** Who commits, and who moves refs. */
   readonly identity: Identity;
@@ -48,5 +49,6 @@ export async function serveTree(source: TreeSource): Promise<ServedTree> {
   if (options.tag !== undefined) {
     return serveSnapshot(repository, context, await commitOfTag(repository, options.tag));
   }
-  throw new Error('not yet');
+  if (options.branch !== undefined) return serveBranch(source, options.branch);
+  return serveRepository(source);
 }

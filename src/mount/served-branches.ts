@@ -1,0 +1,69 @@
+import { KeyNotFoundError } from '../errors.ts';
+import { branchPrefix } from '../git/refs/ref-name.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import { refNamed } from '../snapshot/revision.ts';
+import { RefWatcher } from './branch/ref-watcher.ts';
+import { WritableBranches } from './branch/writable-branches.ts';
+import { Namespace } from './namespace/namespace.ts';
+import { statusJson } from './observe/status.ts';
+import type { ServedTree, TreeSource } from './serve-tree.ts';
+import { rootIno } from './vfs/operations.ts';
+import type { DirectoryVnode } from './vfs/vnode.ts';
+
+/** A whole repository: its branches at the root, with tags, commits and the state of the mount beside them. */
+export async function serveRepository(source: TreeSource): Promise<ServedTree> {
+  const { repository, options, metrics, status } = source;
+  const branches = writableBranches(source);
+  const namespace = await Namespace.open({
+    ...source,
+    ...{ algorithm: repository.algorithm, odb: repository.odb, refs: repository.refs, branches },
+    status: () => statusJson(status()),
+    metrics: () => metrics.text(),
+    showDotDirectories: options.showDotDirectories ?? false,
+  });
+  return follow(source, branches, namespace.root, async (changed) => {
+    // The names come first: whoever sees new content has to find it under its name.
+    await namespace.refsChanged(changed);
+    await branches.refsChanged(changed);
+  });
+}
+
+/**
+ * One branch as the root of a mount.
+ * @throws {KeyNotFoundError} when there is no such branch
+ */
+export async function serveBranch(source: TreeSource, name: string): Promise<ServedTree> {
+  const ref = refNamed(branchPrefix, name);
+  if (ref === null || (await source.repository.refs.resolve(ref)) === null) {
+    throw new KeyNotFoundError(`there is no branch ${name}`, { ref: name });
+  }
+  const branches = writableBranches(source);
+  const root = await branches.open(ref, { ino: rootIno, parent: null });
+  return follow(source, branches, root, (changed) => branches.refsChanged(changed));
+}
+
+function writableBranches(source: TreeSource): WritableBranches {
+  return new WritableBranches({ ...source, mount: source.options });
+}
+
+/** Has the branches show what others make of their refs, as long as they are served. */
+async function follow(
+  { repository, log }: TreeSource,
+  branches: WritableBranches,
+  root: DirectoryVnode,
+  onChange: (changed: readonly RefName[]) => Promise<void>,
+): Promise<ServedTree> {
+  const { commonDir, refs } = repository;
+  const watcher = new RefWatcher({ commonDir, refs, onChange, log });
+  await watcher.start();
+  return {
+    root,
+    immutable: false,
+    branches: () => branches.status(),
+    commit: (message) => branches.commitAll(message),
+    close: async () => {
+      await watcher.stop();
+      await branches.stop();
+    },
+  };
+}
