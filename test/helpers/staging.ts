@@ -1,14 +1,18 @@
-import { open } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
+import { StagingArea } from '../../src/git/odb/staging-area.ts';
 import type { StagingAreaOptions } from '../../src/git/odb/staging-area.ts';
-import type { HashAlgorithm } from '../../src/git/oid.ts';
-import { git, gitResult } from './git.ts';
+import { oidToBytes } from '../../src/git/oid.ts';
+import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
+import { git, gitBytes } from './git.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
-/** A new bare repository, and what a staging area in it needs, with git to say what exists. */
+/** A new bare repository, and what a staging area in it needs. */
 export interface StagingRepository {
   readonly gitDir: string;
   readonly options: StagingAreaOptions;
@@ -19,16 +23,24 @@ export async function repositoryForStaging(
 ): Promise<StagingRepository> {
   const gitDir = await temporaryDirectory();
   await git(['init', '-q', '--bare', `--object-format=${algorithm}`], { cwd: gitDir });
+  const objectsDirectory = join(gitDir, 'objects');
   const options: StagingAreaOptions = {
-    objectsDirectory: join(gitDir, 'objects'),
+    objectsDirectory,
     algorithm,
     compressionLevel: -1,
     unsynced: new UnsyncedFiles(),
-    exists: async (oid) =>
-      (await gitResult(['cat-file', '-e', oid], { cwd: gitDir })).exitCode === 0,
+    exists: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     refresh: () => Promise.resolve(),
   };
   return { gitDir, options };
+}
+
+// Simple, slow for large repositories, and without a memory of what was there before.
+function isInRepository(objectsDirectory: string, oid: Oid): boolean {
+  if (existsSync(join(objectsDirectory, oid.slice(0, 2), oid.slice(2)))) return true;
+  const packs = join(objectsDirectory, 'pack');
+  const indexes = readdirSync(packs).filter((name) => name.endsWith('.idx'));
+  return indexes.some((name) => readFileSync(join(packs, name)).includes(oidToBytes(oid)));
 }
 
 /** The class of the handles that `open` gives, for tests that make the disk fail. */
@@ -52,4 +64,53 @@ export function failWrite(prototype: FileHandle, count: number, code: string): v
     writes += 1;
     return writes === count ? Promise.reject(systemError(code)) : original.apply(this, args);
   });
+}
+
+/** Git's count of the objects that are visible to it. */
+export interface ObjectCounts {
+  readonly loose: number;
+  readonly packs: number;
+  readonly packed: number;
+}
+
+export async function countObjects(gitDir: string): Promise<ObjectCounts> {
+  const text = await git(['count-objects', '-v'], { cwd: gitDir });
+  const count = (name: string): number =>
+    Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(text)?.[1]);
+  return { loose: count('count'), packs: count('packs'), packed: count('in-pack') };
+}
+
+/** The files in the object directory that have no name of their own yet. */
+export async function temporaryFiles(gitDir: string): Promise<string[]> {
+  const names = await readdir(join(gitDir, 'objects'), { recursive: true });
+  return names.filter((name) => /tmp_|vost_/.test(name));
+}
+
+/** Content as a stream, some bytes at a time. */
+export async function* inChunks(data: Buffer, chunkBytes: number): AsyncGenerator<Buffer> {
+  for (let start = 0; start < data.length; start += chunkBytes) {
+    yield await Promise.resolve(data.subarray(start, start + chunkBytes));
+  }
+}
+
+/** A new bare repository with a staging area. */
+export async function newStagingArea(algorithm: HashAlgorithm = 'sha1'): Promise<{
+  gitDir: string;
+  area: StagingArea;
+}> {
+  const { gitDir, options } = await repositoryForStaging(algorithm);
+  return { gitDir, area: new StagingArea(options) };
+}
+
+export function randomContents(count: number, sizeBytes: number): Buffer[] {
+  return Array.from({ length: count }, () => randomBytes(sizeBytes));
+}
+
+/** Stages blobs, all at once. */
+export function writeBlobs(area: StagingArea, contents: readonly Buffer[]): Promise<Oid[]> {
+  return Promise.all(contents.map((data) => area.write('blob', data)));
+}
+
+export async function expectBlobInGit(gitDir: string, oid: Oid, data: Buffer): Promise<void> {
+  expect((await gitBytes(['cat-file', 'blob', oid], { cwd: gitDir })).equals(data)).toBe(true);
 }

@@ -20,7 +20,8 @@ export class PackFile {
 
   /** Opens an empty one, `tmp_pack_vost_…`; what is counted begins behind a header of this length. */
   static async create(directory: string, headerBytes: number): Promise<PackFile> {
-    return new PackFile(directory, await createTemporaryPack(directory), headerBytes);
+    const file = await TemporaryFile.create(directory, 'tmp_pack_vost_');
+    return new PackFile(directory, file, headerBytes);
   }
 
   /** Where the bytes end that count. */
@@ -79,13 +80,14 @@ export class PackFile {
   }
 
   /**
-   * Moves the content to a new file when the name of the old one has been taken away, for a file
-   * without one cannot get one again.
+   * Moves the content to a new file when `git prune` has taken the name of the old one away, for a
+   * file without one cannot get one again. The new name is none that it takes: writing the content
+   * again can last longer than its next round is away.
    */
   async restoreName(): Promise<void> {
     if (!(await this.#file.isUnlinked())) return;
     const old = this.#file;
-    const file = await createTemporaryPack(this.#directory);
+    const file = await TemporaryFile.create(this.#directory, 'vost_pack_');
     try {
       const { size } = await old.handle.stat();
       for await (const { bytes, position } of this.read(0, size)) {
@@ -107,8 +109,4 @@ export class PackFile {
     await this.#file.unlink();
     await this.#file.handle.close();
   }
-}
-
-function createTemporaryPack(directory: string): Promise<TemporaryFile> {
-  return TemporaryFile.create(directory, 'tmp_pack_vost_');
 }

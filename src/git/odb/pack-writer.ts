@@ -58,8 +58,8 @@ interface QueuedObject {
 const headerBytes = 12;
 const version = 2;
 const mostBytesInOneWrite = 1024 * 1024;
-// A name that `git prune --expire=now` takes away again and again is somebody's loop, not a race.
-const mostAttempts = 20;
+// In the first one `git prune` can take a temporary name away, in the second it cannot.
+const mostAttempts = 3;
 const typeNumbers: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
 
 /** The head of an entry in a pack: type and size, in 4 bits and then 7 to the byte, lowest first. */
@@ -241,7 +241,8 @@ export class PackWriter {
     for (let attempt = 1; ; attempt++) {
       await this.#file.restoreName();
       if (fsync) await this.#file.sync();
-      const index = await this.#writeIndex(checksum, fsync);
+      const prefix = attempt === 1 ? 'tmp_idx_vost_' : 'vost_idx_';
+      const index = await this.#writeIndex(prefix, checksum, fsync);
       try {
         await this.#file.renameTo(finished.packPath);
         await index.renameTo(finished.indexPath);
@@ -269,8 +270,8 @@ export class PackWriter {
     return checksum;
   }
 
-  async #writeIndex(checksum: Buffer, fsync: boolean): Promise<TemporaryFile> {
-    const index = await TemporaryFile.create(this.#directory, 'tmp_idx_vost_');
+  async #writeIndex(prefix: string, checksum: Buffer, fsync: boolean): Promise<TemporaryFile> {
+    const index = await TemporaryFile.create(this.#directory, prefix);
     try {
       try {
         await writePackIndex(index.handle, this.#objects, checksum, this.#algorithm);

@@ -1,0 +1,308 @@
+import { randomBytes } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
+import { pieceBytes } from '../../src/git/odb/deflate.ts';
+import { StagingArea } from '../../src/git/odb/staging-area.ts';
+import type { Oid } from '../../src/git/oid.ts';
+import { fsck, git } from '../helpers/git.ts';
+import {
+  countObjects,
+  expectBlobInGit,
+  failWrite,
+  fileHandlePrototype,
+  inChunks,
+  newStagingArea,
+  randomContents,
+  repositoryForStaging,
+  systemError,
+  temporaryFiles,
+  writeBlobs,
+} from '../helpers/staging.ts';
+
+afterEach(() => vi.restoreAllMocks());
+
+async function temporaryBytes(gitDir: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await temporaryFiles(gitDir)) {
+    bytes += (await stat(join(gitDir, 'objects', name))).size;
+  }
+  return bytes;
+}
+
+describe('beside git gc --prune=now', () => {
+  const prune = (gitDir: string): Promise<string> =>
+    git(['gc', '-q', '--prune=now'], { cwd: gitDir });
+
+  test('staged content survives, though the temporary pack is removed', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const contents = [...randomContents(50, 300), randomBytes(2 * pieceBytes)];
+    const oids = await writeBlobs(area, contents);
+    await prune(gitDir);
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    const later = randomBytes(1000);
+    oids.push(await area.write('blob', later));
+    expect((await area.read(oids[0]!)).data).toEqual(contents[0]);
+    await area.publish(undefined, { fsync: true });
+    for (const [index, oid] of oids.entries()) {
+      await expectBlobInGit(gitDir, oid, [...contents, later][index]!);
+    }
+    expect((await area.read(oids[1]!)).data).toEqual(contents[1]);
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test('what was published and then removed is put back', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const contents = [...randomContents(50, 300), randomBytes(2 * pieceBytes)];
+    const oids = await writeBlobs(area, contents);
+    await area.publish(oids.slice(0, 5), { fsync: false });
+    await area.publish(oids, { fsync: true });
+    expect(await area.republishMissing(oids)).toEqual([]);
+    await prune(gitDir);
+    expect(await countObjects(gitDir)).toEqual({ loose: 0, packs: 0, packed: 0 });
+    expect((await area.republishMissing(oids.slice(0, 3))).sort()).toEqual(oids.slice(0, 3).sort());
+    expect(await countObjects(gitDir)).toEqual({ loose: 3, packs: 0, packed: 0 });
+    expect((await area.republishMissing(oids)).sort()).toEqual(oids.slice(3).sort());
+    for (const [index, oid] of oids.entries()) await expectBlobInGit(gitDir, oid, contents[index]!);
+    await area.release(oids);
+    await prune(gitDir);
+    await expect(area.republishMissing(oids)).rejects.toThrow(ObjectNotFoundError);
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test('publishing works in the middle of it', async () => {
+    const { gitDir, area } = await newStagingArea();
+    let done = false;
+    const pruning = (async () => {
+      while (!done) await git(['prune', '--expire=now'], { cwd: gitDir });
+    })();
+    const oids: Oid[] = [];
+    try {
+      for (let round = 0; round < 25; round++) {
+        const some = await writeBlobs(area, randomContents(40, 2000));
+        await area.publish(some, { fsync: false });
+        oids.push(...some);
+      }
+    } finally {
+      done = true;
+      await pruning;
+    }
+    await area.republishMissing(oids);
+    await area.discard();
+    const input = oids.join('\n');
+    const found = await git(['cat-file', '--batch-check'], { cwd: gitDir, input });
+    expect(found).toBe(oids.map((oid) => `${oid} blob 2000\n`).join(''));
+    await fsck(gitDir);
+  });
+});
+
+describe('releasing', () => {
+  const mebibytes = (count: number): Buffer => randomBytes(count * pieceBytes);
+
+  test('gives the disk back, though something stays', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const kept = mebibytes(1);
+    const keptOid = await area.write('blob', kept);
+    const small = await area.write('blob', Buffer.from('small'));
+    for (let round = 0; round < 5; round++) {
+      await area.release([await area.write('blob', mebibytes(30))]);
+    }
+    expect(await temporaryBytes(gitDir)).toBeLessThan(100 * pieceBytes);
+    expect((await area.read(keptOid)).data.equals(kept)).toBe(true);
+    await area.publish([keptOid, small], { fsync: false });
+    await expectBlobInGit(gitDir, keptOid, kept);
+    await area.release([keptOid, small]);
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test('and discarding leave nothing behind, and wait for what is under way', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const writing = writeBlobs(area, randomContents(50, 50_000));
+    const discarding = area.discard();
+    await area.discard();
+    await expect(writing).resolves.toHaveLength(50);
+    await discarding;
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    await expect(area.write('blob', Buffer.from('late'))).rejects.toThrow(BatchClosedError);
+    const late = area.writeStream('blob', 1, inChunks(Buffer.from('x'), 1));
+    await expect(late).rejects.toThrow(BatchClosedError);
+    expect(await countObjects(gitDir)).toEqual({ loose: 0, packs: 0, packed: 0 });
+  });
+});
+
+describe('when the disk fails', () => {
+  test('small objects that could not be written can be written later', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const contents = randomContents(200, 400);
+    await area.write('blob', contents[0]!);
+    failWrite(await fileHandlePrototype(), 2, 'ENOSPC');
+    const writes = await Promise.allSettled(contents.map((data) => area.write('blob', data)));
+    vi.restoreAllMocks();
+    const failed = writes.filter(({ status }) => status === 'rejected');
+    expect(failed.length).toBeGreaterThan(0);
+    expect(failed.length).toBeLessThan(contents.length);
+    expect([...area.stagedOids()]).toHaveLength(contents.length - failed.length);
+    const oids = await writeBlobs(area, contents);
+    await area.publish(undefined, { fsync: false });
+    for (const index of [0, 50, 199]) await expectBlobInGit(gitDir, oids[index]!, contents[index]!);
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test.each([1, 2, 3, 4, 5])('at write %i of a stream, nothing of it is kept', async (count) => {
+    const { gitDir, area } = await newStagingArea();
+    await area.write('blob', Buffer.from('before'));
+    const bytesBefore = await temporaryBytes(gitDir);
+    const data = randomBytes(3 * pieceBytes);
+    failWrite(await fileHandlePrototype(), count, 'ENOSPC');
+    const stream = area.writeStream('blob', data.length, inChunks(data, 65_536));
+    await expect(stream).rejects.toMatchObject({ code: 'ENOSPC' });
+    vi.restoreAllMocks();
+    expect(await temporaryBytes(gitDir)).toBe(bytesBefore);
+    const small = await area.write('blob', Buffer.from('after'));
+    const oid = await area.writeStream('blob', data.length, inChunks(data, 65_536));
+    await area.publish(undefined, { fsync: false });
+    await area.discard();
+    await expectBlobInGit(gitDir, oid, data);
+    await expectBlobInGit(gitDir, small, Buffer.from('after'));
+    await fsck(gitDir);
+  });
+
+  test('while a stream without a size is spooled, nothing of it is kept', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const data = randomBytes(3 * pieceBytes);
+    failWrite(await fileHandlePrototype(), 2, 'ENOSPC');
+    const stream = area.writeStream('blob', undefined, inChunks(data, 65_536));
+    await expect(stream).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    await area.discard();
+  });
+
+  test('a source that breaks leaves nothing, and is told', async () => {
+    const { gitDir, area } = await newStagingArea();
+    async function* broken(givenBytes: number): AsyncGenerator<Buffer> {
+      yield randomBytes(givenBytes);
+      await Promise.reject(new Error('the source broke'));
+    }
+    for (const [sizeBytes, givenBytes] of [
+      [3 * pieceBytes, 2 * pieceBytes],
+      [undefined, 2 * pieceBytes],
+      [undefined, 1],
+      [5, 4],
+    ] as const) {
+      await expect(area.writeStream('blob', sizeBytes, broken(givenBytes))).rejects.toThrow(
+        'broke',
+      );
+    }
+    expect([...area.stagedOids()]).toEqual([]);
+    expect(await temporaryBytes(gitDir)).toBeLessThan(100);
+    await area.discard();
+  });
+
+  test.each([1, 2, 3, 4, 5, 6, 7])(
+    'at write %i of publishing, it can be tried again',
+    async (count) => {
+      const { gitDir, area } = await newStagingArea();
+      const contents = randomContents(60, 700);
+      const oids = await writeBlobs(area, contents);
+      failWrite(await fileHandlePrototype(), count, 'ENOSPC');
+      await expect(area.publish(undefined, { fsync: false })).rejects.toMatchObject({
+        code: 'ENOSPC',
+      });
+      vi.restoreAllMocks();
+      expect(await countObjects(gitDir)).toEqual({ loose: 0, packs: 0, packed: 0 });
+      expect(await temporaryFiles(gitDir)).toHaveLength(1);
+      const more = randomContents(40, 700);
+      oids.push(...(await writeBlobs(area, more)));
+      expect((await area.read(oids[0]!)).data).toEqual(contents[0]);
+      await area.publish(undefined, { fsync: true });
+      for (const index of [0, 59, 60, 99]) {
+        await expectBlobInGit(gitDir, oids[index]!, [...contents, ...more][index]!);
+      }
+      await area.discard();
+      expect(await temporaryFiles(gitDir)).toEqual([]);
+      await fsck(gitDir);
+    },
+  );
+
+  test.each([1, 2, 3])('at sync %i of publishing, it can be tried again', async (count) => {
+    const { gitDir, area } = await newStagingArea();
+    const oids = await writeBlobs(area, randomContents(60, 700));
+    const sync = vi.spyOn(await fileHandlePrototype(), 'sync');
+    for (let call = 1; call < count; call++) sync.mockResolvedValueOnce(undefined);
+    sync.mockRejectedValueOnce(systemError('EIO'));
+    await expect(area.publish(undefined, { fsync: true })).rejects.toMatchObject({ code: 'EIO' });
+    vi.restoreAllMocks();
+    await area.publish(undefined, { fsync: true });
+    await area.discard();
+    const input = oids.join('\n');
+    expect(await git(['cat-file', '--batch-check'], { cwd: gitDir, input })).not.toContain(
+      'missing',
+    );
+    await fsck(gitDir);
+  });
+
+  test('while a removed pack is written again, it can be tried again', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const contents = randomContents(40, 700);
+    const oids = await writeBlobs(area, contents);
+    await git(['prune', '--expire=now'], { cwd: gitDir });
+    // The header, the checksum, then the copy.
+    failWrite(await fileHandlePrototype(), 3, 'ENOSPC');
+    await expect(area.publish(undefined, { fsync: false })).rejects.toMatchObject({
+      code: 'ENOSPC',
+    });
+    vi.restoreAllMocks();
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    await area.publish(undefined, { fsync: false });
+    await area.discard();
+    await expectBlobInGit(gitDir, oids[39]!, contents[39]!);
+    await fsck(gitDir);
+  });
+
+  test('a temporary pack that was damaged is noticed', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const small = await area.write('blob', randomBytes(1000));
+    const big = await area.write('blob', Buffer.alloc(2 * pieceBytes, 'shrinks '));
+    const [name] = await temporaryFiles(gitDir);
+    const handle = await open(join(gitDir, 'objects', name!), 'r+');
+    const { size } = await handle.stat();
+    await handle.write(Buffer.alloc(500, 0xee), 0, 500, 100);
+    await expect(area.read(small)).rejects.toThrow(CorruptObjectError);
+    await handle.write(Buffer.alloc(3000, 0xee), 0, 3000, size - 3000);
+    await expect(area.read(big)).rejects.toMatchObject({ code: 'OBJECT_CORRUPT', oid: big });
+    await handle.truncate(50);
+    await handle.close();
+    await expect(area.readRange(small, 0, 1)).rejects.toThrow(CorruptObjectError);
+    await area.discard();
+  });
+
+  test('a repository that cannot be looked at is told, and asked again', async () => {
+    const { gitDir, options } = await repositoryForStaging();
+    const exists = vi.fn(options.exists).mockRejectedValueOnce(systemError('EIO'));
+    const area = new StagingArea({ ...options, exists });
+    const data = Buffer.from('content');
+    await expect(area.write('blob', data)).rejects.toMatchObject({ code: 'EIO' });
+    const oid = await area.write('blob', data);
+    await area.publish([oid], { fsync: false });
+    await area.discard();
+    await expectBlobInGit(gitDir, oid, data);
+  });
+});
+
+test('a process that ends without discarding takes its temporary files along', async () => {
+  const { gitDir, area } = await newStagingArea();
+  await area.write('blob', randomBytes(100));
+  expect(await temporaryFiles(gitDir)).toHaveLength(1);
+  // What the process would do; the test has to go on after it.
+  for (const listener of process.listeners('exit')) {
+    if (listener.name === 'removeStanding') listener(0);
+  }
+  expect(await temporaryFiles(gitDir)).toEqual([]);
+  await area.discard();
+});
