@@ -1,6 +1,5 @@
 import type { Oid } from '../oid.ts';
 import { whenReady } from './fault.ts';
-import { checkDeclaredSize } from './inflate.ts';
 import type { LooseObjects } from './loose-objects.ts';
 import type { PackLocation } from './pack-directory.ts';
 import type { Unpacking } from './unpacking.ts';
@@ -24,7 +23,6 @@ export async function openPackedContent(
   const entry = await whenReady(() => pack.entryAt(offset));
   if (entry.type === undefined)
     return wholeContent((await whenReady(() => unpacking.object())).data);
-  checkDeclaredSize(entry.sizeBytes, pack.compressedBoundBytes(entry));
   const release = await pack.file.hold();
   return {
     sizeBytes: entry.sizeBytes,

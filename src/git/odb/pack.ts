@@ -3,9 +3,11 @@ import type { ObjectType } from '../object.ts';
 import { oidSizeBytes } from '../oid.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import {
+  checkDeclaredSize,
   deflatedBoundBytes,
   inflateChunks,
   inflateExactly,
+  inflateLarge,
   inflateStart,
   inflateStartInputBytes,
 } from './inflate.ts';
@@ -128,13 +130,13 @@ export class Pack {
   }
 
   /** The most bytes that the compressed data of an entry can have. */
-  compressedBoundBytes(entry: PackEntry): number {
+  #compressedBoundBytes(entry: PackEntry): number {
     return this.#dataEnd - entry.dataOffset;
   }
 
   /** Inflates an entry; undefined when its compressed form is too long to be looked at in one piece. */
   inflate(entry: PackEntry): Buffer | undefined {
-    const bound = Math.min(deflatedBoundBytes(entry.sizeBytes), this.compressedBoundBytes(entry));
+    const bound = Math.min(deflatedBoundBytes(entry.sizeBytes), this.#compressedBoundBytes(entry));
     const resident = this.file.sliceToPageEnd(entry.dataOffset);
     const input = resident.length >= bound ? resident : this.file.slice(entry.dataOffset, bound);
     return inflateExactly(input, entry.sizeBytes);
@@ -142,13 +144,20 @@ export class Pack {
 
   /** The first bytes of what is compressed in an entry: enough for the head of a delta. */
   inflateStart(entry: PackEntry): Buffer {
-    const length = Math.min(inflateStartInputBytes, this.compressedBoundBytes(entry));
+    const length = Math.min(inflateStartInputBytes, this.#compressedBoundBytes(entry));
     return inflateStart(this.file.slice(entry.dataOffset, length));
   }
 
   /** Inflates an entry piece by piece, past the pages in memory. */
   inflateChunks(entry: PackEntry): AsyncGenerator<Buffer, void, undefined> {
+    checkDeclaredSize(entry.sizeBytes, this.#compressedBoundBytes(entry));
     return inflateChunks(this.#compressed(entry.dataOffset), entry.sizeBytes);
+  }
+
+  /** Inflates an entry that is too large for `inflate`. */
+  inflateLarge(entry: PackEntry): Promise<Buffer> {
+    checkDeclaredSize(entry.sizeBytes, this.#compressedBoundBytes(entry));
+    return inflateLarge(this.#compressed(entry.dataOffset), entry.sizeBytes);
   }
 
   /** Lets go of the files. */

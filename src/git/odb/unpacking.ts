@@ -3,7 +3,7 @@ import type { ObjectType } from '../object.ts';
 import { DeltaApplication, parseDeltaHeader } from './delta.ts';
 import type { DeltaBaseCache, ObjectData } from './delta-base-cache.ts';
 import { Fault, YieldFault } from './fault.ts';
-import { checkDeclaredSize, inflateLarge, largestSyncInflateBytes } from './inflate.ts';
+import { largestSyncInflateBytes } from './inflate.ts';
 import type { Pack, PackEntry } from './pack.ts';
 
 /** What is known of an object without its content. */
@@ -126,9 +126,7 @@ export class Unpacking {
       if (data !== undefined) return data;
     }
     throw new InflateFault(async () => {
-      checkDeclaredSize(entry.sizeBytes, this.#pack.compressedBoundBytes(entry));
-      const data = await inflateLarge(this.#pack.inflateChunks(entry), entry.sizeBytes);
-      this.#inflated = { offset: entry.offset, data };
+      this.#inflated = { offset: entry.offset, data: await this.#pack.inflateLarge(entry) };
     });
   }
 
