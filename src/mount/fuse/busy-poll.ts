@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 
 const longTurnMs = 1;
-const restMs = 20;
+const restMs = 1000;
 
 /**
  * A process that asks and a daemon that answers wake each other up, and waking a processor that has
@@ -17,9 +17,9 @@ export class BusyPoll {
   #isPolling = false;
 
   /** `windowUs`: how close is closely, and how long the loop is kept awake; 0 never. */
-  constructor(windowUs: number) {
+  constructor(windowUs: number, processors: number = availableParallelism()) {
     // With one processor the one who asks could not run meanwhile.
-    this.#windowMs = availableParallelism() > 1 ? windowUs / 1000 : 0;
+    this.#windowMs = processors > 1 ? windowUs / 1000 : 0;
   }
 
   /** To be called for each request. */

@@ -29,13 +29,16 @@ const oldestMinor = 31;
 /** The latest version whose changes were looked at. They add opcodes and flags; structs stay. */
 const newestMinor = 45;
 
-/** What is asked of the kernel unless a session says otherwise. */
+/**
+ * What is asked of the kernel unless a session says otherwise. Without `readdirPlusAuto` every
+ * listing comes with attributes: it stops that after the first part of a large directory, and then
+ * `ls -l` looks up one name after the other (see native-notes/fuse-protocol.md for numbers).
+ */
 export const defaultFeatures: readonly InitFlagName[] = [
   'asyncRead',
   'atomicTruncate',
   'bigWrites',
   'readdirPlus',
-  'readdirPlusAuto',
   'asyncDirectIo',
   'parallelDirectoryOperations',
   'maxPages',
@@ -45,7 +48,7 @@ export const defaultFeatures: readonly InitFlagName[] = [
 ];
 
 /** The largest READ, WRITE and READDIR: 256 pages, the most that kernels allow without a sysctl. */
-export const transferLimitBytes = 1 << 20;
+export const transferLimitBytes = 0x10_0000;
 const pageSizeBytes = 4096;
 
 const initOutSizeBytes = 64;

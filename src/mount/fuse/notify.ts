@@ -6,8 +6,9 @@ import { replyHeaderSizeBytes } from './reply.ts';
 import { writeU64 } from './wire.ts';
 
 /** One thing that the kernel is to be told. */
-type Notice =
-  | { readonly kind: 'inode'; readonly ino: Ino }
+export type Notice =
+  /** The attributes and all content of an inode, or the attributes alone. */
+  | { readonly kind: 'inode' | 'attributes'; readonly ino: Ino }
   | { readonly kind: 'entry'; readonly parent: Ino; readonly name: ByteString }
   | { readonly kind: 'epoch' };
 
@@ -117,10 +118,12 @@ export class NoticeQueue implements KernelNotifier {
 /** A message with `unique` 0 and the kind of notice where an answer has its error. */
 export function encodeNotice(notice: Notice): Buffer {
   switch (notice.kind) {
-    case 'inode': {
+    case 'inode':
+    case 'attributes': {
       const message = emptyNotice(notices.invalidateInode, 24);
       writeU64(message, notice.ino, replyHeaderSizeBytes);
-      // Offset 0 and length 0: the attributes, and all of the content.
+      // The content from offset 0 to the end (length 0); a negative offset spares it.
+      writeU64(message, notice.kind === 'inode' ? 0 : -1, replyHeaderSizeBytes + 8);
       return message;
     }
     case 'entry': {

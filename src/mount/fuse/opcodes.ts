@@ -68,61 +68,61 @@ export function opcodeName(opcode: number): string {
  */
 export const initFlags = {
   /** Several reads of one file may be on their way (readahead). */
-  asyncRead: 1 << 0,
+  asyncRead: 0x1,
   /** open with O_TRUNC truncates; no separate SETATTR comes before it. */
-  atomicTruncate: 1 << 3,
+  atomicTruncate: 0x8,
   /** A WRITE may hold more than a page. */
-  bigWrites: 1 << 5,
+  bigWrites: 0x20,
   /** Listings come with attributes… */
-  readdirPlus: 1 << 13,
+  readdirPlus: 0x2000,
   /** …where the kernel finds that a program looks at them. */
-  readdirPlusAuto: 1 << 14,
+  readdirPlusAuto: 0x4000,
   /** Several direct reads and writes may be on their way. */
-  asyncDirectIo: 1 << 15,
+  asyncDirectIo: 0x8000,
   /** Lookups and listings in one directory need not wait for each other. */
-  parallelDirectoryOperations: 1 << 18,
+  parallelDirectoryOperations: 0x4_0000,
   /** Requests may be as large as `max_pages` says. */
-  maxPages: 1 << 22,
+  maxPages: 0x40_0000,
   /** The kernel keeps the targets of symbolic links. */
-  cacheSymlinks: 1 << 23,
+  cacheSymlinks: 0x80_0000,
   /** A changed size or time is no reason to drop what is cached of a file: only a notice is. */
-  explicitInvalidation: 1 << 25,
+  explicitInvalidation: 0x200_0000,
   /** The daemon takes away set-user-id bits when a file is written; saves a GETXATTR for each write. */
-  killPrivileges: 1 << 28,
+  killPrivileges: 0x1000_0000,
 } as const;
 
 export type InitFlagName = keyof typeof initFlags;
 
 /** `FATTR_*`: which fields of a SETATTR are meant. */
 export const setattrFields = {
-  mode: 1 << 0,
-  uid: 1 << 1,
-  gid: 1 << 2,
-  size: 1 << 3,
-  atime: 1 << 4,
-  mtime: 1 << 5,
-  fh: 1 << 6,
-  atimeNow: 1 << 7,
-  mtimeNow: 1 << 8,
-  killPrivileges: 1 << 11,
+  mode: 0x1,
+  uid: 0x2,
+  gid: 0x4,
+  size: 0x8,
+  atime: 0x10,
+  mtime: 0x20,
+  fh: 0x40,
+  atimeNow: 0x80,
+  mtimeNow: 0x100,
+  killPrivileges: 0x800,
 } as const;
 
 /** `FOPEN_*`: how the kernel may treat an open file. */
 export const openReplyFlags = {
-  directIo: 1 << 0,
-  keepCache: 1 << 1,
-  cacheDirectory: 1 << 3,
-  noFlush: 1 << 5,
+  directIo: 0x1,
+  keepCache: 0x2,
+  cacheDirectory: 0x8,
+  noFlush: 0x20,
 } as const;
 
 /** `FUSE_GETATTR_FH`: the request names a handle. */
-export const getattrHasHandle: number = 1 << 0;
+export const getattrHasHandle: number = 0x1;
 /** `FUSE_WRITE_KILL_SUIDGID`: the writer may not keep set-user-id bits on the file. */
-export const writeKillsPrivileges: number = 1 << 2;
+export const writeKillsPrivileges: number = 0x4;
 /** `FUSE_OPEN_KILL_SUIDGID`: the same for an open that truncates. */
-export const openKillsPrivileges: number = 1 << 0;
+export const openKillsPrivileges: number = 0x1;
 /** `FUSE_FSYNC_FDATASYNC`. */
-export const fsyncDataOnly: number = 1 << 0;
+export const fsyncDataOnly: number = 0x1;
 
 /** `FUSE_NOTIFY_*`: what the daemon tells the kernel unasked. */
 export const notices = {

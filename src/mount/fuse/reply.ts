@@ -4,18 +4,16 @@ import { writeU64 } from './wire.ts';
 /** The size of `struct fuse_out_header`, with which every answer begins. */
 export const replyHeaderSizeBytes = 16;
 
-/**
- * Payloads up to this size are copied behind the header, so that one plain write does; larger ones
- * are handed to the kernel from where they are.
- */
-const copyLimitBytes = 4096;
+/** Room for the header and the largest structs (those of CREATE). */
+const structsSizeBytes = 512;
 
 /**
- * The answer that is being made: a header, the structs behind it, and a payload that stays where it
- * is. One buffer serves all answers, as an answer is made and written without a pause in between.
+ * The answer that is being made: a header, the structs behind it, and a payload that the kernel
+ * takes from where it is. One buffer serves all answers, as an answer is made and written without a
+ * pause in between.
  */
 export class Reply {
-  readonly buffer: Buffer = Buffer.alloc(2 * copyLimitBytes);
+  readonly buffer: Buffer = Buffer.alloc(structsSizeBytes);
   sizeBytes: number = replyHeaderSizeBytes;
   payload: Uint8Array | undefined;
 
@@ -28,8 +26,7 @@ export class Reply {
 
   /** Ends the answer with some bytes. They must not change until it is written. */
   append(bytes: Uint8Array): void {
-    if (bytes.length <= copyLimitBytes) this.buffer.set(bytes, this.grow(bytes.length));
-    else this.payload = bytes;
+    this.payload = bytes;
   }
 
   /** Starts over. */

@@ -5,11 +5,11 @@ import type { FuseChannel } from './channel.ts';
 import { ForgetQueue } from './forget-queue.ts';
 import { defaultFeatures, negotiate } from './handshake.ts';
 import type { KernelProtocol } from './handshake.ts';
-import { NoticeQueue } from './notify.ts';
+import { NoticeQueue, encodeNotice } from './notify.ts';
 import { opcodeName, opcodes } from './opcodes.ts';
 import type { InitFlagName } from './opcodes.ts';
 import { operationOf } from './operation-table.ts';
-import type { Operation } from './operation-table.ts';
+import type { KernelCache, Operation } from './operation-table.ts';
 import { Reply } from './reply.ts';
 import { RequestReader } from './request-reader.ts';
 
@@ -79,6 +79,13 @@ export class FuseSession {
   readonly #reply = new Reply();
   readonly #forgets: ForgetQueue;
   readonly #pending = new Map<number, Pending>();
+  /**
+   * A notice about attributes alone takes no lock and waits for no page, unlike any other, so it
+   * can be written before the answer that it belongs to.
+   */
+  readonly #kernelCache: KernelCache = {
+    dropAttributes: (ino) => this.#write('notice', encodeNotice({ kind: 'attributes', ino })),
+  };
   #resolveReady: (protocol: KernelProtocol) => void = unset;
   #rejectReady: (error: Error) => void = unset;
   #resolveDone: (end: SessionEnd) => void = unset;
@@ -183,7 +190,7 @@ export class FuseSession {
     const pending = this.#pendingRequest(operation.name, operation.nameOffset);
     let result;
     try {
-      result = operation.call(this.#vfs, this.#request);
+      result = operation.call(this.#vfs, this.#request, this.#kernelCache);
     } catch (error) {
       this.#fail(pending, error);
       return;
@@ -247,18 +254,20 @@ export class FuseSession {
   #send(pending: Pending, errno: number): void {
     const reply = this.#reply;
     reply.finish(pending.unique, errno);
+    this.#write(pending.operation, reply.buffer.subarray(0, reply.sizeBytes), reply.payload);
+    if (this.#isObserved) this.#observe(pending, errno, reply.totalSizeBytes);
+    reply.reset();
+  }
+
+  #write(operation: string, message: Uint8Array, payload?: Uint8Array): void {
     try {
-      this.#channel.write(reply.buffer.subarray(0, reply.sizeBytes), reply.payload);
+      this.#channel.write(message, payload);
     } catch (error) {
       // Answers are lost only when the connection is over: an interrupted request still waits for
       // its own. So there is no lookup to take back here, `destroy` voids them all.
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (!uninteresting.has(code)) {
-        this.#log.error('reply-failed', { operation: pending.operation, message });
-      }
+      const { code, message: reason } = error as NodeJS.ErrnoException;
+      if (!uninteresting.has(code)) this.#log.error('reply-failed', { operation, reason });
     }
-    if (this.#isObserved) this.#observe(pending, errno, reply.totalSizeBytes);
-    reply.reset();
   }
 
   /** Answers a request that was not understood, if it is one that waits for an answer. */

@@ -1,9 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  MalformedRequestError,
-  RequestReader,
-} from '../../../../src/mount/fuse/request-reader.ts';
+import { MalformedRequestError, RequestReader } from '../../../../src/mount/fuse/request-reader.ts';
 import { ErrnoError } from '../../../../src/mount/vfs/errno.ts';
 import { nameBytes, pack, packRequest } from '../../../helpers/fuse-structs.ts';
 import type { RequestValues } from '../../../helpers/fuse-structs.ts';

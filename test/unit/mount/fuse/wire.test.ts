@@ -119,7 +119,10 @@ describe('the structs of answers', () => {
           const open = { fh: fh as Fh, directIo, keepCache, cacheDirectory, noFlush };
           writeOpenOut(buffer, open, 0);
           const flags =
-            Number(directIo) + 2 * Number(keepCache) + 8 * Number(cacheDirectory) + 32 * Number(noFlush);
+            Number(directIo) +
+            2 * Number(keepCache) +
+            8 * Number(cacheDirectory) +
+            32 * Number(noFlush);
           expect(unpack('open_out', buffer)).toEqual({ fh, open_flags: flags, padding: 0 });
         },
       ),

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { InvalidArgumentError } from '../../../../src/errors.ts';
+import { mountArguments } from '../../../../src/mount/fuse/mounting.ts';
+
+const request = { mountpoint: '/mnt/x', source: '/srv/a,allow_other.git' };
+
+describe('the arguments of mount(8)', () => {
+  it('keep paths apart from options', () => {
+    const args = mountArguments(request);
+    expect(args.slice(-3)).toEqual(['--', '/srv/a,allow_other.git', '/mnt/x']);
+    const options = args[args.indexOf('-o') + 1]?.split(',') ?? [];
+    expect(options).toEqual(expect.arrayContaining(['fd=3', 'rootmode=40000', 'nosuid', 'rw']));
+    expect(options).not.toContain('allow_other');
+  });
+
+  it('hold what was asked for', () => {
+    const args = mountArguments({
+      ...request,
+      ...{ readOnly: true, allowOther: true, extraOptions: ['noatime', 'context=a:b'] },
+    });
+    const options = args[args.indexOf('-o') + 1]?.split(',') ?? [];
+    expect(options).toEqual(
+      expect.arrayContaining(['ro', 'allow_other', 'noatime', 'context=a:b']),
+    );
+    expect(options).not.toContain('rw');
+  });
+
+  it.each(['noatime,suid', 'x=a,b', 'x=a b', '', '-v', 'a=\n', 'A=1'])(
+    'refuse the option %j',
+    (option) => {
+      expect(() => mountArguments({ ...request, extraOptions: [option] })).toThrow(
+        InvalidArgumentError,
+      );
+    },
+  );
+});
