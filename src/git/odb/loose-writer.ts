@@ -1,4 +1,3 @@
-import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { objectHeader } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
@@ -7,6 +6,7 @@ import { cutIntoPieces, deflatePieces, deflateWhole, pieceBytes } from './deflat
 import { parallelSyncs, syncDirectoriesOf, syncPath } from './durable.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
+import { freshenFile } from './loose-objects.ts';
 import { TemporaryFile, isSystemError, writeFully } from './temporary-file.ts';
 
 /** An object with its id, which is trusted to be right. */
@@ -57,7 +57,7 @@ async function writeOne(object: LooseObject, options: LooseWriterOptions): Promi
   const path = join(directory, object.oid.slice(2));
   for (let attempt = 1; ; attempt++) {
     try {
-      if (!(await touch(path))) await writeAndRename(object, directory, path, options);
+      if (!(await freshenFile(path))) await writeAndRename(object, directory, path, options);
       else if (fsync) await syncPath(path);
       return path;
     } catch (error) {
@@ -65,18 +65,6 @@ async function writeOne(object: LooseObject, options: LooseWriterOptions): Promi
       // object that stood there a moment ago.
       if (attempt === mostAttempts || !isSystemError(error, 'ENOENT')) throw error;
     }
-  }
-}
-
-/** Sets the time of an object to now; false when it is not there. */
-async function touch(path: string): Promise<boolean> {
-  const now = new Date();
-  try {
-    await utimes(path, now, now);
-    return true;
-  } catch {
-    // Missing, or somebody else's: writing it is right in both cases, and reports what else is wrong.
-    return false;
   }
 }
 
