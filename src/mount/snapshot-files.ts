@@ -8,6 +8,7 @@ import type { Oid } from '../git/oid.ts';
 import type { SnapshotDirectory } from './snapshot-nodes.ts';
 import { directoryAttr, plainAttr } from './vfs/attr.ts';
 import { ErrnoError } from './vfs/errno.ts';
+import type { InodeRow } from './vfs/inode-rows.ts';
 import { whenReady } from './vfs/maybe-promise.ts';
 import type { NodeContext } from './vfs/node-context.ts';
 import { forever } from './vfs/operations.ts';
@@ -43,21 +44,27 @@ const linkTargetLimitBytes = 4095;
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
- * A file of a snapshot: a directory and an index into its tree, since there may be a million of
- * them. Mode and hash are read from the tree when somebody asks.
+ * A file of a snapshot: an index into the tree of its directory. There may be a million of them, so
+ * none is kept (see `Vnode.row`); mode and hash are read from the tree when somebody asks.
  */
 export class SnapshotFile extends FileVnode {
   readonly #parent: SnapshotDirectory;
+  readonly #row: InodeRow;
   readonly #index: number;
 
-  constructor(parent: SnapshotDirectory, index: number) {
+  constructor(parent: SnapshotDirectory, row: InodeRow, index: number) {
     super();
     this.#parent = parent;
+    this.#row = row;
     this.#index = index;
   }
 
   get ino(): Ino {
-    return this.#parent.inoAt(this.#index);
+    return (this.#row.first + this.#index) as Ino;
+  }
+
+  override get row(): InodeRow {
+    return this.#row;
   }
 
   get cache(): CacheRule {
@@ -123,16 +130,22 @@ class SnapshotHandle extends ReadOnlyHandle {
 /** A symbolic link of a snapshot. */
 export class SnapshotLink extends SymlinkVnode {
   readonly #parent: SnapshotDirectory;
+  readonly #row: InodeRow;
   readonly #index: number;
 
-  constructor(parent: SnapshotDirectory, index: number) {
+  constructor(parent: SnapshotDirectory, row: InodeRow, index: number) {
     super();
     this.#parent = parent;
+    this.#row = row;
     this.#index = index;
   }
 
   get ino(): Ino {
-    return this.#parent.inoAt(this.#index);
+    return (this.#row.first + this.#index) as Ino;
+  }
+
+  override get row(): InodeRow {
+    return this.#row;
   }
 
   get cache(): CacheRule {
@@ -162,17 +175,15 @@ export class SnapshotLink extends SymlinkVnode {
 
 /** A submodule: the commit is in another repository, so there is nothing to show but the directory. */
 export class Submodule extends DirectoryVnode {
-  readonly #parent: SnapshotDirectory;
-  readonly #index: number;
+  readonly ino: Ino;
+  readonly parent: DirectoryVnode;
+  readonly #snapshot: Snapshot;
 
-  constructor(parent: SnapshotDirectory, index: number) {
+  constructor(snapshot: Snapshot, { ino, parent }: { ino: Ino; parent: DirectoryVnode }) {
     super();
-    this.#parent = parent;
-    this.#index = index;
-  }
-
-  get ino(): Ino {
-    return this.#parent.inoAt(this.#index);
+    this.ino = ino;
+    this.parent = parent;
+    this.#snapshot = snapshot;
   }
 
   get cache(): CacheRule {
@@ -183,12 +194,8 @@ export class Submodule extends DirectoryVnode {
     return true;
   }
 
-  get parent(): SnapshotDirectory {
-    return this.#parent;
-  }
-
   getattr(): Attr {
-    const { context, time } = this.#parent.snapshot;
+    const { context, time } = this.#snapshot;
     return directoryAttr(context, this.ino, 0, time);
   }
 

@@ -6,6 +6,8 @@ import type { Oid } from '../git/oid.ts';
 import { SnapshotFile, SnapshotLink, Submodule, snapshotCache } from './snapshot-files.ts';
 import type { Snapshot, SnapshotObjects } from './snapshot-files.ts';
 import { directoryAttr } from './vfs/attr.ts';
+import { InodeRow } from './vfs/inode-rows.ts';
+import type { RowOwner } from './vfs/inode-rows.ts';
 import { whenReady } from './vfs/maybe-promise.ts';
 import type { NodeContext } from './vfs/node-context.ts';
 import type { Attr, Ino, MaybePromise } from './vfs/operations.ts';
@@ -35,16 +37,16 @@ export async function openCommit(
 /**
  * A directory of a snapshot. It keeps no names and no children: a name's place in the tree is its
  * place in a row of inode numbers, reserved at first sight, so readdir and stat agree about the
- * number of an entry without a node being made for it, and a node is found again by its number in
- * the inode table. The tree itself is the object database's to keep or to load again.
+ * number of an entry without a node being made for it. Directories below are found again by their
+ * number in the inode table; files and links are made again at each call. The tree itself is the
+ * object database's to keep or to load again.
  */
-export class SnapshotDirectory extends DirectoryVnode {
+export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
   readonly ino: Ino;
   readonly snapshot: Snapshot;
   readonly #treeOid: Oid;
   readonly #parent: DirectoryVnode | null;
-  /** The number of the first entry; 0 before they are reserved. */
-  #firstIno = 0;
+  #row: InodeRow | undefined;
   /** How many directories are in it; -1 before they are counted. */
   #subdirectories = -1;
 
@@ -90,31 +92,33 @@ export class SnapshotDirectory extends DirectoryVnode {
     return whenReady(this.tree(), (tree) => new SnapshotStream(this, tree));
   }
 
-  /** The number of the entry at an index, once `reserveInos` was called. */
-  inoAt(index: number): Ino {
-    return (this.#firstIno + index) as Ino;
-  }
-
-  /** Makes sure that every entry has a number; `tree` is that of this directory, here and below. */
-  reserveInos(tree: Tree): void {
-    if (this.#firstIno === 0) this.#firstIno = this.snapshot.context.inos.reserve(tree.size);
+  /** The numbers of the entries, in their order; `tree` is that of this directory, here and below. */
+  entryRow(tree: Tree): InodeRow {
+    return (this.#row ??= new InodeRow(
+      this.snapshot.context.inos.reserve(tree.size),
+      tree.size,
+      this,
+    ));
   }
 
   /** The node of the entry at an index. */
   child(tree: Tree, index: number): Vnode {
-    this.reserveInos(tree);
-    return this.snapshot.context.inodes.get(this.inoAt(index)) ?? this.#newChild(tree, index);
+    const mode = tree.modeAt(index);
+    const row = this.entryRow(tree);
+    if (isSymlinkMode(mode)) return new SnapshotLink(this, row, index);
+    if (!isTreeMode(mode) && !isGitlinkMode(mode)) return new SnapshotFile(this, row, index);
+    const place = { ino: (row.first + index) as Ino, parent: this };
+    const known = this.snapshot.context.inodes.get(place.ino);
+    if (known !== undefined) return known;
+    if (isGitlinkMode(mode)) return new Submodule(this.snapshot, place);
+    return new SnapshotDirectory(this.snapshot, tree.oidAt(index), place);
   }
 
-  #newChild(tree: Tree, index: number): Vnode {
-    const mode = tree.modeAt(index);
-    if (isTreeMode(mode)) {
-      const place = { ino: this.inoAt(index), parent: this };
-      return new SnapshotDirectory(this.snapshot, tree.oidAt(index), place);
-    }
-    if (isGitlinkMode(mode)) return new Submodule(this, index);
-    if (isSymlinkMode(mode)) return new SnapshotLink(this, index);
-    return new SnapshotFile(this, index);
+  rowNode(index: number, isLink: boolean): Vnode {
+    if (this.#row === undefined) throw new RangeError('a row makes no nodes before it is there');
+    return isLink
+      ? new SnapshotLink(this, this.#row, index)
+      : new SnapshotFile(this, this.#row, index);
   }
 
   #countSubdirectories(tree: Tree): number {
@@ -136,11 +140,12 @@ export class SnapshotDirectory extends DirectoryVnode {
 class SnapshotStream implements DirectoryStream {
   readonly #directory: SnapshotDirectory;
   readonly #tree: Tree;
+  readonly #row: InodeRow;
 
   constructor(directory: SnapshotDirectory, tree: Tree) {
     this.#directory = directory;
     this.#tree = tree;
-    directory.reserveInos(tree);
+    this.#row = directory.entryRow(tree);
   }
 
   entry(position: number): DirectoryEntry | undefined {
@@ -149,7 +154,7 @@ class SnapshotStream implements DirectoryStream {
     const mode = canonicalMode(tree.modeAt(position));
     return {
       name: tree.nameAt(position),
-      ino: this.#directory.inoAt(position),
+      ino: (this.#row.first + position) as Ino,
       mode: isGitlinkMode(mode) ? modeTree : mode,
     };
   }

@@ -1,6 +1,9 @@
 import { rootIno } from './operations.ts';
 import type { Ino } from './operations.ts';
 
+/** Rows of numbers begin at multiples of this. */
+export const inoPageSize = 64;
+
 /**
  * Hands out inode numbers, each once in the life of a mount: the kernel may still speak of a number
  * long after its file is gone, and must never mean another file by it. Numbers above the root's are
@@ -10,13 +13,15 @@ export class InoAllocator {
   #next: number = rootIno + 1;
 
   next(): Ino {
-    return this.reserve(1);
+    const ino = this.#next as Ino;
+    this.#next += 1;
+    return ino;
   }
 
-  /** The first of `count` numbers in a row. */
+  /** The first of `count` numbers in a row, a multiple of `inoPageSize`. */
   reserve(count: number): Ino {
-    const first = this.#next;
-    this.#next += count;
+    const first = Math.ceil(this.#next / inoPageSize) * inoPageSize;
+    this.#next = first + count;
     return first as Ino;
   }
 }

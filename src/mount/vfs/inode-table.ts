@@ -1,4 +1,6 @@
+import { InodeRows } from './inode-rows.ts';
 import type { Ino } from './operations.ts';
+import { SymlinkVnode } from './vnode.ts';
 import type { Vnode } from './vnode.ts';
 
 /**
@@ -23,26 +25,34 @@ import type { Vnode } from './vnode.ts';
  * table wins, and the other is never seen. Nodes that hold no state can therefore be made anew at
  * each lookup; nodes that do must be kept by their directory until `forgotten`.
  *
- * The count is kept in the node itself: with a million inodes, a record beside each would cost more
- * than the nodes do.
+ * With a million inodes, what is kept for each counts. The number of references stands in the node
+ * itself; and a node that holds nothing but its place (a file of a snapshot) is not kept at all: its
+ * references are counted in a row (`InodeRow`), and it is made again when its number is named. Such
+ * a node is not told that it is forgotten.
  */
 export class InodeTable {
   readonly #nodes = new Map<Ino, Vnode>();
+  readonly #rows = new InodeRows();
 
   /** How many inodes are known. */
   get size(): number {
-    return this.#nodes.size;
+    return this.#nodes.size + this.#rows.size;
   }
 
   /** The node with this number, if it is live. */
   get(ino: Ino): Vnode | undefined {
-    return this.#nodes.get(ino);
+    return this.#nodes.get(ino) ?? this.#rows.get(ino);
   }
 
   /** Counts one more reference; gives the node that is in the table for this number. */
   hold(node: Vnode): Vnode {
-    const known = this.#nodes.get(node.ino);
-    if (known === undefined) this.#nodes.set(node.ino, node);
+    const { ino, row } = node;
+    if (row !== undefined) {
+      this.#rows.hold(row, ino, node instanceof SymlinkVnode);
+      return node;
+    }
+    const known = this.#nodes.get(ino);
+    if (known === undefined) this.#nodes.set(ino, node);
     const held = known ?? node;
     held.references += 1;
     return held;
@@ -50,19 +60,22 @@ export class InodeTable {
 
   /** Takes back one `hold`. */
   drop(node: Vnode): void {
-    this.#release(node, 1);
+    if (node.row === undefined) this.#release(node, 1);
+    else this.#rows.release(node.ino, 1);
   }
 
   /** Takes back lookups. A number that is not in the table is no fault: `clear` voids what is on its way. */
   forget(ino: Ino, lookups: number): void {
     const node = this.#nodes.get(ino);
-    if (node !== undefined) this.#release(node, lookups);
+    if (node === undefined) this.#rows.release(ino, lookups);
+    else this.#release(node, lookups);
   }
 
   /** The kernel is gone, and every reference with it. */
   clear(): void {
     const nodes = [...this.#nodes.values()];
     this.#nodes.clear();
+    this.#rows.clear();
     for (const node of nodes) {
       node.references = 0;
       node.forgotten();

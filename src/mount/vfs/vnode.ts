@@ -1,6 +1,7 @@
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
 import { ErrnoError } from './errno.ts';
+import type { InodeRow } from './inode-rows.ts';
 import type { Attr, AttrChange, Caller, Ino, MaybePromise } from './operations.ts';
 
 /** How the kernel may keep what it was told about a node. */
@@ -35,6 +36,14 @@ export abstract class Vnode {
 
   /** Lookups that the kernel has not taken back, and open handles. Kept by the inode table; leave it alone. */
   references = 0;
+
+  /**
+   * Set where a node holds nothing but its place: the row that can make it again, and that counts
+   * its references instead. It is a file or a link then, and never told that it is forgotten.
+   */
+  get row(): InodeRow | undefined {
+    return undefined;
+  }
 
   abstract getattr(): MaybePromise<Attr>;
 

@@ -119,12 +119,40 @@ describe('a snapshot', () => {
     for (const [index, entry] of names.entries()) {
       expect((await mounted.stat(entry)).ino).toBe(inos[index]);
     }
-    const file = mounted.context.inodes.get(await mounted.get('file'));
-    const ino = await mounted.get('file');
-    expect(mounted.context.inodes.get(ino)).toBe(file);
-    mounted.vfs.forget(ino, 100);
-    expect(mounted.context.inodes.get(ino)).toBeUndefined();
-    expect(await mounted.get('file')).toBe(ino);
+    for (const path of ['file', 'link', 'dir', 'dir/submodule']) {
+      const ino = await mounted.get(path);
+      expect(await mounted.get(path)).toBe(ino);
+      expect(mounted.context.inodes.get(ino)?.ino, path).toBe(ino);
+      mounted.vfs.forget(ino, 100);
+      expect(mounted.context.inodes.get(ino), path).toBeUndefined();
+    }
+    expect((await mounted.list()).inos).toEqual(inos);
+  });
+
+  it('knows each inode for as long as the kernel does, whatever it is', async () => {
+    const mounted = await mount(await repository.commit(await fullTree()));
+    const { vfs } = mounted;
+    const before = vfs.counts().inodes;
+    const [file, link, dir] = [
+      await mounted.get('file'),
+      await mounted.get('link'),
+      await mounted.get('dir'),
+    ];
+    expect(vfs.counts().inodes).toBe(before + 3);
+    await mounted.get('file');
+    vfs.forget(file, 1);
+    const { fh } = await vfs.open(file, 0, caller);
+    vfs.forget(file, 1);
+    expect(Buffer.from(await vfs.read(file, fh, 0, 5)).toString()).toBe('hello');
+    expect((await vfs.getattr(file, fh)).attr.size).toBe(12);
+    expect(await vfs.readlink(link)).toBe('dir/inner');
+    await vfs.release(file, fh);
+    vfs.forget(link, 1);
+    vfs.forget(dir, 1);
+    expect(vfs.counts().inodes).toBe(before);
+    for (const ino of [file, link, dir]) {
+      expect(await mounted.errnoOf(() => vfs.getattr(ino, undefined))).toBe(116);
+    }
   });
 
   it('answers at once what is in memory', async () => {
@@ -364,7 +392,7 @@ function commitOf(tree: Oid): Buffer {
 }
 
 describe('the memory of a walk', () => {
-  it('is about a hundred bytes for each file', async () => {
+  it('is a few bytes for each file', async () => {
     const blob = await repository.blob('x');
     const files = Array.from({ length: 1000 }, (_, index) => `100644 blob ${blob}\tfile-${index}`);
     const dir = await repository.tree(files);
@@ -378,7 +406,7 @@ describe('the memory of a walk', () => {
     }
     expect(mounted.vfs.counts().inodes).toBe(200_201);
     const perFile = (heapBytes() - before) / 200_000;
-    expect(perFile).toBeLessThan(150);
+    expect(perFile).toBeLessThan(20);
   });
 });
 

@@ -1,13 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { InodeRow } from '../../../../src/mount/vfs/inode-rows.ts';
 import type { Ino } from '../../../../src/mount/vfs/operations.ts';
+import { SymlinkVnode } from '../../../../src/mount/vfs/vnode.ts';
+import type { Vnode } from '../../../../src/mount/vfs/vnode.ts';
 import { FakeFile, Gate, newContext } from '../helpers/fake-nodes.ts';
 
 describe('InoAllocator', () => {
-  it('gives each number once, above the root, in rows where asked for', () => {
+  it('gives each number once, above the root, rows beginning on a page of their own', () => {
     const { inos } = newContext();
     expect([inos.next(), inos.reserve(3), inos.next(), inos.reserve(0), inos.next()]).toEqual([
-      2, 3, 6, 7, 7,
+      2, 64, 67, 128, 128,
     ]);
   });
 });
@@ -94,3 +97,101 @@ describe('InodeTable', () => {
     );
   });
 });
+
+describe('InodeRow', () => {
+  /** Nodes that are made anew at each call: only the number and the kind are to be seen. */
+  function newRow(context: ReturnType<typeof newContext>, size: number): InodeRow {
+    const row: InodeRow = new InodeRow(context.inos.reserve(size), size, {
+      rowNode: (index, isLink) => rowNode(row, index, isLink),
+    });
+    return row;
+  }
+
+  function rowNode(row: InodeRow, index: number, isLink: boolean): Vnode {
+    const node = isLink ? new FakeLink() : new FakeFile(newContext(), new Gate());
+    return Object.defineProperties(node, {
+      ino: { value: row.first + index },
+      row: { value: row },
+    });
+  }
+
+  it('makes nodes of the right kind again, as long as they are referred to', () => {
+    const context = newContext();
+    const row = newRow(context, 100);
+    context.inodes.hold(rowNode(row, 70, true));
+    context.inodes.hold(rowNode(row, 70, true));
+    context.inodes.hold(rowNode(row, 3, false));
+    const [link, file] = [row.first + 70, row.first + 3] as [Ino, Ino];
+    expect(context.inodes.get(link)).toBeInstanceOf(FakeLink);
+    expect(context.inodes.get(file)).toBeInstanceOf(FakeFile);
+    expect(context.inodes.get((row.first + 4) as Ino)).toBeUndefined();
+    expect(context.inodes.size).toBe(2);
+    context.inodes.forget(link, 1);
+    expect(context.inodes.get(link)?.ino).toBe(link);
+    context.inodes.drop(rowNode(row, 70, true));
+    expect(context.inodes.get(link)).toBeUndefined();
+    context.inodes.forget(file, 9);
+    expect(context.inodes.size).toBe(0);
+    expect(row.live).toBe(0);
+  });
+
+  it('is not confused by single numbers on its last page, nor by what was cleared', () => {
+    const context = newContext();
+    const row = newRow(context, 10);
+    context.inodes.hold(rowNode(row, 9, false));
+    const single = new FakeFile(context, new Gate());
+    expect(single.ino).toBe(row.first + 10);
+    context.inodes.hold(single);
+    context.inodes.forget(single.ino, 1);
+    context.inodes.forget(single.ino, 1);
+    expect(single.timesForgotten).toBe(1);
+    expect(context.inodes.size).toBe(1);
+    context.inodes.clear();
+    expect(context.inodes.get((row.first + 9) as Ino)).toBeUndefined();
+    context.inodes.forget((row.first + 9) as Ino, 1);
+    expect(context.inodes.size).toBe(0);
+  });
+
+  it('counts as a table of nodes would', () => {
+    const event = fc.record({
+      index: fc.nat(130),
+      kind: fc.constantFrom('hold', 'drop', 'forget'),
+      count: fc.integer({ min: 1, max: 3 }),
+    });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 80 }), (events) => {
+        const context = newContext();
+        const rows = [newRow(context, 65), newRow(context, 66)] as const;
+        const counts = new Map<number, number>();
+        for (const { index, kind, count } of events) {
+          const [row, at] = index < 65 ? [rows[0], index] : [rows[1], index - 65];
+          const node = rowNode(row, at, at % 2 === 0);
+          const before = counts.get(node.ino) ?? 0;
+          if (kind === 'hold') context.inodes.hold(node);
+          else if (kind === 'drop') context.inodes.drop(node);
+          else context.inodes.forget(node.ino, count);
+          const change = kind === 'hold' ? 1 : kind === 'drop' ? -1 : -count;
+          counts.set(node.ino, Math.max(0, before + change));
+        }
+        for (const [ino, count] of counts) {
+          expect(context.inodes.get(ino as Ino)?.ino).toBe(count > 0 ? ino : undefined);
+        }
+        const live = [...counts.values()].filter((count) => count > 0).length;
+        expect(context.inodes.size).toBe(live);
+      }),
+    );
+  });
+});
+
+class FakeLink extends SymlinkVnode {
+  readonly ino = 0 as Ino;
+  readonly cache = { entriesValidSec: 0, attrValidSec: 0 };
+
+  getattr(): never {
+    throw new Error('not asked for');
+  }
+
+  readlink(): never {
+    throw new Error('not asked for');
+  }
+}

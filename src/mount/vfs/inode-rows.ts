@@ -1,0 +1,111 @@
+import { inoPageSize } from './ino-allocator.ts';
+import type { Ino } from './operations.ts';
+import type { Vnode } from './vnode.ts';
+
+/** Whoever can make the nodes of a row again: a directory, for its entries. */
+export interface RowOwner {
+  /** A node of the row. `isLink` is what `hold` was told of it. */
+  rowNode(index: number, isLink: boolean): Vnode;
+}
+
+const linkBit = 0x8000_0000;
+const countMask = 0x7fff_ffff;
+
+/**
+ * A row of inode numbers whose nodes hold nothing but their place in it. They are not kept: only how
+ * often the kernel knows each is, and whether it is a link, in four bytes. (Whoever made the node
+ * knows the rest from the disk, and the disk cannot be waited for when the kernel names a number.)
+ */
+export class InodeRow {
+  readonly first: Ino;
+  readonly size: number;
+  readonly #owner: RowOwner;
+  #counts: Uint32Array | undefined;
+  #live = 0;
+
+  constructor(first: Ino, size: number, owner: RowOwner) {
+    this.first = first;
+    this.size = size;
+    this.#owner = owner;
+  }
+
+  /** How many of its numbers are live. */
+  get live(): number {
+    return this.#live;
+  }
+
+  get(ino: Ino): Vnode | undefined {
+    const index = ino - this.first;
+    const counted = this.#counts?.[index] ?? 0;
+    return counted === 0 ? undefined : this.#owner.rowNode(index, counted >= linkBit);
+  }
+
+  /** Counts one more reference. */
+  hold(ino: Ino, isLink: boolean): void {
+    this.#counts ??= new Uint32Array(this.size);
+    const index = ino - this.first;
+    const counted = this.#counts[index] ?? 0;
+    const count = counted & countMask;
+    if (count === 0) this.#live += 1;
+    // A count that is full stays so: the number is then live for good, which harms nobody.
+    if (count < countMask) this.#counts[index] = count + 1 + (isLink ? linkBit : 0);
+  }
+
+  /** Takes references back. */
+  release(ino: Ino, references: number): void {
+    const index = ino - this.first;
+    const counted = this.#counts?.[index] ?? 0;
+    const count = counted & countMask;
+    if (this.#counts === undefined || count === 0 || count === countMask) return;
+    this.#counts[index] = count > references ? counted - references : 0;
+    if (count <= references) this.#live -= 1;
+  }
+}
+
+/** The rows that have live numbers, found by number. Rows begin at page boundaries, so no two share a page. */
+export class InodeRows {
+  readonly #pages = new Map<number, InodeRow>();
+  #live = 0;
+
+  /** How many numbers are live. */
+  get size(): number {
+    return this.#live;
+  }
+
+  get(ino: Ino): Vnode | undefined {
+    return this.#row(ino)?.get(ino);
+  }
+
+  hold(row: InodeRow, ino: Ino, isLink: boolean): void {
+    const before = row.live;
+    row.hold(ino, isLink);
+    if (before === 0) for (const page of pagesOf(row)) this.#pages.set(page, row);
+    this.#live += row.live - before;
+  }
+
+  release(ino: Ino, references: number): void {
+    const row = this.#row(ino);
+    if (row === undefined) return;
+    const before = row.live;
+    row.release(ino, references);
+    this.#live += row.live - before;
+    if (row.live === 0) for (const page of pagesOf(row)) this.#pages.delete(page);
+  }
+
+  clear(): void {
+    this.#pages.clear();
+    this.#live = 0;
+  }
+
+  #row(ino: Ino): InodeRow | undefined {
+    return this.#pages.get(pageOf(ino));
+  }
+}
+
+function pageOf(ino: number): number {
+  return Math.floor(ino / inoPageSize);
+}
+
+function* pagesOf({ first, size }: InodeRow): Generator<number, void, undefined> {
+  for (let page = pageOf(first); page * inoPageSize < first + size; page++) yield page;
+}
