@@ -23,7 +23,7 @@ export function parseHeaders(text: ByteString): HeadersAndMessage {
   let start = 0;
   while (start < text.length && text[start] !== '\n') {
     let end = text.indexOf('\n', start);
-    while (text[end + 1] === ' ') end = text.indexOf('\n', end + 1);
+    while (end >= 0 && text[end + 1] === ' ') end = text.indexOf('\n', end + 1);
     if (end < 0) throw new CorruptObjectError('a header has no end');
     const header = text.slice(start, end).replaceAll('\n ', '\n');
     const space = header.indexOf(' ');

@@ -215,3 +215,37 @@ test('every tag that is written is read back the same', () => {
     }),
   );
 });
+
+test('bytes that are no commit or tag are refused with a CorruptObjectError, never something else', () => {
+  const words = fc.constantFrom(
+    ...[
+      'tree',
+      'parent',
+      'author',
+      'object',
+      'type',
+      'tag',
+      ' ',
+      '\n',
+      '\n ',
+      '\n\n',
+      oidA,
+      'A <b> 1 +0000',
+      'commit',
+    ],
+  );
+  const noise = fc.array(words, { maxLength: 16 }).map((parts) => parts.join(''));
+  const parsers = [parseCommit, parseTag];
+  fc.assert(
+    fc.property(noise, fc.constantFrom('', start, `${start}${people}`), (tail, head) => {
+      for (const parse of parsers) {
+        try {
+          expect(parse(rawCommit(head + tail)).message).toBeTypeOf('string');
+        } catch (error) {
+          expect(error).toBeInstanceOf(CorruptObjectError);
+        }
+      }
+    }),
+    { examples: [[' no end', '']] },
+  );
+});
