@@ -214,6 +214,15 @@ describe('update', () => {
     await fsck(gitDir);
   });
 
+  test('a packed ref is deleted, a directory in the place of its file or not', async () => {
+    await run('update-ref', topic, first);
+    await run('pack-refs', '--all', '--prune');
+    await mkdir(join(gitDir, 'refs/heads/topic/empty'), { recursive: true });
+    await mkdir(join(gitDir, 'logs/refs/heads/topic'), { recursive: true });
+    await refs.update({ name: topic, oid: null, expected: first, ...change('gone') });
+    expect(await all()).toBe('');
+  });
+
   test('a broken ref is repaired or deleted only by those who do not care what it was', async () => {
     await writeFile(join(gitDir, 'refs/heads/topic'), '');
     const expecting = refs.update({ name: topic, oid: first, expected: null, ...change('x') });

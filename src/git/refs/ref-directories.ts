@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { bufferFromByteString, type ByteString } from '../byte-string.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
@@ -26,20 +27,26 @@ export async function makeParent(path: ByteString): Promise<void> {
 
 /** Tells whether there is a file at a path. */
 export async function isFile(path: ByteString): Promise<boolean> {
-  try {
-    return (await lstat(bufferFromByteString(path))).isFile();
-  } catch (error) {
-    if (isNothingThere(error)) return false;
-    throw error;
-  }
+  return (await stats(path))?.isFile() ?? false;
 }
 
-/** Removes a file; when there is none it does nothing. */
+/** Removes a file; when there is none, or a directory in its place, it does nothing. */
 export async function removeFile(path: ByteString): Promise<void> {
   try {
     await unlink(bufferFromByteString(path));
   } catch (error) {
-    if (!isNothingThere(error)) throw error;
+    if (isNothingThere(error)) return;
+    // A directory is EISDIR on Linux and EPERM by POSIX, which can have other reasons, too.
+    if ((await stats(path))?.isDirectory() !== true) throw error;
+  }
+}
+
+async function stats(path: ByteString): Promise<Stats | undefined> {
+  try {
+    return await lstat(bufferFromByteString(path));
+  } catch (error) {
+    if (isNothingThere(error)) return undefined;
+    throw error;
   }
 }
 

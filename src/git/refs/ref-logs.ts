@@ -1,12 +1,12 @@
 import type { CommitStamp, Identity } from '../identity.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
 import type { ByteString } from '../byte-string.ts';
-import { isFile, removeEmptyParents, syncParents } from './ref-directories.ts';
+import { isFile, removeEmptyParents, removeFile, syncParents } from './ref-directories.ts';
 import { deadlineAfter, LockFile } from './lock.ts';
 import { namesAbove, type RefName } from './ref-name.ts';
 import { systemErrorCode } from '../system-error.ts';
 import type { RefPaths } from './ref-paths.ts';
-import { appendReflog, moveReflog, removeReflog, type AppendedLine } from './reflog-writer.ts';
+import { appendReflog, moveReflog, type AppendedLine } from './reflog-writer.ts';
 import { formatReflogLine } from './reflog.ts';
 
 /**
@@ -95,7 +95,7 @@ export class RefLogs {
 
   /** Removes the log of a ref, and the directories that this leaves empty. */
   async remove(name: RefName): Promise<void> {
-    await removeReflog(this.#paths.log(name));
+    await removeFile(this.#paths.log(name));
     await removeEmptyParents(this.#base(name), name);
   }
 
@@ -128,7 +128,7 @@ export class RefLogs {
       if (!(await isFile(log))) continue;
       const lock = await LockFile.acquire(this.#paths.ref(above), deadlineAfter(patienceMs));
       try {
-        await removeReflog(log);
+        await removeFile(log);
       } finally {
         await lock.release();
       }

@@ -105,18 +105,13 @@ function logInTheWay(path: ByteString): RefConflictError {
   );
 }
 
-/** Removes a log; when there is none it does nothing. */
-export async function removeReflog(path: ByteString): Promise<void> {
-  if (await isFile(path)) await removeFile(path);
-}
-
 /**
  * Moves a log to another name, over what may be left there. With `by` it stands there meanwhile:
  * needed when one of the two names is a directory in the other.
  */
 export async function moveReflog(from: ByteString, to: ByteString, by?: ByteString): Promise<void> {
   if (!(await isFile(from))) {
-    await removeReflog(to);
+    await removeFile(to);
   } else if (by === undefined) {
     await moveFile(from, to);
   } else {

@@ -1,0 +1,175 @@
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  InvalidArgumentError,
+  InvalidRefNameError,
+  RefLockedError,
+} from '../../../../src/errors.ts';
+import { parseOid, zeroOid } from '../../../../src/git/oid.ts';
+import { headRef, parseRefName, type RefName } from '../../../../src/git/refs/ref-name.ts';
+import { RefStore } from '../../../../src/git/refs/ref-store.ts';
+import { git } from '../../../helpers/git.ts';
+import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
+
+// RefStore does not look at objects, so any ids will do.
+const [a, b] = [parseOid('a'.repeat(40)), parseOid('b'.repeat(40))];
+const main = parseRefName('refs/heads/main');
+const topic = parseRefName('refs/heads/topic');
+const change = { message: 'moved', identity: { name: 'A', email: 'a@example.com' } };
+
+let gitDir = '';
+let refs: RefStore;
+
+beforeEach(async () => {
+  gitDir = join(await temporaryDirectory(), 'repo.git');
+  await git(['init', '--quiet', '--bare', gitDir]);
+  const timeouts = { lockTimeoutMs: 150, packedRefsTimeoutMs: 150 };
+  refs = new RefStore({ gitDir, algorithm: 'sha1', reflogPolicy: 'always', ...timeouts });
+});
+
+async function locks(): Promise<string[]> {
+  return (await readdir(gitDir, { recursive: true })).filter((name) => name.endsWith('.lock'));
+}
+
+async function messages(name: RefName): Promise<string[]> {
+  return (await refs.reflog(name)).map((record) => record.message);
+}
+
+describe('a stale lock', () => {
+  test('blocks its ref alone, with an error that says what to do, and is not stolen', async () => {
+    await refs.update({ name: topic, oid: a, ...change });
+    const lock = join(gitDir, 'refs/heads/topic.lock');
+    await writeFile(lock, '');
+    for (const update of [
+      refs.update({ name: topic, oid: b, ...change }),
+      refs.update({ name: topic, oid: null, ...change }),
+      refs.setSymbolic(topic, main, change),
+      refs.rename(topic, parseRefName('refs/heads/other'), change),
+    ]) {
+      await expect(update).rejects.toThrow(RefLockedError);
+      await expect(update).rejects.toThrow(`${lock} exists`);
+      await expect(update).rejects.toThrow('remove that file and try again');
+    }
+    await refs.update({ name: main, oid: b, ...change });
+    expect(await refs.resolve(topic)).toEqual({ name: topic, oid: a });
+    expect(await locks()).toEqual(['refs/heads/topic.lock']);
+    await rm(lock);
+    await refs.update({ name: topic, oid: b, expected: a, ...change });
+  });
+
+  test('of HEAD blocks the branch that HEAD leads to', async () => {
+    await writeFile(join(gitDir, 'HEAD.lock'), '');
+    const update = refs.update({ name: main, oid: a, ...change });
+    await expect(update).rejects.toThrow('HEAD.lock exists');
+    expect(await refs.read(main)).toBeNull();
+    expect(await messages(main)).toEqual([]);
+    await refs.update({ name: topic, oid: a, ...change });
+    expect(await locks()).toEqual(['HEAD.lock']);
+  });
+
+  test('of packed-refs blocks deletion, and the ref keeps its reflog', async () => {
+    await refs.update({ name: topic, oid: a, ...change });
+    await writeFile(join(gitDir, 'packed-refs.lock'), '');
+    const update = refs.update({ name: topic, oid: null, ...change });
+    await expect(update).rejects.toThrow('packed-refs.lock exists');
+    await expect(refs.rename(topic, main, change)).rejects.toThrow('packed-refs.lock exists');
+    expect(await refs.resolve(topic)).toEqual({ name: topic, oid: a });
+    expect(await messages(topic)).toEqual(['moved']);
+    expect(await locks()).toEqual(['packed-refs.lock']);
+  });
+});
+
+test('a lock that is given up in time is waited for', async () => {
+  const lock = join(gitDir, 'refs/heads/topic.lock');
+  await writeFile(lock, '');
+  const update = refs.update({ name: topic, oid: a, ...change });
+  setTimeout(() => void rm(lock), 50);
+  await update;
+});
+
+test('changes of one ref within a process wait for each other, however many', async () => {
+  let current = a;
+  await refs.update({ name: topic, oid: a, ...change });
+  await Promise.all(
+    Array.from({ length: 200 }, async (_, index) => {
+      const oid = parseOid(index.toString(16).padStart(40, 'c'));
+      const update = refs.update({ name: topic, oid, expected: current, ...change });
+      current = oid;
+      await update;
+    }),
+  );
+  expect(await refs.resolve(topic)).toEqual({ name: topic, oid: current });
+  const records = await refs.reflog(topic);
+  expect(records).toHaveLength(201);
+  for (const [index, record] of records.entries()) {
+    expect(record.oldOid).toBe(index === 0 ? zeroOid('sha1') : records[index - 1]?.newOid);
+  }
+});
+
+test('a failure does not hold up those who wait behind it', async () => {
+  const wrong = refs.update({ name: topic, oid: a, expected: b, ...change });
+  const right = refs.update({ name: topic, oid: a, expected: null, ...change });
+  await expect(wrong).rejects.toThrow('does not exist, and was expected at');
+  await right;
+});
+
+describe('a full disk', () => {
+  test.each(['refs/heads/main', 'HEAD'])('at the reflog of %s leaves no trace', async (full) => {
+    await refs.update({ name: main, oid: a, ...change });
+    const before = await readFile(join(gitDir, 'logs/refs/heads/main'), 'utf8');
+    const log = join(gitDir, 'logs', full);
+    await rm(log);
+    await symlink('/dev/full', log);
+    const update = refs.update({ name: main, oid: b, ...change });
+    await expect(update).rejects.toMatchObject({ code: 'ENOSPC' });
+    await rm(log, { force: true });
+    expect(await refs.resolve(main)).toEqual({ name: main, oid: a });
+    if (full === 'HEAD') expect(await readFile(join(gitDir, 'logs', main), 'utf8')).toBe(before);
+    expect(await locks()).toEqual([]);
+    await refs.update({ name: main, oid: b, expected: a, ...change });
+  });
+});
+
+test('nothing is written when the value is the same', async () => {
+  await refs.update({ name: topic, oid: a, ...change });
+  await refs.update({ name: topic, oid: a, expected: a, ...change });
+  expect(await messages(topic)).toEqual(['moved']);
+});
+
+test('with fsync everything is done just the same', async () => {
+  const nested = parseRefName('refs/heads/x/y/z');
+  const durable = { ...change, fsync: true };
+  await refs.update({ name: nested, oid: a, expected: null, ...durable });
+  await refs.rename(nested, topic, durable);
+  await refs.setSymbolic(headRef, topic, durable);
+  expect(await refs.resolve(headRef)).toEqual({ name: topic, oid: a });
+  expect(await messages(topic)).toEqual(['moved', 'moved']);
+  await refs.update({ name: headRef, oid: null, expected: a, ...durable });
+  expect(await refs.list('refs/')).toEqual([]);
+});
+
+test('what cannot be stored is refused', async () => {
+  for (const oid of [zeroOid('sha1'), parseOid('a'.repeat(64))]) {
+    const update = refs.update({ name: topic, oid, ...change });
+    await expect(update).rejects.toThrow(InvalidArgumentError);
+  }
+  await expect(refs.setSymbolic(headRef, parseRefName('ORIG_HEAD'), change)).rejects.toThrow(
+    InvalidArgumentError,
+  );
+  const long = parseRefName(`refs/heads/${'x'.repeat(252)}`);
+  await expect(refs.update({ name: long, oid: a, ...change })).rejects.toThrow(InvalidRefNameError);
+  expect(await readdir(join(gitDir, 'refs/heads'))).toEqual([]);
+});
+
+test('list is sorted by bytes, and takes a prefix that ends anywhere', async () => {
+  for (const name of ['b', 'a/b', 'a', 'a-b', 'ab'].filter((short) => short !== 'a')) {
+    await refs.update({ name: parseRefName(`refs/heads/${name}`), oid: a, ...change });
+  }
+  const names = async (prefix: string): Promise<string[]> =>
+    (await refs.list(prefix)).map(({ name }) => name.slice('refs/heads/'.length));
+  expect(await names('refs/')).toEqual(['a-b', 'a/b', 'ab', 'b']);
+  expect(await names('refs/heads/a')).toEqual(['a-b', 'a/b', 'ab']);
+  expect(await names('refs/heads/a/')).toEqual(['a/b']);
+  expect(await names('refs/tags/')).toEqual([]);
+});
