@@ -193,6 +193,13 @@ describe('what the kernel keeps', () => {
     await mount.command({ do: 'notify-name', path: 'd/new' });
     expect(await content('d/new')).toContain('No such file');
 
+    // The kernel keeps listings too, of names that it was never asked for.
+    expect(await shell('ls d; ls d', { cwd })).toBe('f\nf\n');
+    await replace('d/unheard-of', 'x', true);
+    expect(await shell('ls d', { cwd })).toBe('f\nunheard-of\n');
+    await mount.command({ do: 'remove', path: 'd/unheard-of', notify: true });
+    expect(await shell('ls d', { cwd })).toBe('f\n');
+
     // Somebody works in a directory whose name is said to lead elsewhere, though it does not.
     const worker = shell('cd d; sleep 0.5; cat f; echo > g; cd ..; ls d', { cwd });
     await sleep(200);
@@ -208,8 +215,11 @@ describe('what the kernel keeps', () => {
     await programResult('cat', ['name-7'], { cwd });
     await mount.command({ do: 'replace', path: 'name-7', text: 'here', notify: false });
     expect((await programResult('cat', ['name-7'], { cwd })).exitCode).toBe(1);
-    expect(await mount.command({ do: 'notify-names', count: 50_000 })).toMatchObject({ length: 1 });
+    await shell('ls > /dev/null', { cwd });
+    await mount.command({ do: 'replace', path: 'name-8', text: 'here', notify: false });
+    expect(await mount.command({ do: 'notify-names', count: 50_000 })).toMatchObject({ length: 2 });
     expect(await program('cat', ['name-7'], { cwd })).toBe('here');
+    expect(await program('ls', [], { cwd })).toContain('name-8');
     expect((await mount.unmount()).log).toEqual([]);
   });
 

@@ -70,9 +70,16 @@ export class NoticeQueue implements KernelNotifier {
 
   invalidateEntry(parent: Ino, name: ByteString): void {
     const key = `${parent}/${name}`;
-    if (this.#waiting.has('epoch') || this.#waiting.has(key)) return;
-    if (this.#entryCount >= entryLimit && this.#minor >= epochMinor) this.#startEpoch();
-    else this.#add(key, { kind: 'entry', parent, name });
+    if (this.#waiting.has(key)) return;
+    if (!this.#waiting.has('epoch')) {
+      if (this.#entryCount < entryLimit || this.#minor < epochMinor) {
+        this.#add(key, { kind: 'entry', parent, name });
+        return;
+      }
+      this.#startEpoch();
+    }
+    // An epoch says nothing about the listings that the kernel keeps.
+    this.invalidateInode(parent);
   }
 
   /** When all that waits now has been sent. */
@@ -80,8 +87,13 @@ export class NoticeQueue implements KernelNotifier {
     await this.#sending;
   }
 
+  /** Puts one notice about all names in the place of those that wait, and their directories'. */
   #startEpoch(): void {
-    for (const [key, { kind }] of this.#waiting) if (kind === 'entry') this.#waiting.delete(key);
+    for (const [key, notice] of this.#waiting) {
+      if (notice.kind !== 'entry') continue;
+      this.#waiting.delete(key);
+      this.invalidateInode(notice.parent);
+    }
     this.#entryCount = 0;
     this.#add('epoch', { kind: 'epoch' });
   }
@@ -109,8 +121,13 @@ export class NoticeQueue implements KernelNotifier {
       await this.#write(encodeNotice(notice));
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (!uninteresting.has(code))
+      if (!uninteresting.has(code)) {
         this.#log.error('notice-failed', { kind: notice.kind, message });
+      } else if (code === 'ENOENT' && notice.kind === 'entry') {
+        // A name that the kernel keeps takes the listing of its directory along; one that it has
+        // never heard of does not, and may well be missing in a listing that it keeps.
+        this.invalidateInode(notice.parent);
+      }
     }
   }
 }

@@ -96,19 +96,35 @@ describe('NoticeQueue', () => {
     const { queue, written, finish } = queueOf();
     queue.invalidateInode(ino(2));
     for (let index = 0; index < 20_000; index++) queue.invalidateEntry(ino(1), bytes(`n${index}`));
-    expect(queue.length).toBe(2);
+    // The inode, the directory of all these names (whose listing may be kept) and the epoch.
+    expect(queue.length).toBe(3);
     await nextTurn();
     await finish();
-    expect(written.map(kindOf)).toEqual([2, 8]);
+    await finish();
+    expect(written.map(kindOf)).toEqual([2, 2, 8]);
     queue.invalidateEntry(ino(1), bytes('n'));
     await finish();
-    expect(written.map(kindOf)).toEqual([2, 8, 3]);
+    expect(written.map(kindOf)).toEqual([2, 2, 8, 3]);
   });
 
   it('names every name to a kernel that knows no epochs', () => {
     const { queue } = queueOf(43);
     for (let index = 0; index < 20_000; index++) queue.invalidateEntry(ino(1), bytes(`n${index}`));
     expect(queue.length).toBe(20_000);
+  });
+
+  it('tells of the directory when the kernel does not know the name, but may keep a listing', async () => {
+    const { queue, written, finish } = queueOf();
+    queue.invalidateEntry(ino(1), bytes('a'));
+    queue.invalidateEntry(ino(1), bytes('b'));
+    await nextTurn();
+    const unknown = Object.assign(new Error('unknown'), { code: 'ENOENT' });
+    await finish(unknown);
+    await finish(unknown);
+    await finish(unknown);
+    expect(written.map(kindOf)).toEqual([3, 3, 2]);
+    expect(unpack('notify_inval_inode_out', written[2] ?? Buffer.alloc(0), 16)['ino']).toBe(1);
+    expect(queue.length).toBe(0);
   });
 
   it('does not mind that the kernel keeps nothing, and logs what is strange', async () => {
