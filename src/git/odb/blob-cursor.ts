@@ -27,12 +27,14 @@ export class BlobCursor {
     const length = Math.min(blobBlockSizeBytes, this.#content.sizeBytes - this.#position);
     const block = Buffer.allocUnsafeSlow(length);
     for (let filled = 0; filled < length;) {
-      if (this.#chunk.length === 0) await this.#nextChunk();
+      if (this.#chunk.length === 0) this.#chunk = await this.#nextChunk();
       const count = this.#chunk.copy(block, filled);
       this.#chunk = this.#chunk.subarray(count);
       filled += count;
     }
     this.#position += length;
+    // The sizes and the checksum are looked at behind the last byte, so the last block waits for it.
+    if (this.#position === this.#content.sizeBytes) await this.#chunks.next();
     return block;
   }
 
@@ -41,10 +43,10 @@ export class BlobCursor {
     await this.#content.close();
   }
 
-  async #nextChunk(): Promise<void> {
+  async #nextChunk(): Promise<Buffer> {
     const next = await this.#chunks.next();
     if (next.done === true) throw new CorruptObjectError('a blob is shorter than it says');
-    this.#chunk = next.value;
+    return next.value;
   }
 }
 

@@ -270,17 +270,40 @@ export class ObjectDatabase {
 
   /** A place for content on its way into the repository; it can be read through this database at once. */
   stage(): StagingArea {
+    const area = this.#newStagingArea((oid) => this.freshen(oid));
+    this.#stagingAreas.add(area);
+    return area;
+  }
+
+  #newStagingArea(exists: (oid: Oid) => Promise<boolean>): StagingArea {
     const area = new StagingArea({
       objectsDirectory: this.objectsDirectory,
       algorithm: this.algorithm,
       compressionLevel: this.#compressionLevel,
       unsynced: this.#unsynced,
-      exists: (oid) => this.freshen(oid),
+      exists,
       refresh: () => this.refresh(),
       onDiscard: () => this.#stagingAreas.delete(area),
     });
-    this.#stagingAreas.add(area);
     return area;
+  }
+
+  /**
+   * Stores objects that are there (or staged) once more, in a new pack. What a running `git gc` decided
+   * to remove it removes from loose objects and from the packs that stood there when it began, so an
+   * object that a ref leads to by now is safe in a pack that was made afterwards.
+   */
+  async packAgain(oids: Iterable<Oid>, { fsync }: { readonly fsync: boolean }): Promise<void> {
+    const area = this.#newStagingArea(() => Promise.resolve(false));
+    try {
+      for (const oid of new Set(oids)) {
+        const { type, sizeBytes } = await this.header(oid);
+        await area.writeStream(type, sizeBytes, this.stream(oid));
+      }
+      await area.publish(undefined, { fsync, asPack: true });
+    } finally {
+      await area.discard();
+    }
   }
 
   /**

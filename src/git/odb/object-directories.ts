@@ -116,7 +116,8 @@ export class ObjectDirectories {
       if (location === undefined) return false;
       const { pack } = location;
       // Git itself writes anew what it finds in a cruft pack.
-      if (!pack.isCruft && (await freshenFile(pack.file.path))) return true;
+      const isKept = !pack.isCruft && !pack.isBroken;
+      if (isKept && (await freshenFile(pack.file.path))) return true;
       excluded.add(pack);
     }
   }

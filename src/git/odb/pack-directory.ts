@@ -36,9 +36,11 @@ export class PackDirectory {
     this.#pages = pages;
   }
 
-  /** Why packs cannot be used: their objects may be missing because of it. */
+  /** Why a pack cannot be searched: an object may be missing because of it. */
   get failure(): CorruptObjectError | undefined {
-    for (const pack of this.#packs.values()) if (pack.failure !== undefined) return pack.failure;
+    for (const { indexFailure } of this.#packs.values()) {
+      if (indexFailure !== undefined) return indexFailure;
+    }
     return undefined;
   }
 
@@ -143,7 +145,7 @@ export class PackDirectory {
       const isCruft = names.has(`${stem}.mtimes`);
       // One that could not be used is tried again, for somebody may have put a better one in its
       // place; it does not count as a change, or nothing would ever be called missing.
-      if (known !== undefined && known.failure === undefined && known.isCruft === isCruft) {
+      if (known !== undefined && !known.isBroken && known.isCruft === isCruft) {
         packs.set(name, known);
         continue;
       }

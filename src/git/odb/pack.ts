@@ -51,10 +51,10 @@ export class Pack {
   readonly index: PackIndex;
   /** A cruft pack (`git gc --cruft`): its objects are on their way out. */
   readonly isCruft: boolean;
-  /** Why the pack cannot be used at all, once that is known. */
-  failure: CorruptObjectError | undefined;
   readonly #oidSizeBytes: number;
-  #checked = false;
+  #indexFailure: CorruptObjectError | undefined;
+  #packFailure: CorruptObjectError | undefined;
+  #isChecked = false;
 
   constructor(
     directory: string,
@@ -70,15 +70,25 @@ export class Pack {
     this.#oidSizeBytes = oidSizeBytes[options.algorithm];
   }
 
-  /** Tells whether objects can be looked up in it; when not, `failure` is why. */
+  /** Why nothing can be looked up in it, once that is known: it may hold any object then. */
+  get indexFailure(): CorruptObjectError | undefined {
+    return this.#indexFailure;
+  }
+
+  /** Whether it is known by now that no object can be read from it. */
+  get isBroken(): boolean {
+    return this.#indexFailure !== undefined || this.#packFailure !== undefined;
+  }
+
+  /** Tells whether objects can be looked up in it; when not, `indexFailure` is why. */
   isSearchable(): boolean {
-    if (this.failure !== undefined) return false;
+    if (this.#indexFailure !== undefined) return false;
     try {
       this.index.check();
       return true;
     } catch (error) {
       if (!(error instanceof CorruptObjectError)) throw error;
-      this.failure = error;
+      this.#indexFailure = error;
       return false;
     }
   }
@@ -178,18 +188,27 @@ export class Pack {
 
   /** Once: that this is a pack, and the one that the index was made for. */
   #check(): void {
-    if (this.#checked) return;
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#isChecked) return;
+    if (this.#packFailure !== undefined) throw this.#packFailure;
+    try {
+      this.#checkEnds();
+      this.#isChecked = true;
+    } catch (error) {
+      if (error instanceof CorruptObjectError) this.#packFailure = error;
+      throw error;
+    }
+  }
+
+  #checkEnds(): void {
     const { path } = this.file;
     const version = this.file.readUInt32(4);
     if (this.file.readUInt32(0) !== magic || (version !== 2 && version !== 3)) {
-      throw (this.failure = new CorruptObjectError(`${path} is no pack of version 2 or 3`));
+      throw new CorruptObjectError(`${path} is no pack of version 2 or 3`);
     }
     const checksum = this.file.slice(this.#dataEnd, this.#oidSizeBytes);
     if (!checksum.equals(this.index.packChecksum())) {
-      throw (this.failure = new CorruptObjectError(`${path} does not belong to its index`));
+      throw new CorruptObjectError(`${path} does not belong to its index, or is cut off`);
     }
-    this.#checked = true;
   }
 
   #byteAt(head: Buffer, at: number, offset: number): number {
