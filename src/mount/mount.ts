@@ -186,6 +186,12 @@ async function openRepository(path: string, options: MountOptions): Promise<Repo
   try {
     return await Repository.open(path, { cacheSizeBytes });
   } catch (error) {
+    if (options.create === false && error instanceof FileNotFoundError) {
+      throw new FileNotFoundError(`${path} does not exist, and it is not to be created`, {
+        path,
+        cause: error,
+      });
+    }
     const isMissing = error instanceof FileNotFoundError || error instanceof NotARepositoryError;
     if (!isMissing || options.create === false) throw error;
   }

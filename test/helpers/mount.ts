@@ -116,14 +116,15 @@ export async function mountRepository(
     daemon.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
   });
 
+  // In the mount table may stand a dead mount, which is being replaced: it counts when it answers.
   await eventually(async () => {
     if (daemon.exitCode !== null) return;
     if (!(await isMounted(mountpoint))) throw new Error(`not mounted after 10 s:\n${log}`);
+    await program('stat', ['-f', mountpoint], { timeoutMs: 10_000 });
   }, 10_000);
   if (daemon.exitCode !== null) {
     throw new Error(`vost-mount ended with ${String(daemon.exitCode)}:\n${log}`);
   }
-  await program('stat', ['-f', mountpoint], { timeoutMs: 10_000 });
 
   const ended = (timeoutMs = endTimeoutMs): Promise<DaemonEnd> =>
     within(exit, timeoutMs, () => `the daemon has not ended:\n${log}`);

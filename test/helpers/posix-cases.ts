@@ -298,14 +298,14 @@ export const posixCases: Readonly<Record<string, Case>> = {
     assert.deepEqual(fs.readFileSync(join(directory, 'moved')), content);
   },
 
-  'holes cost nothing and read as zeros': (directory) => {
+  'holes read as zeros': (directory) => {
     const path = join(directory, 'sparse');
-    execFileSync('truncate', ['-s', '1G', path]);
+    execFileSync('truncate', ['-s', '64M', path]);
     const fd = fs.openSync(path, 'r+');
-    fs.writeSync(fd, 'end', 2 ** 30 - 3);
-    assert.equal(fs.fstatSync(fd).size, 2 ** 30);
+    fs.writeSync(fd, 'end', 2 ** 26 - 3);
+    assert.equal(fs.fstatSync(fd).size, 2 ** 26);
     const buffer = Buffer.alloc(6);
-    fs.readSync(fd, buffer, 0, 6, 2 ** 30 - 6);
+    fs.readSync(fd, buffer, 0, 6, 2 ** 26 - 6);
     assert.equal(buffer.toString('latin1'), '\0\0\0end');
     fs.closeSync(fd);
     fs.unlinkSync(path);

@@ -1,0 +1,290 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../helpers/eventually.ts';
+import { git } from '../helpers/git.ts';
+import { freshMountpoint, isMounted, mountRepository, vostMount } from '../helpers/mount.ts';
+import { program, programResult, shell } from '../helpers/program.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+import { vostMountProgram } from '../helpers/mount.ts';
+
+let directory: string;
+let gitDir: string;
+
+beforeAll(async () => {
+  directory = await temporaryDirectory();
+  gitDir = join(directory, 'repo.git');
+  await git(['init', '--quiet', '--bare', gitDir]);
+  await git(['-C', directory, 'init', '--quiet', 'work']);
+  await shell('echo 1 > file', { cwd: join(directory, 'work') });
+  await git(['-C', join(directory, 'work'), 'add', '-A']);
+  await git(['-C', join(directory, 'work'), 'commit', '--quiet', '-m', 'First']);
+  await git(['-C', join(directory, 'work'), 'push', '--quiet', gitDir, 'HEAD:main']);
+});
+
+/** One line on stderr, nothing on stdout. */
+async function failure(args: readonly string[], exitCode = 1): Promise<string> {
+  const result = await vostMount(args);
+  expect(result).toMatchObject({ exitCode, stdout: '' });
+  expect(result.stderr).toMatch(/^vost-mount: .*\n$/);
+  return result.stderr;
+}
+
+describe('what cannot be mounted is said in one line', () => {
+  test('wrong usage, with exit code 2', async () => {
+    expect(await failure([gitDir], 2)).toContain('a repository and a mountpoint are needed');
+    expect(await failure([gitDir, '/mnt', '--nonsense'], 2)).toContain('no option --nonsense');
+    expect(await failure([gitDir, '/mnt', '-o', 'nonsense'], 2)).toContain('"nonsense"');
+  });
+
+  // In both forms: the daemon's words reach whoever started it.
+  describe.each([['in the background'], ['-f']])('%s', (form) => {
+    const refusal = async (
+      repository: string,
+      mountpoint: string,
+      ...more: string[]
+    ): Promise<string> => {
+      const message = await failure([
+        repository,
+        mountpoint,
+        ...more,
+        ...(form === '-f' ? [form] : []),
+      ]);
+      expect(await isMounted(mountpoint)).toBe(false);
+      return message;
+    };
+
+    test('a missing repository with --no-create', async () => {
+      const missing = join(directory, 'missing.git');
+      const message = await refusal(missing, await freshMountpoint(), '--no-create');
+      expect(message).toContain(missing);
+      expect(message).toMatch(/does not exist/);
+      expect(await programResult('ls', [missing])).toMatchObject({ exitCode: 2 });
+    });
+
+    test('a file or a directory that is no repository', async () => {
+      const file = join(directory, 'work/file');
+      expect(await refusal(file, await freshMountpoint())).toContain(file);
+      const plain = join(directory, 'plain');
+      await mkdir(join(plain, 'sub'), { recursive: true });
+      const message = await refusal(plain, await freshMountpoint());
+      expect(message).toMatch(/no git repository|not a git repository/);
+    });
+
+    test('a repository in a format that is not read', async () => {
+      const odd = join(directory, `odd-${form.length}.git`);
+      await git(['init', '--quiet', '--bare', odd]);
+      await git(['--git-dir', odd, 'config', 'core.repositoryFormatVersion', '1']);
+      await git(['--git-dir', odd, 'config', 'extensions.somethingNew', 'true']);
+      expect(await refusal(odd, await freshMountpoint())).toMatch(/somethingnew/i);
+    });
+
+    test('a mountpoint that is missing', async () => {
+      const missing = `${await freshMountpoint()}/missing`;
+      const message = await refusal(gitDir, missing);
+      expect(message).toContain(`${missing} does not exist`);
+      expect(message).toContain('mkdir -p');
+    });
+
+    test('a mountpoint that is no directory', async () => {
+      const file = `${await freshMountpoint()}/file`;
+      await writeFile(file, '');
+      expect(await refusal(gitDir, file)).toContain(`${file} is not a directory`);
+      expect(await refusal(gitDir, `${file}/below`)).toContain('is not a directory');
+    });
+
+    test('a mountpoint that is not empty, unless that is meant', async () => {
+      const mountpoint = await freshMountpoint();
+      await writeFile(join(mountpoint, 'covered'), '');
+      expect(await refusal(gitDir, mountpoint)).toContain('-o nonempty');
+      expect(await vostMount([gitDir, mountpoint, '-o', 'nonempty'])).toMatchObject({
+        exitCode: 0,
+      });
+      expect(await program('ls', [mountpoint])).toBe('main\n');
+      expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+      expect(await program('ls', [mountpoint])).toBe('covered\n');
+    });
+
+    test('a mountpoint that holds the repository, or is inside of it', async () => {
+      expect(await refusal(gitDir, directory, '-o', 'nonempty')).toContain(
+        `holds ${gitDir}, which the mount itself needs`,
+      );
+      expect(await refusal(gitDir, join(gitDir, 'objects'), '-o', 'nonempty')).toContain(
+        'inside the repository',
+      );
+    });
+
+    test('a ref, a tag or a branch that does not exist', async () => {
+      expect(await refusal(gitDir, await freshMountpoint(), '--ref', 'nothing')).toContain(
+        'nothing',
+      );
+      expect(await refusal(gitDir, await freshMountpoint(), '--ref', 'main~99')).toContain(
+        'main~99',
+      );
+      expect(await refusal(gitDir, await freshMountpoint(), '--tag', 'main')).toContain('main');
+      expect(await refusal(gitDir, await freshMountpoint(), '--branch', 'nothing')).toContain(
+        'nothing',
+      );
+      expect(await refusal(gitDir, await freshMountpoint(), '--branch', 'no..name')).toContain(
+        'no..name',
+      );
+    });
+
+    test('a log file that cannot be written', async () => {
+      const log = join(directory, 'missing/log');
+      expect(await refusal(gitDir, await freshMountpoint(), '--log-file', log)).toContain(log);
+    });
+
+    test('no /dev/fuse', async () => {
+      const mountpoint = await freshMountpoint();
+      const inner = [
+        process.execPath,
+        vostMountProgram,
+        gitDir,
+        mountpoint,
+        form === '-f' ? form : '',
+      ];
+      const script = `mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec ${inner.join(' ')}`;
+      const { exitCode, stderr } = await programResult('unshare', ['-m', 'sh', '-c', script]);
+      expect(exitCode).toBe(1);
+      expect(stderr).toMatch(/^vost-mount: .*\/dev\/fuse.*\n$/);
+    });
+
+    test('no permission', async () => {
+      const mountpoint = await freshMountpoint();
+      await shell('chmod 777 .; chmod 755 ..', { cwd: mountpoint });
+      await program('chmod', ['755', directory]);
+      const { exitCode, stderr } = await programResult('setpriv', [
+        ...['--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps=-all'],
+        ...[
+          process.execPath,
+          vostMountProgram,
+          gitDir,
+          mountpoint,
+          ...(form === '-f' ? [form] : []),
+        ],
+      ]);
+      expect(exitCode).toBe(1);
+      expect(stderr).toMatch(/^vost-mount: .*(\/dev\/fuse|permission|root).*\n$/i);
+    });
+  });
+});
+
+describe('in the background', () => {
+  test('returns when the mount answers; the daemon has let go of everything', async () => {
+    const mountpoint = await freshMountpoint();
+    const log = join(await temporaryDirectory(), 'log');
+    // As pipes: the command must not keep its output open through the daemon.
+    const result = await vostMount([gitDir, mountpoint, '--log-file', log], { cwd: mountpoint });
+    expect(result).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+    expect(await program('cat', [join(mountpoint, 'main/file')])).toBe('1\n');
+    const status = JSON.parse((await vostMount(['status', mountpoint, '--json'])).stdout) as {
+      pid: number;
+      repository: string;
+    };
+    expect(status.repository).toBe(gitDir);
+    expect(await program('readlink', [`/proc/${status.pid}/cwd`])).toBe('/\n');
+    expect(await program('readlink', [`/proc/${status.pid}/fd/0`])).toBe('/dev/null\n');
+    expect(await program('readlink', [`/proc/${status.pid}/fd/2`])).toBe(`${log}\n`);
+    const session = await program('ps', ['-o', 'sid=', '-p', String(status.pid)]);
+    expect(Number(session)).toBe(status.pid);
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+    await eventually(async () => {
+      expect((await programResult('kill', ['-0', String(status.pid)])).exitCode).not.toBe(0);
+    });
+  });
+
+  test('paths may be relative, and the mountpoint a link', async () => {
+    const mountpoint = await freshMountpoint();
+    await symlink('mnt', join(mountpoint, '../link'));
+    const result = await vostMount(['repo.git', '../link/../link'.replace('../link/', '')], {
+      cwd: directory,
+    });
+    expect(result.exitCode).toBe(1);
+    expect(await vostMount([gitDir, 'link'], { cwd: join(mountpoint, '..') })).toMatchObject({
+      exitCode: 0,
+      stderr: '',
+    });
+    expect(await isMounted(mountpoint)).toBe(true);
+    expect(await vostMount(['unmount', 'link'], { cwd: join(mountpoint, '..') })).toMatchObject({
+      exitCode: 0,
+    });
+  });
+});
+
+describe('a mountpoint in use', () => {
+  test('by a live mount is refused', async () => {
+    const mounted = await mountRepository(gitDir);
+    expect(await failure([gitDir, mounted.mountpoint])).toMatch(
+      /already has .* mounted.*vost-mount unmount/,
+    );
+    expect(await failure([gitDir, mounted.mountpoint, '-o', 'nonempty'])).toMatch(/already has/);
+    await mounted.unmount();
+  });
+
+  test('by the mount of a crashed daemon is taken over', async () => {
+    const mounted = await mountRepository(gitDir);
+    const { mountpoint } = mounted;
+    await mounted.stop('SIGKILL');
+    expect((await programResult('ls', [mountpoint])).stderr).toContain('not connected');
+    expect((await vostMount(['list'])).stdout).toContain(`${mountpoint}  (dead)`);
+    expect(await vostMount([gitDir, mountpoint])).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await program('cat', [join(mountpoint, 'main/file')])).toBe('1\n');
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+    expect(await isMounted(mountpoint)).toBe(false);
+  });
+
+  test('by a daemon that hangs is refused, in bounded time', async () => {
+    const mounted = await mountRepository(gitDir);
+    process.kill(mounted.pid, 'SIGSTOP');
+    try {
+      expect(await failure([gitDir, mounted.mountpoint])).toContain('does not answer');
+      expect((await vostMount(['list'])).stdout).toContain(`${mounted.mountpoint}  (hanging)`);
+      expect(await failure(['status', mounted.mountpoint])).toContain('does not answer');
+    } finally {
+      process.kill(mounted.pid, 'SIGCONT');
+    }
+    await mounted.unmount();
+  });
+});
+
+describe('the verbs', () => {
+  test('list, status, commit and unmount', async () => {
+    const mounted = await mountRepository(gitDir, { args: ['--commit-on', 'manual'] });
+    const { mountpoint } = mounted;
+    const list = JSON.parse((await vostMount(['list', '--json'])).stdout) as object[];
+    expect(list).toContainEqual({ repository: gitDir, mountpoint, state: 'live' });
+    await program('sh', ['-c', 'echo 2 > main/file'], { cwd: mountpoint });
+    const words = await vostMount(['status', mountpoint]);
+    expect(words).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(words.stdout).toMatch(/branch +main: at \w{12}, 1 staged \(2 bytes\)/);
+    expect(await vostMount(['commit', mountpoint, '-m', 'By hand'])).toMatchObject({ exitCode: 0 });
+    expect(await git(['--git-dir', gitDir, 'log', '-1', '--format=%s', 'main'])).toBe('By hand\n');
+    expect(await git(['--git-dir', gitDir, 'show', 'main:file'])).toBe('2\n');
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(await mounted.ended()).toMatchObject({ exitCode: 0 });
+  });
+
+  test('work where a branch is mounted at the root', async () => {
+    const mounted = await mountRepository(gitDir, { args: ['--branch', 'main'] });
+    const status = await vostMount(['status', mounted.mountpoint, '--json']);
+    expect(JSON.parse(status.stdout)).toMatchObject({ repository: gitDir, pid: mounted.pid });
+    expect(await vostMount(['unmount', mounted.mountpoint])).toMatchObject({ exitCode: 0 });
+  });
+
+  test('refuse what is no mount', async () => {
+    for (const verb of ['status', 'commit', 'unmount']) {
+      expect(await failure([verb, directory])).toContain('is no vost mount');
+      expect(await failure([verb, '/nowhere/at/all'])).toContain('is no vost mount');
+    }
+  });
+
+  test('--help and --version print to stdout', async () => {
+    const help = await vostMount(['--help']);
+    expect(help).toMatchObject({ exitCode: 0, stderr: '' });
+    for (const word of ['--branch', '--commit-on', 'unmount <mountpoint>']) {
+      expect(help.stdout).toContain(word);
+    }
+    expect(await vostMount(['--version'])).toMatchObject({ exitCode: 0, stdout: '0.1.0\n' });
+  });
+});

@@ -1,0 +1,160 @@
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { git } from '../helpers/git.ts';
+import { mountRepository } from '../helpers/mount.ts';
+import { programResult, shell } from '../helpers/program.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+import { shownTree, storedTree } from '../helpers/tree-listing.ts';
+
+let gitDir: string;
+const inRepository = (...args: string[]): Promise<string> => git(['--git-dir', gitDir, ...args]);
+
+beforeAll(async () => {
+  const directory = await temporaryDirectory();
+  gitDir = join(directory, 'repo.git');
+  const work = join(directory, 'work');
+  await git(['init', '--quiet', work]);
+  for (const version of ['1', '2', '3']) {
+    await shell(`echo ${version} > file; mkdir -p dir; echo ${version} > dir/file-${version}`, {
+      cwd: work,
+    });
+    await git(['-C', work, 'add', '-A']);
+    await git(['-C', work, 'commit', '--quiet', '-m', `Version ${version}`]);
+    await git(['-C', work, 'tag', '-a', '-m', version, `v${version}`]);
+  }
+  await git(['-C', work, 'branch', 'feature/x', 'v2']);
+  await git(['-C', work, 'branch', 'feature/written', 'v2']);
+  await git(['clone', '--quiet', '--mirror', work, gitDir]);
+});
+
+async function mountWith(...args: string[]): Promise<{
+  sh: (script: string) => Promise<string>;
+  /** What a command that must fail says. */
+  refusal: (script: string) => Promise<string>;
+  mountpoint: string;
+  unmount: () => Promise<void>;
+}> {
+  const { mountpoint, unmount } = await mountRepository(gitDir, { args });
+  return {
+    mountpoint,
+    unmount,
+    sh: (script) => shell(script, { cwd: mountpoint }),
+    refusal: async (script) => {
+      const { exitCode, stderr } = await programResult('sh', ['-c', script], { cwd: mountpoint });
+      expect(exitCode, script).not.toBe(0);
+      return stderr;
+    },
+  };
+}
+
+const readOnly = 'Read-only file system';
+const writes = ['echo x > file', 'rm file', 'mkdir d', 'mv file g', 'ln -s a b', 'chmod 755 file'];
+
+test('--branch mounts one branch at the root, writable', async () => {
+  const { sh, unmount, mountpoint } = await mountWith('--branch', 'feature/written');
+  expect(await sh('ls -A')).toBe('dir\nfile\n');
+  await sh('echo new > new; rm file; sync .');
+  expect(await inRepository('ls-tree', '--name-only', 'feature/written')).toBe('dir\nnew\n');
+  expect(await shownTree(gitDir, mountpoint)).toEqual(await storedTree(gitDir, 'feature/written'));
+  await unmount();
+});
+
+test.for([
+  ['--tag', 'v1', 'v1'],
+  ['--ref', 'v2', 'v2'],
+  ['--ref', 'main', 'main'],
+  ['--ref', 'main~2', 'v1'],
+])('%s %s mounts one snapshot, read-only', async ([option, name, treeish]) => {
+  const { refusal, unmount, mountpoint } = await mountWith(option!, name!);
+  expect(await shownTree(gitDir, mountpoint)).toEqual(await storedTree(gitDir, treeish!));
+  for (const write of writes) expect(await refusal(write)).toContain(readOnly);
+  await unmount();
+});
+
+test('--ref takes a commit, and stays there when branches move', async () => {
+  const commit = (await inRepository('rev-parse', 'v1^{commit}')).trim();
+  const { sh, unmount } = await mountWith('--ref', commit.slice(0, 10));
+  expect(await sh('cat file')).toBe('1\n');
+  await unmount();
+});
+
+test.for(['--read-only', '-oro'])('%s serves everything read-only', async (option) => {
+  const { sh, refusal, unmount } = await mountWith(option);
+  expect(await sh('cat main/file feature/x/file .tags/v1/file')).toBe('3\n2\n1\n');
+  for (const write of writes) expect(await refusal(`cd main && ${write}`)).toContain(readOnly);
+  for (const write of ['mkdir topic', 'mv feature g', 'rmdir main']) {
+    expect(await refusal(write)).toContain(readOnly);
+  }
+  await unmount();
+});
+
+test('special directories are found, and listed only when asked for', async () => {
+  const hidden = await mountWith();
+  expect(await hidden.sh('ls -A; ls .tags')).toBe('feature\nmain\nv1\nv2\nv3\n');
+  await hidden.unmount();
+  const visible = await mountWith('-o', 'snapdir=visible');
+  const names = (await visible.sh('ls -A')).trim().split('\n');
+  expect(names).toEqual(expect.arrayContaining(['.tags', '.commits', '.vost', 'main']));
+  await visible.unmount();
+});
+
+test('--uid and --gid own the files', async () => {
+  const { sh, unmount } = await mountWith('--uid', '1234', '--gid', '2345');
+  expect(await sh('stat -c %u:%g main main/file .tags/v1/file')).toBe('1234:2345\n'.repeat(3));
+  await unmount();
+});
+
+test('--allow-other lets others in, and the kernel checks the modes', async () => {
+  const other = (script: string): string =>
+    `setpriv --reuid 65534 --clear-groups sh -c '${script}'`;
+  const closed = await mountWith();
+  expect(await closed.refusal(other('ls main'))).toContain('Permission denied');
+  await closed.unmount();
+  const open = await mountWith('--allow-other');
+  await shell(`chmod 755 "$(dirname "${open.mountpoint}")"`);
+  expect(await open.sh(other('cat main/file'))).toBe('3\n');
+  expect(await open.refusal(other('echo x > main/file'))).toContain('Permission denied');
+  await open.unmount();
+});
+
+test('--message, --author and --email mark the commits', async () => {
+  const args = ['--message', 'saved {default}', '--author', 'Zoë', '--email', 'zoe@example.com'];
+  const { sh, unmount } = await mountWith(...args, '-b', 'main');
+  await sh('echo x > marked; sync .');
+  expect(await inRepository('log', '-1', '--format=%an <%ae> %s', 'main')).toBe(
+    'Zoë <zoe@example.com> saved + marked\n',
+  );
+  await unmount();
+});
+
+test('--max-file-size refuses what is larger', async () => {
+  const { sh, refusal, unmount } = await mountWith('--max-file-size', '1M');
+  await sh('head -c 1048576 /dev/zero > main/fits');
+  expect(await refusal('head -c 1048577 /dev/zero > main/larger')).toContain('File too large');
+  expect(await refusal('truncate -s 2M main/fits')).toContain('File too large');
+  await unmount();
+});
+
+test('--scratch takes the place of the built-in patterns', async () => {
+  const { sh, unmount } = await mountWith('--scratch', '*.tmp', '--scratch', 'cache', '-b', 'main');
+  await sh('mkdir -p s; cd s; echo 1 > a.tmp; mkdir cache; echo 1 > cache/x; echo 1 > b~; sync .');
+  expect(await inRepository('ls-tree', '-r', '--name-only', 'main:s')).toBe('b~\n');
+  await unmount();
+});
+
+test('--log-file and --debug record every request', async () => {
+  const log = join(await temporaryDirectory(), 'log');
+  const { sh, unmount } = await mountWith('--debug', '--log-file', log);
+  await sh('cat main/file');
+  await unmount();
+  expect(await shell(`grep -ci lookup ${log}`)).not.toBe('0\n');
+});
+
+test('--commit-on fsync waits for a sync, --commit-on manual for the command', async () => {
+  const { sh, unmount } = await mountWith('--commit-on', 'fsync', '-b', 'main');
+  const tip = await inRepository('rev-parse', 'main');
+  await sh('echo x > waits; sleep 0.5');
+  expect(await inRepository('rev-parse', 'main')).toBe(tip);
+  await unmount();
+  expect(await inRepository('show', 'main:waits')).toBe('x\n');
+});

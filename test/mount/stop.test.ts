@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { fsck, git } from '../helpers/git.ts';
+import { isMounted, mountRepository, vostMount } from '../helpers/mount.ts';
+import type { MountedRepository } from '../helpers/mount.ts';
+import { program, shell } from '../helpers/program.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+
+/** A daemon that would wait long before it commits by itself: what is there at the end came from the end. */
+async function slowToCommit(): Promise<MountedRepository> {
+  return mountRepository(join(await temporaryDirectory(), 'repo.git'), {
+    args: ['--commit-on', 'fsync'],
+  });
+}
+
+async function expectCommitted({ gitDir, mountpoint }: MountedRepository): Promise<void> {
+  expect(await isMounted(mountpoint)).toBe(false);
+  expect(await git(['--git-dir', gitDir, 'show', 'main:closed'])).toBe('closed\n');
+  await fsck(gitDir);
+}
+
+const ends: Readonly<Record<string, (mounted: MountedRepository) => Promise<unknown>>> = {
+  SIGTERM: ({ stop }) => stop('SIGTERM'),
+  SIGINT: ({ stop }) => stop('SIGINT'),
+  SIGHUP: ({ stop }) => stop('SIGHUP'),
+  'umount from outside': ({ mountpoint }) => program('umount', [mountpoint]),
+  'umount -l from outside': ({ mountpoint }) => program('umount', ['-l', mountpoint]),
+  'vost-mount unmount': async ({ mountpoint }) => {
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0, stderr: '' });
+  },
+};
+
+describe('commits what is closed and ends with 0', () => {
+  test.for(Object.keys(ends))('%s', async (name) => {
+    const mounted = await slowToCommit();
+    await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
+    await ends[name]!(mounted);
+    expect(await mounted.ended()).toEqual({ exitCode: 0, signal: null });
+    await expectCommitted(mounted);
+  });
+
+  test('while a process sits in the mount, with a file half written', async () => {
+    const mounted = await slowToCommit();
+    await shell('echo closed > main/closed; mkdir main/dir', { cwd: mounted.mountpoint });
+    const script = 'exec 3>half; echo half >&3; echo ready; sleep 30';
+    const sitting = spawn('sh', ['-c', script], {
+      cwd: join(mounted.mountpoint, 'main/dir'),
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    try {
+      await once(sitting.stdout, 'data');
+      expect(await mounted.stop('SIGTERM')).toEqual({ exitCode: 0, signal: null });
+      await expectCommitted(mounted);
+    } finally {
+      sitting.kill('SIGKILL');
+    }
+  });
+
+  test('while writers are at work', async () => {
+    const mounted = await slowToCommit();
+    await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
+    const writing = spawn('sh', ['-c', 'i=0; while echo $i > main/w$i; do i=$((i+1)); done'], {
+      cwd: mounted.mountpoint,
+      stdio: 'ignore',
+    });
+    try {
+      await shell('until test -e main/w50; do sleep 0.02; done', { cwd: mounted.mountpoint });
+      expect(await mounted.stop('SIGTERM')).toEqual({ exitCode: 0, signal: null });
+      await expectCommitted(mounted);
+    } finally {
+      writing.kill('SIGKILL');
+    }
+  });
+});
+
+test('a second signal ends a daemon that cannot end in order', async () => {
+  const mounted = await slowToCommit();
+  await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
+  // Somebody holds the branch: the last commit waits for the lock.
+  await shell('touch refs/heads/main.lock', { cwd: mounted.gitDir });
+  process.kill(mounted.pid, 'SIGTERM');
+  process.kill(mounted.pid, 'SIGTERM');
+  const { exitCode } = await mounted.ended(10_000);
+  expect(exitCode).not.toBe(0);
+  expect(await isMounted(mounted.mountpoint)).toBe(false);
+});
+
+test('what cannot be committed at the end is said, with exit code 1', async () => {
+  const mounted = await slowToCommit();
+  await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
+  await shell('touch refs/heads/main.lock', { cwd: mounted.gitDir });
+  expect(await mounted.stop('SIGTERM')).toEqual({ exitCode: 1, signal: null });
+  expect(mounted.daemonLog()).toMatch(/main.*lock/s);
+  expect(await isMounted(mounted.mountpoint)).toBe(false);
+});
