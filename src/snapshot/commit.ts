@@ -1,4 +1,5 @@
-import { RefChangedError, StaleSnapshotError } from '../errors.ts';
+import { ObjectNotFoundError, RefChangedError, StaleSnapshotError } from '../errors.ts';
+import { isGcRunning } from '../git/gc-lock.ts';
 import { isTreeMode } from '../git/mode.ts';
 import { serializeCommit } from '../git/object.ts';
 import type { Commit, CommitStamp, Identity } from '../git/object.ts';
@@ -55,9 +56,10 @@ export interface CommitResult {
  * stays as it is; then nothing was written and the ref was only checked.
  *
  * The order makes it safe against every other writer and `git gc`: objects are stored before the
- * ref moves; the ref moves by compare-and-swap under git's lock, so a tip that is not `base` any
- * more is a `StaleSnapshotError` and nothing else happened; and as a `gc --prune=now` in between
- * sees objects that no ref reaches, those that are gone are stored again after the ref holds them.
+ * ref moves, and the ref moves by compare-and-swap under git's lock, so when the tip is not `base`
+ * any more it is a `StaleSnapshotError` and nothing else happened. Until then no ref leads to the
+ * objects, so a `gc --prune=now` may remove them: those that are gone are stored again afterwards,
+ * and while one is still at work all of them are stored once more where it does not look.
  */
 export async function commitChanges(
   repository: Repository,
@@ -105,26 +107,38 @@ export async function requireTip(
   if (tip !== expected) throw stale(ref, expected);
 }
 
-/** Moves a ref from one commit to another that is stored already; a `StaleSnapshotError` when it is elsewhere. */
+/** A ref that moves to a commit. */
+export interface RefMove {
+  readonly ref: RefName;
+  /** Where it must be; `null` when it must not exist, left out when it may be anywhere. */
+  readonly from?: Oid | null;
+  readonly to: Oid;
+  readonly identity: Identity;
+  readonly message: string;
+  readonly fsync?: boolean;
+}
+
+/**
+ * Moves a ref to a commit that is stored already; a `StaleSnapshotError` when it is elsewhere. An
+ * `ObjectNotFoundError` when one of `objects`, which the ref comes to lead to, is not there.
+ */
 export async function moveRef(
-  repository: Repository,
-  move: {
-    readonly ref: RefName;
-    readonly from: Oid | null;
-    readonly to: Oid;
-    readonly identity: Identity;
-    readonly message: string;
-    readonly fsync?: boolean;
-  },
+  { odb, refs, commonDir }: Repository,
+  move: RefMove,
+  objects: readonly Oid[] = [move.to],
 ): Promise<void> {
   const { ref: name, from: expected, to: oid, ...rest } = move;
+  for (const object of objects) {
+    if (!(await odb.has(object))) throw new ObjectNotFoundError(object);
+  }
   try {
     // Bare repositories that others made keep no reflog, but undoing and redoing live on it.
-    await repository.refs.update({ name, oid, expected, createReflog: true, ...rest });
+    await refs.update({ name, oid, expected, createReflog: true, ...rest });
   } catch (cause) {
-    if (cause instanceof RefChangedError) throw stale(name, expected, cause);
+    if (cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);
     throw cause;
   }
+  if (await isGcRunning(commonDir)) await odb.packAgain(objects, { fsync: move.fsync ?? false });
 }
 
 /** Makes a commit object for a tree that is stored or staged, and stages it. */
@@ -157,16 +171,18 @@ async function publishAndMove(
   { ref, base, fsync = false, ...request }: CommitRequest,
   made: { readonly commit: Oid; readonly objects: readonly Oid[]; readonly message: string },
 ): Promise<void> {
-  await staging.publish(made.objects, { fsync });
-  await moveRef(repository, {
+  const staged = made.objects.filter((oid) => staging.hasStaged(oid));
+  await staging.publish(staged, { fsync });
+  const move = {
     ref,
     from: base,
     to: made.commit,
     identity: request.committer ?? request.author,
     message: request.reflogMessage ?? reflogMessage(made.message, base, request.extraParents),
     fsync,
-  });
-  await staging.republishMissing(made.objects, { fsync });
+  };
+  await moveRef(repository, move, made.objects);
+  await staging.republishMissing(staged, { fsync });
 }
 
 function reflogMessage(

@@ -96,7 +96,7 @@ function namesToCompare(
 }
 
 /** Goes through two directories side by side; both are in git's order. */
-function* differingNames(
+export function* differingNames(
   before: Tree | null,
   after: Tree | null,
 ): Generator<ByteString, void, undefined> {

@@ -65,8 +65,10 @@ export class GitStore {
   static async open(path: string, options: OpenOptions = {}): Promise<GitStore> {
     const { author = 'vost', email = 'vost@localhost' } = options;
     const identity = { name: author, email };
-    // Better refused here than by the first commit.
+    // All that can be wrong with the arguments is refused before anything is made.
     formatIdentity(identity);
+    checkNumber('compression', options.compression, 9);
+    checkNumber('bigFileThreshold', options.bigFileThreshold, Number.MAX_SAFE_INTEGER);
     if (options.fs !== undefined) requireNodeFs(options.fs);
     return new GitStore({ repository: await openRepository(path, options, identity), identity });
   }
@@ -147,6 +149,11 @@ async function commitNothing(
     // Somebody makes the same repository at the same time, and was first here.
     if (!(error instanceof StaleSnapshotError)) throw error;
   }
+}
+
+function checkNumber(name: string, value: number | undefined, largest: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= 0 && value <= largest)) return;
+  throw new InvalidArgumentError(`not a value for ${name}: ${value}`);
 }
 
 function requireNodeFs(candidate: object): void {

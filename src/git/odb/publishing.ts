@@ -8,6 +8,8 @@ import type { StagedObject } from './staged-pack.ts';
 /** How staged objects are made permanent. */
 export interface PublishOptions extends LooseWriterOptions {
   readonly algorithm: HashAlgorithm;
+  /** A pack, however few and small they are. */
+  readonly asPack?: boolean;
 }
 
 // Up to these bounds a commit's objects become loose ones: `git gc` counts 50 packs as too many,
@@ -29,10 +31,12 @@ export async function publishObjects(
   wanted: readonly StagedObject[],
   options: PublishOptions,
 ): Promise<void> {
-  if (areFewAndSmall(wanted)) return publishLoose(wanted, options);
+  const mayBeLoose = options.asPack !== true;
+  if (mayBeLoose && areFewAndSmall(wanted)) return publishLoose(wanted, options);
   const { packs, others } = packsToFinish(wanted);
   for (const pack of packs) await finishPack(pack, options);
-  if (areFewAndSmall(others)) await publishLoose(others, options);
+  if (others.length === 0) return;
+  if (mayBeLoose && areFewAndSmall(others)) await publishLoose(others, options);
   else await publishCopies(others, options);
 }
 

@@ -144,16 +144,20 @@ export class StagingArea {
    * Makes these objects, or all, a part of the repository; ids that are not staged here are taken to
    * be in it. Few and small ones become loose objects, others a pack, which may bring other staged
    * objects along. With `fsync` they survive a power cut when it resolves, and so does all else that
-   * was published before without it. They stay staged until `release`.
+   * was published before without it. They stay staged until `release`. `asPack` makes a pack of them
+   * in any case.
    */
-  publish(oids: Iterable<Oid> | undefined, { fsync }: { readonly fsync: boolean }): Promise<void> {
+  publish(
+    oids: Iterable<Oid> | undefined,
+    { fsync, asPack = false }: { readonly fsync: boolean; readonly asPack?: boolean },
+  ): Promise<void> {
     return this.#inTurn(async () => {
       const wanted: StagedObject[] = [];
       for (const oid of new Set(oids ?? this.#objects.oids())) {
         const object = this.#objects.get(oid);
         if (object?.published === false) wanted.push(object);
       }
-      await this.#publish(wanted, fsync);
+      await this.#publish(wanted, { fsync, asPack });
     });
   }
 
@@ -172,7 +176,7 @@ export class StagingArea {
       await forEachBounded(new Set(oids), existenceChecksAtOnce, async (oid) => {
         if (!(await this.#options.exists(oid))) missing.push(this.#objects.find(oid));
       });
-      if (missing.length > 0) await this.#publish(missing, fsync);
+      if (missing.length > 0) await this.#publish(missing, { fsync });
       return missing.map(({ packed }) => packed.oid);
     });
   }
@@ -272,9 +276,12 @@ export class StagingArea {
     }
   }
 
-  async #publish(objects: readonly StagedObject[], fsync: boolean): Promise<void> {
-    await publishObjects(objects, { ...this.#options, fsync });
-    if (fsync) await this.#options.unsynced.sync();
+  async #publish(
+    objects: readonly StagedObject[],
+    options: { readonly fsync: boolean; readonly asPack?: boolean },
+  ): Promise<void> {
+    await publishObjects(objects, { ...this.#options, ...options });
+    if (options.fsync) await this.#options.unsynced.sync();
   }
 
   async #writing(write: () => Promise<Oid>): Promise<Oid> {

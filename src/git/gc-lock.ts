@@ -1,0 +1,34 @@
+import { readFile, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+
+// As git does, a lock of this age is taken for one that was left behind.
+const longestRunMs = 12 * 60 * 60 * 1000;
+
+/**
+ * Tells whether a `git gc` is at work in a repository, by the `gc.pid` that it keeps from before it
+ * looks at the refs until it has removed what they do not lead to. One that was left behind does
+ * not count: a process of this machine that is gone, or half a day has passed.
+ */
+export async function isGcRunning(commonDir: string): Promise<boolean> {
+  const path = join(commonDir, 'gc.pid');
+  try {
+    const { mtimeMs } = await stat(path);
+    if (Date.now() - mtimeMs > longestRunMs) return false;
+    const [pid = '', host = ''] = (await readFile(path, 'utf8')).trim().split(' ');
+    return host !== hostname() || isProcess(Number(pid));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function isProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // It belongs to somebody else, or the file is not written yet; only "no such process" is a no.
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
+}
