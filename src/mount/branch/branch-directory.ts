@@ -253,7 +253,9 @@ export class BranchDirectory extends DirectoryVnode {
     if (node instanceof BranchDirectory) node.isInPlace = false;
     node.inode.changed();
     this.inode.modified();
-    if (node instanceof BranchDirectory || node.placed !== undefined) this.markPending(name);
+    if (node instanceof BranchDirectory || node.placed) this.markPending(name);
+    // A FIFO concerns a commit only where it hides something.
+    else if (node.placed === null && this.names.mayBeStored(name)) this.markPending(name);
   }
 
   /** Takes a name away from its node, which lives on under other names, or as long as it is in use. */

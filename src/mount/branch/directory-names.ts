@@ -72,16 +72,27 @@ export class DirectoryNames {
 
   /** Takes a name away. Tells whether the tree may have it, so that a commit has to take it away too. */
   remove(name: ByteString, node: BranchNode): boolean {
-    this.children.delete(name);
+    this.detach(name);
     if (node instanceof DirectoryVnode) this.#countSubdirectory(-1);
-    if (this.treeIfCached()?.indexOf(name) === -1) return false;
+    if (!this.mayBeStored(name)) return false;
     this.removed.add(name);
     return true;
+  }
+
+  /** Takes a name from its node, which lives on, and lets it lead to what the tree has. */
+  detach(name: ByteString): void {
+    this.children.delete(name);
+    this.#numbers?.retire(name);
   }
 
   /** Forgets the node of a name that the tree gives again as it is. */
   release(name: ByteString): void {
     this.children.delete(name);
+  }
+
+  /** False when the tree is known not to have the name. */
+  mayBeStored(name: ByteString): boolean {
+    return this.treeIfCached()?.indexOf(name) !== -1;
   }
 
   /** The tree holds other names now, and what differs from it is other too. */
@@ -155,13 +166,13 @@ export class DirectoryNames {
 /**
  * Inode numbers of entries that were listed but never looked up. A name's place in the tree that was
  * listed first is its place in a row of numbers, which costs nothing for each name; names that came
- * into the tree later are few.
+ * into the tree later are few, as are those whose number went away with a node.
  */
 class ListedNumbers {
   readonly #context: BranchContext;
   readonly #tree: Tree;
   readonly #first: number;
-  readonly #later = new Map<ByteString, Ino>();
+  readonly #others = new Map<ByteString, Ino>();
 
   constructor(context: BranchContext, tree: Tree) {
     this.#context = context;
@@ -170,14 +181,18 @@ class ListedNumbers {
   }
 
   at(tree: Tree, index: number): Ino {
-    if (tree === this.#tree) return (this.#first + index) as Ino;
+    if (tree === this.#tree && this.#others.size === 0) return (this.#first + index) as Ino;
     const name = tree.nameAt(index);
-    const before = this.#tree.indexOf(name);
-    if (before >= 0) return (this.#first + before) as Ino;
-    const known = this.#later.get(name);
-    if (known !== undefined) return known;
+    const other = this.#others.get(name);
+    if (other !== undefined) return other;
+    const place = this.#tree.indexOf(name);
+    return place < 0 ? this.retire(name) : ((this.#first + place) as Ino);
+  }
+
+  /** Gives a name another number: the one that it had belongs to a node that may live on elsewhere. */
+  retire(name: ByteString): Ino {
     const ino = this.#context.inos.next();
-    this.#later.set(name, ino);
+    this.#others.set(name, ino);
     return ino;
   }
 }

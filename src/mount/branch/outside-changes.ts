@@ -264,7 +264,7 @@ function replaceNode(
 /** Takes a node away from a name that leads to what the tree has, or nowhere, from now on. */
 function detach(directory: BranchDirectory, name: ByteString, node: BranchNode): void {
   const { notifier } = node.inode.context;
-  directory.names.release(name);
+  directory.names.detach(name);
   node.inode.removeLink(directory, name);
   if (node.inode.links.length > 0) notifier.invalidateInode(node.ino);
   else if (node.references === 0) node.lost();
