@@ -2,41 +2,18 @@ import { CorruptObjectError } from '../errors.ts';
 import { byteStringFromBuffer } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { canonicalMode, modeSymlink } from '../git/mode.ts';
-import type { Tree } from '../git/object.ts';
-import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
+import { snapshotCache, snapshotXattr, snapshotXattrNames } from './snapshot.ts';
+import type { Snapshot, SnapshotObjects } from './snapshot.ts';
 import type { SnapshotDirectory } from './snapshot-nodes.ts';
 import { directoryAttr, plainAttr } from './vfs/attr.ts';
 import { ErrnoError } from './vfs/errno.ts';
 import type { InodeRow } from './vfs/inode-rows.ts';
 import { whenReady } from './vfs/maybe-promise.ts';
-import type { NodeContext } from './vfs/node-context.ts';
-import { forever } from './vfs/operations.ts';
-import type { Attr, Ino, MaybePromise, Timespec } from './vfs/operations.ts';
+import type { Attr, Ino, MaybePromise } from './vfs/operations.ts';
 import { ReadOnlyHandle, refuseWriting } from './vfs/read-only-handle.ts';
 import { DirectoryVnode, FileVnode, SymlinkVnode } from './vfs/vnode.ts';
 import type { CacheRule, DirectoryStream, FileHandle, StoredContent } from './vfs/vnode.ts';
-
-/** The part of the object database that snapshots are read from. */
-export type SnapshotObjects = Pick<
-  ObjectDatabase,
-  'header' | 'headerIfCached' | 'read' | 'readIfCached' | 'readRange' | 'tree' | 'treeIfCached'
->;
-
-/** What all nodes of one snapshot share. */
-export interface Snapshot {
-  readonly context: NodeContext;
-  readonly odb: SnapshotObjects;
-  /** What every node shows as its times: when the snapshot was committed. */
-  readonly time: Timespec;
-}
-
-/** What is under a hash stays so: the kernel may keep everything, and for ever. */
-export const snapshotCache: CacheRule = {
-  entriesValidSec: forever,
-  attrValidSec: forever,
-  keepListing: true,
-};
 
 /** What the kernel takes as the target of a link: PATH_MAX without the NUL. */
 const linkTargetLimitBytes = 4095;
@@ -93,12 +70,23 @@ export class SnapshotFile extends FileVnode {
     return whenReady(this.#stored(), (stored) => readBlob(odb, stored, offset, sizeBytes));
   }
 
+  override listxattr(): ByteString[] {
+    return snapshotXattrNames(this.#parent.snapshot);
+  }
+
+  override getxattr(name: ByteString): MaybePromise<Uint8Array> {
+    const { snapshot } = this.#parent;
+    return whenReady(this.#oid(), (oid) => snapshotXattr(snapshot, oid, name));
+  }
+
+  #oid(): MaybePromise<Oid> {
+    return whenReady(this.#parent.tree(), (tree) => tree.oidAt(this.#index));
+  }
+
   #stored(): MaybePromise<StoredContent> {
-    return whenReady(this.#parent.tree(), (tree) => {
-      const oid = tree.oidAt(this.#index);
-      const sizeBytes = blobSize(this.#parent.snapshot.odb, oid);
-      return whenReady(sizeBytes, (size) => ({ oid, sizeBytes: size }));
-    });
+    return whenReady(this.#oid(), (oid) =>
+      whenReady(blobSize(this.#parent.snapshot.odb, oid), (sizeBytes) => ({ oid, sizeBytes })),
+    );
   }
 }
 
@@ -168,8 +156,17 @@ export class SnapshotLink extends SymlinkVnode {
     return whenReady(this.#oid(), (oid) => readTarget(odb, oid));
   }
 
+  override listxattr(): ByteString[] {
+    return snapshotXattrNames(this.#parent.snapshot);
+  }
+
+  override getxattr(name: ByteString): MaybePromise<Uint8Array> {
+    const { snapshot } = this.#parent;
+    return whenReady(this.#oid(), (oid) => snapshotXattr(snapshot, oid, name));
+  }
+
   #oid(): MaybePromise<Oid> {
-    return whenReady(this.#parent.tree(), (tree: Tree) => tree.oidAt(this.#index));
+    return whenReady(this.#parent.tree(), (tree) => tree.oidAt(this.#index));
   }
 }
 
@@ -178,12 +175,19 @@ export class Submodule extends DirectoryVnode {
   readonly ino: Ino;
   readonly parent: DirectoryVnode;
   readonly #snapshot: Snapshot;
+  readonly #commit: Oid;
 
-  constructor(snapshot: Snapshot, { ino, parent }: { ino: Ino; parent: DirectoryVnode }) {
+  /** `commit` is what the other repository has to have checked out here. */
+  constructor(
+    snapshot: Snapshot,
+    commit: Oid,
+    { ino, parent }: { ino: Ino; parent: DirectoryVnode },
+  ) {
     super();
     this.ino = ino;
     this.parent = parent;
     this.#snapshot = snapshot;
+    this.#commit = commit;
   }
 
   get cache(): CacheRule {
@@ -197,6 +201,14 @@ export class Submodule extends DirectoryVnode {
   getattr(): Attr {
     const { context, time } = this.#snapshot;
     return directoryAttr(context, this.ino, 0, time);
+  }
+
+  override listxattr(): ByteString[] {
+    return snapshotXattrNames(this.#snapshot);
+  }
+
+  override getxattr(name: ByteString): Uint8Array {
+    return snapshotXattr(this.#snapshot, this.#commit, name);
   }
 
   lookup(): null {

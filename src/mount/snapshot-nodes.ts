@@ -3,8 +3,10 @@ import { canonicalMode, isGitlinkMode, isSymlinkMode, isTreeMode, modeTree } fro
 import { parseCommit } from '../git/object.ts';
 import type { Tree } from '../git/object.ts';
 import type { Oid } from '../git/oid.ts';
-import { SnapshotFile, SnapshotLink, Submodule, snapshotCache } from './snapshot-files.ts';
-import type { Snapshot, SnapshotObjects } from './snapshot-files.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import { SnapshotFile, SnapshotLink, Submodule } from './snapshot-files.ts';
+import { snapshotCache, snapshotXattr, snapshotXattrNames } from './snapshot.ts';
+import type { Snapshot, SnapshotObjects } from './snapshot.ts';
 import { directoryAttr } from './vfs/attr.ts';
 import { InodeRow } from './vfs/inode-rows.ts';
 import type { RowOwner } from './vfs/inode-rows.ts';
@@ -21,17 +23,18 @@ export interface SnapshotPlace {
   readonly parent: DirectoryVnode | null;
 }
 
-/** The root directory of a commit, read-only for good. */
+/** The root directory of a commit, read-only for good. `ref` is the tag that led to it, if one did. */
 export async function openCommit(
   context: NodeContext,
   odb: SnapshotObjects,
-  commitOid: Oid,
+  commit: Oid,
   place: SnapshotPlace,
+  ref?: RefName,
 ): Promise<SnapshotDirectory> {
-  const { data } = await odb.read(commitOid, 'commit');
-  const { tree, committer } = parseCommit(data, commitOid);
+  const { data } = await odb.read(commit, 'commit');
+  const { tree, committer } = parseCommit(data, commit);
   const time = { sec: Math.max(0, committer.timeSec), nsec: 0 };
-  return new SnapshotDirectory({ context, odb, time }, tree, place);
+  return new SnapshotDirectory({ context, odb, time, commit, ref }, tree, place);
 }
 
 /**
@@ -81,6 +84,14 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
       : this.#attr(this.#subdirectories);
   }
 
+  override listxattr(): ByteString[] {
+    return snapshotXattrNames(this.snapshot);
+  }
+
+  override getxattr(name: ByteString): Uint8Array {
+    return snapshotXattr(this.snapshot, this.#treeOid, name);
+  }
+
   lookup(name: ByteString): MaybePromise<Vnode | null> {
     return whenReady(this.tree(), (tree) => {
       const index = tree.indexOf(name);
@@ -110,7 +121,7 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
     const place = { ino: (row.first + index) as Ino, parent: this };
     const known = this.snapshot.context.inodes.get(place.ino);
     if (known !== undefined) return known;
-    if (isGitlinkMode(mode)) return new Submodule(this.snapshot, place);
+    if (isGitlinkMode(mode)) return new Submodule(this.snapshot, tree.oidAt(index), place);
     return new SnapshotDirectory(this.snapshot, tree.oidAt(index), place);
   }
 

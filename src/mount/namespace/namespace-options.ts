@@ -3,7 +3,7 @@ import type { ObjectDatabase } from '../../git/odb/object-database.ts';
 import type { HashAlgorithm } from '../../git/oid.ts';
 import type { RefStore } from '../../git/refs/ref-store.ts';
 import type { Log } from '../observe/log.ts';
-import type { SnapshotObjects } from '../snapshot-files.ts';
+import type { SnapshotObjects } from '../snapshot.ts';
 import type { NodeContext } from '../vfs/node-context.ts';
 import type { KernelNotifier } from '../vfs/operations.ts';
 import type { BranchProvider } from './branch-provider.ts';

@@ -3,7 +3,7 @@ import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
 import { tagPrefix } from '../../git/refs/ref-name.ts';
 import type { ListedRef } from '../../git/refs/ref-reader.ts';
-import type { SnapshotObjects } from '../snapshot-files.ts';
+import type { SnapshotObjects } from '../snapshot.ts';
 import { SnapshotDirectory, openCommit } from '../snapshot-nodes.ts';
 import type { NodeContext } from '../vfs/node-context.ts';
 import type { Ino, MaybePromise } from '../vfs/operations.ts';
@@ -87,10 +87,11 @@ export class TagLeaf implements RefLeaf {
     const place = { ino: this.ino, parent: this.#parent };
     switch (type) {
       case 'commit':
-        return openCommit(context, this.#odb, oid, place);
+        return openCommit(context, this.#odb, oid, place, this.#ref.name);
       case 'tree': {
         const time = { sec: taggedTimeSec, nsec: 0 };
-        return new SnapshotDirectory({ context, odb: this.#odb, time }, oid, place);
+        const ref = this.#ref.name;
+        return new SnapshotDirectory({ context, odb: this.#odb, time, ref }, oid, place);
       }
       case 'blob':
         return null;

@@ -2,6 +2,7 @@ import type { ByteString } from '../../git/byte-string.ts';
 import type { InodeTable } from './inode-table.ts';
 import { undoOnFailure, whenReady } from './maybe-promise.ts';
 import type { Attr, DirectorySink, MaybePromise } from './operations.ts';
+import { entryReply } from './replies.ts';
 import { nameLimitBytes } from './statfs.ts';
 import type { DirectoryEntry, DirectoryStream, DirectoryVnode, Vnode } from './vnode.ts';
 
@@ -160,10 +161,7 @@ class Listing {
       }
       case 'node': {
         const { entry, node, attr } = loaded;
-        const { entriesValidSec } = directory.cache;
-        const { attrValidSec } = node.cache;
-        const reply = { attr, entryValidSec: entriesValidSec, attrValidSec };
-        if (sink.addPlus(entry.name, reply, offset)) break;
+        if (sink.addPlus(entry.name, entryReply(directory, node, attr), offset)) break;
         inodes.drop(node);
         return false;
       }

@@ -10,7 +10,6 @@ import { OpenDirectories } from './open-directories.ts';
 import { OpenFiles } from './open-files.ts';
 import { renameExchange, renameNoReplace, rootIno } from './operations.ts';
 import type {
-  Attr,
   AttrChange,
   AttrReply,
   Caller,
@@ -24,6 +23,7 @@ import type {
   VfsOperations,
 } from './operations.ts';
 import { refuseWriting } from './read-only-handle.ts';
+import { attrReply, entryReply, missingEntry } from './replies.ts';
 import { nameLimitBytes } from './statfs.ts';
 import { DirectoryVnode, FileVnode, SymlinkVnode } from './vnode.ts';
 import type { Vnode } from './vnode.ts';
@@ -395,18 +395,4 @@ export class Vfs implements VfsOperations {
 
 function checkName(name: ByteString): void {
   if (name.length > nameLimitBytes) throw new ErrnoError('ENAMETOOLONG');
-}
-
-function attrReply(node: Vnode, attr: Attr): AttrReply {
-  return { attr, attrValidSec: node.cache.attrValidSec };
-}
-
-function entryReply(directory: DirectoryVnode, node: Vnode, attr: Attr): EntryReply {
-  const { entriesValidSec } = directory.cache;
-  return { attr, entryValidSec: entriesValidSec, attrValidSec: node.cache.attrValidSec };
-}
-
-function missingEntry({ cache }: DirectoryVnode): EntryReply {
-  const entryValidSec = cache.missingValidSec ?? cache.entriesValidSec;
-  return { attr: null, entryValidSec, attrValidSec: 0 };
 }

@@ -234,6 +234,25 @@ describe('a snapshot', () => {
     expect(await mounted.errnoOf(() => vfs.lseek(file, fh, 12, 3))).toBe(ENXIO);
   });
 
+  it('tells commit and hash as extended attributes', async () => {
+    const commit = await repository.commit(await fullTree());
+    const context = newContext();
+    const root = await openCommit(context, repository.odb, commit, { ino: rootIno, parent: null });
+    const mounted = new Mounted(context, root, { xattrs: true });
+    const get = async (path: string, attribute: string) =>
+      Buffer.from(
+        await mounted.vfs.getxattr(await mounted.get(path), name(`user.vost.${attribute}`)),
+      ).toString();
+    const names = ['user.vost.oid', 'user.vost.commit'];
+    for (const path of ['file', 'link', 'dir', 'dir/submodule']) {
+      expect(await mounted.vfs.listxattr(await mounted.get(path))).toEqual(names);
+      const oid = await repository.git(['rev-parse', `${commit}:${path}`]);
+      expect(await get(path, 'oid')).toBe(oid);
+      expect(await get(path, 'commit')).toBe(commit);
+      expect(await mounted.errnoOf(() => get(path, 'ref'))).toBe(61);
+    }
+  });
+
   it('shows every name that git can hold, as bytes', async () => {
     const blob = await repository.blob('x');
     const raw = ['\xff\xfe', 'a\nb', 'gr\xc3\xbc\xc3\x9fe', ' ', '"', 'x'.repeat(255)].sort();

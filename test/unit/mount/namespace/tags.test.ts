@@ -56,6 +56,18 @@ describe.each(['loose', 'packed'])('tags, %s', (kind) => {
     expect((await mounted.stat('.tags')).nlink).toBe(2 + shown.length);
   });
 
+  it('are told by name in an extended attribute', async () => {
+    const mounted = await MountedNamespace.open(repository);
+    for (const [path, ref] of [
+      ['.tags/release/2.0/file', 'refs/tags/release/2.0'],
+      ['.tags/tree', 'refs/tags/tree'],
+    ] as const) {
+      const node = mounted.context.inodes.get(await mounted.get(path));
+      expect(node!.listxattr()).toContain('user.vost.ref');
+      expect(Buffer.from(await node!.getxattr(name('user.vost.ref'))).toString()).toBe(ref);
+    }
+  });
+
   it('are answered at once when they are known', async () => {
     const mounted = await MountedNamespace.open(repository);
     await mounted.ls('.tags');
