@@ -1,0 +1,166 @@
+import { renameSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CorruptObjectError } from '../../../../src/errors.ts';
+import { Fault, ifReady, whenReady } from '../../../../src/git/odb/fault.ts';
+import { PageCache } from '../../../../src/git/odb/page-cache.ts';
+import { FileGoneError, PagedFile } from '../../../../src/git/odb/paged-file.ts';
+import { eventually } from '../../../helpers/eventually.ts';
+import { noise } from '../../../helpers/git-objects.ts';
+import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
+
+const pageSizeBytes = 512;
+const content = noise(40 * pageSizeBytes + 100, 3);
+let directory: string;
+let path: string;
+
+function openPaged(cache = new PageCache({ maxSizeBytes: 1, pageSizeBytes })): PagedFile {
+  return new PagedFile(path, cache);
+}
+
+/** How many descriptors of this process lead to the test's directory. */
+async function openDescriptors(): Promise<number> {
+  let count = 0;
+  for (const descriptor of await readdir('/proc/self/fd')) {
+    const target = await readlink(`/proc/self/fd/${descriptor}`).catch(() => '');
+    if (target.startsWith(directory)) count += 1;
+  }
+  return count;
+}
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+  path = join(directory, 'file');
+  writeFileSync(path, content);
+});
+
+describe('PagedFile', () => {
+  it('gives any part of the file, across pages too', async () => {
+    const file = openPaged();
+    await fc.assert(
+      fc.asyncProperty(fc.nat(content.length), fc.nat(3000), async (offset, length) => {
+        const expected = content.subarray(offset, offset + length);
+        const part = await whenReady(() => file.slice(offset, expected.length));
+        expect(part.equals(expected)).toBe(true);
+      }),
+    );
+    file.close();
+  });
+
+  it('reads numbers, also where a page ends in them', async () => {
+    const file = openPaged();
+    for (const offset of [0, 100, 509, 510, 511, 512, content.length - 4]) {
+      expect(await whenReady(() => file.readUInt32(offset))).toBe(content.readUInt32BE(offset));
+    }
+    file.close();
+    writeFileSync(path, Buffer.from('0000000500000007ffffffffffffffff', 'hex'));
+    const numbers = openPaged();
+    expect(await whenReady(() => numbers.readUInt64(0))).toBe(5 * 2 ** 32 + 7);
+    await expect(whenReady(() => numbers.readUInt64(8))).rejects.toThrow(CorruptObjectError);
+    numbers.close();
+  });
+
+  it('answers at once what is in memory, and nothing else', async () => {
+    const file = openPaged();
+    expect(() => file.slice(0, 10)).toThrow(Fault);
+    expect(ifReady(() => file.slice(0, 10))).toBeUndefined();
+    await whenReady(() => file.slice(0, 10));
+    expect(ifReady(() => file.slice(500, 12))).toEqual(content.subarray(500, 512));
+    expect(ifReady(() => file.slice(500, 13))).toBeUndefined();
+    file.close();
+  });
+
+  it('reads on by itself when somebody goes from page to page', async () => {
+    const file = openPaged();
+    await whenReady(() => file.slice(0, 10));
+    await whenReady(() => file.slice(pageSizeBytes, 10));
+    await eventually(() => {
+      expect(ifReady(() => file.slice(4 * pageSizeBytes, 10))).toBeDefined();
+    });
+    expect(ifReady(() => file.slice(5 * pageSizeBytes, 10))).toBeUndefined();
+    file.close();
+  });
+
+  it('says so when the file ends too early', async () => {
+    const file = openPaged();
+    await expect(whenReady(() => file.slice(content.length - 1, 2))).rejects.toThrow(/is cut off/);
+    await expect(whenReady(() => file.slice(-1, 2))).rejects.toThrow(CorruptObjectError);
+    await expect(whenReady(() => file.readUInt32(content.length - 3))).rejects.toThrow(
+      CorruptObjectError,
+    );
+    const end = content.length;
+    await expect(whenReady(() => file.sliceToPageEnd(end))).rejects.toThrow(CorruptObjectError);
+    truncateSync(path, pageSizeBytes);
+    await expect(whenReady(() => file.slice(9 * pageSizeBytes, 2))).rejects.toThrow(/is cut off/);
+    file.close();
+  });
+
+  it('keeps its pages within the bound', async () => {
+    const maxSizeBytes = 35 * pageSizeBytes;
+    const cache = new PageCache({ maxSizeBytes, pageSizeBytes });
+    const file = openPaged(cache);
+    for (let offset = 0; offset < content.length; offset += pageSizeBytes) {
+      await whenReady(() => file.slice(offset, 1));
+      expect(cache.sizeBytes).toBeLessThanOrEqual(maxSizeBytes);
+    }
+    expect(cache.sizeBytes).toBeGreaterThan(30 * pageSizeBytes);
+    expect(ifReady(() => file.slice(0, 1))).toBeUndefined();
+    file.close();
+  });
+
+  it('shares a bound on descriptors, and opens again what was closed for it', async () => {
+    const cache = new PageCache({ maxSizeBytes: 1, pageSizeBytes, maxOpenFiles: 3 });
+    const files = Array.from({ length: 20 }, (_, at) => {
+      writeFileSync(join(directory, `${at}`), content);
+      return new PagedFile(join(directory, `${at}`), cache);
+    });
+    for (const round of [0, 1]) {
+      for (const file of files) await whenReady(() => file.slice(round * pageSizeBytes, 1));
+      await eventually(async () => expect(await openDescriptors()).toBe(3));
+    }
+    for (const file of files) file.close();
+    await eventually(async () => expect(await openDescriptors()).toBe(0));
+  });
+
+  it('is gone when it is not there, or another one is', async () => {
+    const cache = new PageCache({ maxSizeBytes: 1, pageSizeBytes, maxOpenFiles: 1 });
+    const missing = new PagedFile(join(directory, 'missing'), cache);
+    await expect(whenReady(() => missing.sizeBytes)).rejects.toThrow(FileGoneError);
+    const file = openPaged(cache);
+    await whenReady(() => file.slice(0, 1));
+    writeFileSync(join(directory, 'other'), content);
+    const other = new PagedFile(join(directory, 'other'), cache);
+    await whenReady(() => other.slice(0, 1));
+    // The first one has lost its descriptor, and now its name.
+    renameSync(join(directory, 'other'), path);
+    await expect(whenReady(() => file.slice(pageSizeBytes, 1))).rejects.toThrow(FileGoneError);
+    expect(ifReady(() => file.slice(0, 1))).toEqual(content.subarray(0, 1));
+    file.close();
+    other.close();
+  });
+
+  it('can be read to its end after it was removed and closed, by those who hold it', async () => {
+    const file = openPaged();
+    const release = await file.hold();
+    unlinkSync(path);
+    file.close();
+    expect(await file.readDirect(1000, 5000)).toEqual(content.subarray(1000, 6000));
+    expect(await openDescriptors()).toBe(1);
+    release();
+    await eventually(async () => expect(await openDescriptors()).toBe(0));
+    await expect(file.readDirect(0, 1)).rejects.toThrow(FileGoneError);
+  });
+
+  it('makes one read of a page that many ask for', async () => {
+    const file = openPaged();
+    const parts = await Promise.all(
+      Array.from({ length: 50 }, (_, at) => whenReady(() => file.slice(at, 10))),
+    );
+    for (const [at, part] of parts.entries()) expect(part).toEqual(content.subarray(at, at + 10));
+    // All of them are views of the one page.
+    expect(new Set(parts.map((part) => part.buffer)).size).toBe(1);
+    file.close();
+  });
+});
