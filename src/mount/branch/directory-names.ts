@@ -29,9 +29,9 @@ const noTree: Tree = Tree.parse(Buffer.alloc(0), 'sha1');
 export class DirectoryNames {
   /** `null` for the empty tree. Changed when a commit took what differs, or the branch moved on. */
   origin: Oid | null;
-  readonly children = new Map<ByteString, BranchNode>();
-  readonly removed = new Set<ByteString>();
-  readonly pending = new Set<ByteString>();
+  readonly children: Map<ByteString, BranchNode> = new Map();
+  readonly removed: Set<ByteString> = new Set();
+  readonly pending: Set<ByteString> = new Set();
   readonly #context: BranchContext;
   readonly #make: NodeMaker;
   #subdirectories: number | undefined;
