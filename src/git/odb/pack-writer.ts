@@ -32,6 +32,12 @@ export interface FinishedPack {
   readonly indexPath: string;
 }
 
+/** How a pack is finished. */
+export interface FinishOptions {
+  readonly fsync: boolean;
+  readonly beforeNaming?: (packPath: string) => Promise<void>;
+}
+
 /** An object of at most `pieceBytes` of content, as a zlib stream. */
 export interface DeflatedObject {
   readonly oid: Oid;
@@ -232,12 +238,14 @@ export class PackWriter {
    * Completes the pack and makes it visible, `pack-<checksum>.pack` first and then the `.idx` that git
    * looks for; with `fsync` each is on disk before the next step. Nothing may be appended from here
    * on, also not after a failure, but it can be tried again. The content stays readable here.
+   * `beforeNaming` is called with the path that the pack is about to get.
    */
-  async finish({ fsync }: { fsync: boolean }): Promise<FinishedPack> {
+  async finish({ fsync, beforeNaming }: FinishOptions): Promise<FinishedPack> {
     await this.#draining;
     const checksum = await this.#complete();
     const name = join(this.#directory, `pack-${checksum.toString('hex')}`);
     const finished = { packPath: `${name}.pack`, indexPath: `${name}.idx` };
+    await beforeNaming?.(finished.packPath);
     for (let attempt = 1; ; attempt++) {
       await this.#file.restoreName();
       if (fsync) await this.#file.sync();

@@ -1,6 +1,7 @@
 import type { HashAlgorithm } from '../oid.ts';
 import { writeLooseObjects } from './loose-writer.ts';
 import type { LooseObject, LooseWriterOptions } from './loose-writer.ts';
+import type { PackKeeps } from './pack-keeps.ts';
 import { readContent } from './packed-content.ts';
 import { StagedPack, storedBytes } from './staged-pack.ts';
 import type { StagedObject } from './staged-pack.ts';
@@ -10,6 +11,8 @@ export interface PublishOptions extends LooseWriterOptions {
   readonly algorithm: HashAlgorithm;
   /** A pack, however few and small they are. */
   readonly asPack?: boolean;
+  /** Protects new packs until a ref leads to what is in them. */
+  readonly keeps: PackKeeps;
 }
 
 // Up to these bounds a commit's objects become loose ones: `git gc` counts 50 packs as too many,
@@ -80,8 +83,10 @@ function packsToFinish(wanted: readonly StagedObject[]): {
   return { packs, others: others.flat() };
 }
 
-async function finishPack(pack: StagedPack, { fsync, unsynced }: PublishOptions): Promise<void> {
-  const { packPath, indexPath } = await pack.finish({ fsync });
+async function finishPack(pack: StagedPack, options: PublishOptions): Promise<void> {
+  const { fsync, unsynced, keeps } = options;
+  const beforeNaming = (path: string): Promise<void> => keeps.keep(path);
+  const { packPath, indexPath } = await pack.finish({ fsync, beforeNaming });
   if (!fsync) await unsynced.add([packPath, indexPath]);
 }
 

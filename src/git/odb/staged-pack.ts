@@ -1,6 +1,6 @@
 import type { HashAlgorithm } from '../oid.ts';
 import { PackWriter } from './pack-writer.ts';
-import type { FinishedPack, PackedObject } from './pack-writer.ts';
+import type { FinishOptions, FinishedPack, PackedObject } from './pack-writer.ts';
 
 /** An object of a staging area: where it is stored, and whether git can see it already. */
 export interface StagedObject {
@@ -83,7 +83,7 @@ export class StagedPack {
   }
 
   /** Seals the pack and gives it its index and its name: all that is in it is published then. */
-  async finish(options: { readonly fsync: boolean }): Promise<FinishedPack> {
+  async finish(options: FinishOptions): Promise<FinishedPack> {
     this.seal();
     const finished = await this.writer.finish(options);
     this.#isFinished = true;

@@ -8,6 +8,7 @@ import { cutIntoPieces, deflateWhole, pieceBytes, smallContentBytes } from './de
 import type { ObjectData } from './delta-base-cache.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
+import { PackKeeps } from './pack-keeps.ts';
 import { publishObjects } from './publishing.ts';
 import { Spool } from './spool.ts';
 import { StagedContent } from './staged-content.ts';
@@ -55,6 +56,7 @@ export class StagingArea {
   readonly #options: StagingAreaOptions;
   readonly #objects: StagedObjects;
   readonly #content = new StagedContent();
+  readonly #keeps = new PackKeeps();
   readonly #beingStored = new Map<Oid, Promise<void>>();
   readonly #budget = new ByteBudget(mostBytesUnderWay);
   // One at a time, so that they end up in one pack.
@@ -164,7 +166,8 @@ export class StagingArea {
   /**
    * Looks whether the repository still holds these objects, for `git gc --prune=now` removes what no
    * ref leads to, and puts those back that it does not; gives their ids. One that is not staged here
-   * either is an `ObjectNotFoundError`.
+   * either is an `ObjectNotFoundError`. To be called when a ref leads to them: packs that `publish`
+   * made are protected from `git repack` until then.
    */
   republishMissing(
     oids: Iterable<Oid>,
@@ -177,6 +180,7 @@ export class StagingArea {
         if (!(await this.#options.exists(oid))) missing.push(this.#objects.find(oid));
       });
       if (missing.length > 0) await this.#publish(missing, { fsync });
+      await this.#keeps.letGo();
       return missing.map(({ packed }) => packed.oid);
     });
   }
@@ -202,6 +206,7 @@ export class StagingArea {
     try {
       await this.#inTurn(() => this.#objects.clear());
     } finally {
+      await this.#keeps.letGo();
       this.#options.onDiscard?.();
     }
   }
@@ -280,7 +285,7 @@ export class StagingArea {
     objects: readonly StagedObject[],
     options: { readonly fsync: boolean; readonly asPack?: boolean },
   ): Promise<void> {
-    await publishObjects(objects, { ...this.#options, ...options });
+    await publishObjects(objects, { ...this.#options, ...options, keeps: this.#keeps });
     if (options.fsync) await this.#options.unsynced.sync();
   }
 

@@ -1,0 +1,31 @@
+import { unlink, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { ignoring } from './temporary-file.ts';
+
+/**
+ * The packs that were given their name before a ref leads to what is in them. A `.keep` file beside
+ * each tells `git repack` to leave it alone, which would otherwise replace every pack that it finds
+ * by one of what the refs lead to at that moment; git protects what it receives in the same way.
+ */
+export class PackKeeps {
+  readonly #paths = new Set<string>();
+
+  /** Protects the pack that is about to get this path (`….pack`); one that somebody else keeps stays theirs. */
+  async keep(packPath: string): Promise<void> {
+    const path = packPath.replace(/\.pack$/, '.keep');
+    try {
+      await writeFile(path, `vost ${process.pid} ${hostname()}\n`, { flag: 'wx' });
+      this.#paths.add(path);
+    } catch (error) {
+      ignoring('EEXIST')(error);
+    }
+  }
+
+  /** Lets git have all of them: a ref leads to what they hold, or nobody needs it. */
+  async letGo(): Promise<void> {
+    for (const path of this.#paths) {
+      await unlink(path).catch(ignoring('ENOENT'));
+      this.#paths.delete(path);
+    }
+  }
+}
