@@ -1,10 +1,11 @@
 import { unlinkSync } from 'node:fs';
-import { open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { open, rename, type FileHandle } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RefLockedError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
-import { makeParent, removeEmptyDirectories } from './ref-directories.ts';
 import { systemErrorCode } from '../system-error.ts';
+import type { LockMarks, MarkedFile } from './lock-marks.ts';
+import { makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 
 const longestPauseMs = 50;
 // How long to wait for a lock while holding another one that somebody may be waiting for.
@@ -49,29 +50,36 @@ export class LockFile {
   readonly path: ByteString;
   readonly #target: ByteString;
   readonly #handle: FileHandle;
+  readonly #unmark: () => Promise<void>;
   #open = true;
   #standing = false;
 
-  private constructor(target: ByteString, path: ByteString, handle: FileHandle) {
+  private constructor(target: ByteString, path: ByteString, { handle, unmark }: MarkedFile) {
     this.#target = target;
     this.path = path;
     this.#handle = handle;
+    this.#unmark = unmark;
   }
 
   /**
    * Creates the lock and the directories that it stands in. When it still exists at the deadline,
    * it is a `RefLockedError`; other failures are those of the system (a file where a directory is
-   * needed is ENOTDIR or EEXIST).
+   * needed is ENOTDIR or EEXIST). With `marks`, others can tell that it is abandoned when this process
+   * was killed.
    */
-  static async acquire(target: ByteString, deadlineMs: DeadlineMs): Promise<LockFile> {
+  static async acquire(
+    target: ByteString,
+    deadlineMs: DeadlineMs,
+    marks?: LockMarks,
+  ): Promise<LockFile> {
     const path = `${target}.lock` as ByteString;
     let missingParents = 0;
     for (let attempt = 0; ;) {
       // Looked at before the attempt: the last one is made at the deadline or after it.
       const late = performance.now() >= deadlineMs;
       try {
-        const handle = await open(bufferFromByteString(path), 'wx', 0o666);
-        const lock = new LockFile(target, path, handle);
+        const created = await (marks?.create(path) ?? createUnmarked(path));
+        const lock = new LockFile(target, path, created);
         lock.#remember();
         return lock;
       } catch (error) {
@@ -107,6 +115,7 @@ export class LockFile {
       await removeEmptyDirectories(this.#target);
       await this.#moveIntoPlace();
     }
+    await this.#unmark();
   }
 
   /** Gives the lock up and leaves the file as it is. Does nothing after `commit`. */
@@ -114,7 +123,8 @@ export class LockFile {
     if (!this.#standing) return;
     this.#forget();
     await this.#close();
-    await unlink(bufferFromByteString(this.path));
+    await removeFile(this.path);
+    await this.#unmark();
   }
 
   async #close(): Promise<void> {
@@ -156,6 +166,7 @@ export class LockFile {
 export async function acquireAll<Key>(
   targets: ReadonlyMap<Key, ByteString>,
   deadlineMs: DeadlineMs,
+  marks?: LockMarks,
 ): Promise<Map<Key, LockFile>> {
   for (let attempt = 0; ; attempt++) {
     const locks = new Map<Key, LockFile>();
@@ -163,7 +174,7 @@ export async function acquireAll<Key>(
       for (const [key, target] of targets) {
         const shortDeadlineMs = Math.min(deadlineMs, deadlineAfter(secondLockPatienceMs));
         const untilMs = locks.size === 0 ? deadlineMs : shortDeadlineMs;
-        locks.set(key, await LockFile.acquire(target, untilMs));
+        locks.set(key, await LockFile.acquire(target, untilMs, marks));
       }
       return locks;
     } catch (error) {
@@ -177,6 +188,12 @@ export async function acquireAll<Key>(
 /** Gives up those of the locks that still stand. */
 export async function releaseAll(locks: Iterable<LockFile>): Promise<void> {
   for (const lock of locks) await lock.release();
+}
+
+/** Creates the file of a lock that nobody can tell from one which is in use. EEXIST when it is there. */
+async function createUnmarked(path: ByteString): Promise<MarkedFile> {
+  const handle = await open(bufferFromByteString(path), 'wx', 0o666);
+  return { handle, unmark: () => Promise.resolve() };
 }
 
 function lockedError(path: ByteString): RefLockedError {

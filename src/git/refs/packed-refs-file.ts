@@ -6,9 +6,10 @@ import {
   type ByteString,
 } from '../byte-string.ts';
 import type { HashAlgorithm } from '../oid.ts';
+import { isNothingThere } from '../system-error.ts';
+import type { LockMarks } from './lock-marks.ts';
 import { LockFile, type DeadlineMs } from './lock.ts';
 import { PackedRefs, type PackedRef } from './packed-refs.ts';
-import { isNothingThere } from '../system-error.ts';
 import type { RefName } from './ref-name.ts';
 
 /** New values for packed refs; `null` leaves a ref out. */
@@ -37,15 +38,17 @@ const nothing: FileState = { inode: 0n, sizeBytes: 0n, modifiedNs: 0n, changedNs
 export class PackedRefsFile {
   readonly #path: ByteString;
   readonly #algorithm: HashAlgorithm;
+  readonly #marks: LockMarks | undefined;
   #raw: Buffer = Buffer.alloc(0);
   #current: PackedRefs;
   #state: FileState = nothing;
   #trusted = false;
   #loading: Promise<unknown> = Promise.resolve();
 
-  constructor(path: ByteString, algorithm: HashAlgorithm) {
+  constructor(path: ByteString, algorithm: HashAlgorithm, marks?: LockMarks) {
     this.#path = path;
     this.#algorithm = algorithm;
+    this.#marks = marks;
     this.#current = PackedRefs.parse(this.#raw, algorithm);
   }
 
@@ -69,7 +72,7 @@ export class PackedRefsFile {
    * is done. A `RefLockedError` when somebody else keeps the lock.
    */
   async locked<T>(deadlineMs: DeadlineMs, work: (packed: PackedRefs) => Promise<T>): Promise<T> {
-    const lock = await LockFile.acquire(await this.#realPath(), deadlineMs);
+    const lock = await LockFile.acquire(await this.#realPath(), deadlineMs, this.#marks);
     try {
       return await work(await this.load());
     } finally {

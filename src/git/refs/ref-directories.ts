@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import { bufferFromByteString, type ByteString } from '../byte-string.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 
@@ -73,29 +73,35 @@ export async function removeEmptyDirectories(path: ByteString): Promise<boolean>
 
 /**
  * Removes the directories that `base/name` is in as long as they are empty, from the innermost
- * outwards; `refs/heads` and its like stay.
+ * outwards; `refs/heads` and its like stay. One that cannot be removed stays, too: the change that
+ * left it empty has been made, and does not fail for that.
  */
 export async function removeEmptyParents(base: ByteString, name: string): Promise<void> {
   const parts = name.split('/');
   for (let count = parts.length - 1; count > 2; count--) {
-    const directory = `${base}/${parts.slice(0, count).join('/')}` as ByteString;
-    if (!(await removeDirectory(directory))) return;
+    const directory = [base, ...parts.slice(0, count)].join('/') as ByteString;
+    if (!(await removeDirectory(directory).catch(() => false))) return;
   }
 }
 
-/** Brings the directories that `base/name` is in to stable storage, from the innermost to `base`. */
-export async function syncParents(base: ByteString, name: string): Promise<void> {
-  const parts = name.split('/');
-  for (let count = parts.length - 1; count >= 0; count--) {
-    const handle = await open(
-      bufferFromByteString([base, ...parts.slice(0, count)].join('/') as ByteString),
-      'r',
-    );
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+/** Brings directories to stable storage, at once, so that the disk can do it in one go. */
+export async function syncDirectories(directories: Iterable<ByteString>): Promise<void> {
+  await Promise.all([...new Set(directories)].map(syncDirectory));
+}
+
+async function syncDirectory(path: ByteString): Promise<void> {
+  let handle: FileHandle;
+  try {
+    handle = await open(bufferFromByteString(path), 'r');
+  } catch (error) {
+    // Nothing has been put there, or it is gone again.
+    if (isNothingThere(error)) return;
+    throw error;
+  }
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 

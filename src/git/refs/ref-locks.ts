@@ -1,8 +1,8 @@
 import { InvalidRefNameError } from '../../errors.ts';
 import type { Oid } from '../oid.ts';
+import { systemErrorCode } from '../system-error.ts';
 import { acquireAll, pause, releaseAll, type DeadlineMs, type LockFile } from './lock.ts';
 import { removeEmptyParents } from './ref-directories.ts';
-import { systemErrorCode } from '../system-error.ts';
 import type { RefLogs } from './ref-logs.ts';
 import { headRef, refNameText, type RefName } from './ref-name.ts';
 import { isBrokenRef, type RefReader } from './ref-reader.ts';
@@ -109,7 +109,7 @@ export class RefLocks {
     const files = new Map(names.map((name) => [name, reader.paths.ref(name)]));
     for (let attempt = 0; ; attempt++) {
       try {
-        return new RefLocks(reader, await acquireAll(files, deadlineMs));
+        return new RefLocks(reader, await acquireAll(files, deadlineMs, reader.paths.marks));
       } catch (error) {
         await explainFailure(reader, names, error);
         // What was in the way has gone meanwhile; if it stays, it is no ref.

@@ -1,12 +1,12 @@
+import type { ByteString } from '../byte-string.ts';
 import type { CommitStamp, Identity } from '../identity.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
-import type { ByteString } from '../byte-string.ts';
-import { isFile, removeEmptyParents, removeFile, syncParents } from './ref-directories.ts';
-import { deadlineAfter, LockFile } from './lock.ts';
-import { namesAbove, type RefName } from './ref-name.ts';
 import { systemErrorCode } from '../system-error.ts';
+import { deadlineAfter, LockFile } from './lock.ts';
+import { isFile, removeEmptyParents, removeFile } from './ref-directories.ts';
+import { namesAbove, type RefName } from './ref-name.ts';
 import type { RefPaths } from './ref-paths.ts';
-import { appendReflog, moveReflog, type AppendedLine } from './reflog-writer.ts';
+import { appendReflog, moveReflog } from './reflog-writer.ts';
 import { formatReflogLine } from './reflog.ts';
 
 /**
@@ -57,6 +57,7 @@ export class RefLogs {
 
   /**
    * Writes the same move into the logs of some refs: into all of them or, when one fails, into none.
+   * With `fsync` the lines are on stable storage then; the directories of the logs are not.
    * The function that comes back takes it out of them again.
    */
   async record(
@@ -79,12 +80,10 @@ export class RefLogs {
       for (const name of names) {
         const create = change.createReflog === true || this.#startsLog(name);
         const log = this.#paths.log(name);
-        const append = (): Promise<AppendedLine | null> =>
-          appendReflog(log, line, { create, fsync });
-        const appended = await this.#withRoomFor(name, append);
-        if (appended === null) continue;
-        written.push(appended.takeBack);
-        if (fsync && appended.first) await syncParents(this.#base(name), name);
+        const undo = await this.#withRoomFor(name, () =>
+          appendReflog(log, line, { create, fsync }),
+        );
+        if (undo !== null) written.push(undo);
       }
     } catch (error) {
       await takeBack();
@@ -100,13 +99,12 @@ export class RefLogs {
   }
 
   /** Gives the log of a ref to another one. */
-  async move(from: RefName, to: RefName, fsync: boolean): Promise<void> {
+  async move(from: RefName, to: RefName): Promise<void> {
     // Of `a` and `a/b`, one is a directory where the other is a file.
     const nested = from.startsWith(`${to}/`) || to.startsWith(`${from}/`);
     const by = nested ? this.#paths.logOnTheMove : undefined;
     const [oldLog, newLog] = [this.#paths.log(from), this.#paths.log(to)];
     await this.#withRoomFor(to, () => moveReflog(oldLog, newLog, by));
-    if (fsync && (await isFile(this.#paths.log(to)))) await syncParents(this.#base(to), to);
     await removeEmptyParents(this.#base(from), from);
   }
 
@@ -126,7 +124,11 @@ export class RefLogs {
     for (const above of namesAbove(name)) {
       const log = this.#paths.log(above);
       if (!(await isFile(log))) continue;
-      const lock = await LockFile.acquire(this.#paths.ref(above), deadlineAfter(patienceMs));
+      const lock = await LockFile.acquire(
+        this.#paths.ref(above),
+        deadlineAfter(patienceMs),
+        this.#paths.marks,
+      );
       try {
         await removeFile(log);
       } finally {

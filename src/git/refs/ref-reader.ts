@@ -45,7 +45,7 @@ export class RefReader {
 
   constructor(paths: RefPaths, algorithm: HashAlgorithm) {
     this.paths = paths;
-    this.packed = new PackedRefsFile(paths.packedRefs, algorithm);
+    this.packed = new PackedRefsFile(paths.packedRefs, algorithm, paths.marks);
     this.#algorithm = algorithm;
   }
 

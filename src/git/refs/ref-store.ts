@@ -1,4 +1,5 @@
 import type { HashAlgorithm } from '../oid.ts';
+import type { LockMarks } from './lock-marks.ts';
 import type { RefValue } from './loose-refs.ts';
 import { RefLogs, type RefChange, type ReflogPolicy } from './ref-logs.ts';
 import type { RefName } from './ref-name.ts';
@@ -18,6 +19,8 @@ export interface RefStoreOptions {
   readonly reflogPolicy: ReflogPolicy;
   /** How long to wait for the lock of a ref. Default 1000. */
   readonly lockTimeoutMs?: number;
+  /** Marks the locks, so that those of this process can be removed should it be killed. Default: no. */
+  readonly lockMarks?: LockMarks | undefined;
   /** How long to wait for the lock of packed-refs. Default 1000. */
   readonly packedRefsTimeoutMs?: number;
 }
@@ -40,7 +43,7 @@ export class RefStore {
 
   constructor(options: RefStoreOptions) {
     const { gitDir, commonDir = gitDir, algorithm, reflogPolicy } = options;
-    const paths = new RefPaths(gitDir, commonDir);
+    const paths = new RefPaths(gitDir, commonDir, options.lockMarks);
     this.#timeouts = {
       refTimeoutMs: options.lockTimeoutMs ?? defaultTimeoutMs,
       packedRefsTimeoutMs: options.packedRefsTimeoutMs ?? defaultTimeoutMs,

@@ -1,7 +1,8 @@
 import { InvalidArgumentError, RefChangedError, RefConflictError } from '../../errors.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
+import { systemErrorCode } from '../system-error.ts';
 import { deadlineAfter, pause, type DeadlineMs, type LockFile } from './lock.ts';
-import { removeFile, syncParents } from './ref-directories.ts';
+import { removeFile, syncDirectories } from './ref-directories.ts';
 import {
   absent,
   planChange,
@@ -132,9 +133,11 @@ export class RefWriter {
       await lock.commit();
     } catch (error) {
       await takeBack();
+      if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
       throw error;
     }
-    if (change.fsync === true) await syncParents(this.#reader.paths.base(target), target);
+    if (change.fsync === true)
+      await syncDirectories(this.#reader.paths.directories([target, ...names]));
   }
 
   // The entry in packed-refs goes before the file: in between, the ref has the value of the file,
@@ -162,7 +165,7 @@ export class RefWriter {
       await rest?.commit();
       await removeFile(paths.ref(target));
     });
-    if (update.fsync === true) await syncParents(paths.base(target), target);
+    if (update.fsync === true) await syncDirectories(paths.directories(plan.names));
   }
 
   #checkArguments({ name, oid, expected }: RefUpdate): void {
@@ -185,4 +188,9 @@ function checkExpected({ name, expected }: RefUpdate, { oid }: CurrentRef): void
     ref,
     ...(oid === null ? {} : { oid }),
   });
+}
+
+function conflictBelow(name: RefName): RefConflictError {
+  const ref = refNameText(name);
+  return new RefConflictError(`ref ${ref} cannot be written: others create refs below it`, { ref });
 }

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { open, rename, truncate, type FileHandle } from 'node:fs/promises';
 import { RefConflictError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
-import { isFile, makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
+import { isFile, makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 
 const newline = 0x0a;
 // Bound on the attempts to clear the way to a log, against others who make and remove directories.
@@ -17,24 +17,17 @@ export interface AppendOptions {
   readonly fsync: boolean;
 }
 
-/** What `appendReflog` has done. */
-export interface AppendedLine {
-  /** The log did not exist before, or was empty. */
-  readonly first: boolean;
-  /** Takes the line away again, for a move that could not be completed. */
-  readonly takeBack: () => Promise<void>;
-}
-
 /**
  * Appends a line to the log at a path, in one write, so that readers never see a part of it.
- * The caller holds the lock of the ref: nobody else writes to the log. `null` when there is no log
- * and none is wanted; ENOTDIR when another log stands where a directory is needed.
+ * The caller holds the lock of the ref: nobody else writes to the log. The function that comes back
+ * takes the line away again, for a move that could not be completed; it is `null` when there is no
+ * log and none is wanted. ENOTDIR when another log stands where a directory is needed.
  */
 export async function appendReflog(
   path: ByteString,
   line: Buffer,
   options: AppendOptions,
-): Promise<AppendedLine | null> {
+): Promise<(() => Promise<void>) | null> {
   const handle = await openForAppending(path, options.create);
   if (handle === null) return null;
   try {
@@ -49,7 +42,7 @@ export async function appendReflog(
       await takeBack();
       throw error;
     }
-    return { first: sizeBytes === 0, takeBack };
+    return takeBack;
   } finally {
     await handle.close();
   }

@@ -8,8 +8,8 @@ import {
 } from '../byte-string.ts';
 import { formatCommitStamp, parseZone, type CommitStamp } from '../identity.ts';
 import { isOid, type Oid } from '../oid.ts';
-import { isFile } from './ref-directories.ts';
 import { isNothingThere } from '../system-error.ts';
+import { isFile } from './ref-directories.ts';
 
 /** One move of a ref, as a line of its reflog records it. */
 export interface ReflogRecord {

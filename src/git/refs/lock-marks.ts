@@ -1,0 +1,239 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { BigIntStats } from 'node:fs';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  unlink,
+  type FileHandle,
+} from 'node:fs/promises';
+import { createConnection, createServer, type Server } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import {
+  bufferFromByteString,
+  bytesFromText,
+  byteStringFromBuffer,
+  type ByteString,
+} from '../byte-string.ts';
+import { systemErrorCode } from '../system-error.ts';
+
+// A process that is killed while it holds `<ref>.lock` leaves it, and a lock of an unknown holder is
+// never to be taken away. So whoever must not block a branch by dying (the daemon of a mount) marks
+// its locks: each is a hard link to a file, its mark, in a directory of the process,
+// `vost/locks/<machine>-<boot>-<random>/`. In there is a unix socket, too, on which the process
+// listens: as long as it lives, the kernel accepts connections to it, whatever namespace of process
+// ids it is in. Once it does not, the locks that are the same file as a mark of it are nobody's.
+
+/** What filesystems answer that have no hard links, or none between two places. */
+const withoutLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
+const socketName = 'alive';
+/** The name of a directory whose owner was found dead by one who clears up after it; see `claim`. */
+const claimed = '.claimed-';
+/** How the name of a directory begins that is being made, and how long that may take. */
+const unfinished = '.new-';
+const graceMs = 60_000;
+
+/** A lock that was created, and its mark. */
+export interface MarkedFile {
+  readonly handle: FileHandle;
+  /** To be called when the lock is gone: the mark has done its service. */
+  readonly unmark: () => Promise<void>;
+}
+
+/** The marks on the locks of this process in one repository. */
+export class LockMarks {
+  readonly #path: string;
+  /** Open as long as the socket is, whose path goes through it. */
+  readonly #directory: FileHandle;
+  readonly #server: Server;
+  #count = 0;
+
+  private constructor(path: string, directory: FileHandle, server: Server) {
+    this.#path = path;
+    this.#directory = directory;
+    this.#server = server;
+  }
+
+  /**
+   * Takes away the locks of processes that marked theirs and have died, and gets ready to mark those
+   * of this one. `undefined` when the filesystem of the repository has no sockets.
+   */
+  static async open(commonDir: string): Promise<LockMarks | undefined> {
+    const parent = join(commonDir, 'vost/locks');
+    await mkdir(parent, { recursive: true });
+    await removeAbandonedLocks(commonDir);
+    // Complete before it gets a name under which others look for its owner.
+    const name = randomBytes(8).toString('hex');
+    const path = join(parent, `${unfinished}${name}`);
+    await mkdir(path);
+    const directory = await open(path, 'r');
+    try {
+      const server = await listen(directory);
+      const final = join(parent, `${await kernelName()}-${name}`);
+      await rename(path, final);
+      return new LockMarks(final, directory, server);
+    } catch (error) {
+      await directory.close();
+      await rm(path, { recursive: true, force: true });
+      if (withoutLinks.has(systemErrorCode(error))) return undefined;
+      throw error;
+    }
+  }
+
+  /** Creates the file of a lock, marked if possible. EEXIST when it is there. */
+  async create(path: ByteString): Promise<MarkedFile> {
+    this.#count += 1;
+    const mark = join(this.#path, String(this.#count));
+    const unmark = (): Promise<void> => rm(mark, { force: true });
+    const handle = await open(mark, 'wx', 0o666);
+    try {
+      await link(mark, bufferFromByteString(path));
+      return { handle, unmark };
+    } catch (error) {
+      await handle.close();
+      await unmark();
+      if (!withoutLinks.has(systemErrorCode(error))) throw error;
+    }
+    return {
+      handle: await open(bufferFromByteString(path), 'wx', 0o666),
+      unmark: () => Promise.resolve(),
+    };
+  }
+
+  /** No lock is held any more. */
+  async close(): Promise<void> {
+    this.#server.close();
+    await once(this.#server, 'close');
+    await this.#directory.close();
+    await rm(this.#path, { recursive: true, force: true });
+  }
+}
+
+async function removeAbandonedLocks(commonDir: string): Promise<void> {
+  const parent = join(commonDir, 'vost/locks');
+  for (const name of await readdir(parent)) {
+    if (await mayBeAlive(join(parent, name), name)) continue;
+    const directory = await claim(parent, name);
+    if (directory === undefined) continue;
+    const marks = await marksIn(directory);
+    if (marks.size > 0) await removeLocks(bytesFromText(commonDir), marks);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Of several who clear up at the same time, one gets the directory: another, who comes later, must
+ * not take away a lock that was created in the place of the abandoned one. A claim that was cut off
+ * is claimed again.
+ */
+async function claim(parent: string, name: string): Promise<string | undefined> {
+  const owner = name.split(claimed, 1).join('');
+  const directory = join(parent, `${owner}${claimed}${randomBytes(8).toString('hex')}`);
+  try {
+    await rename(join(parent, name), directory);
+    return directory;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Whether the owner of a directory lives, for all that is known: nobody knows that of another machine. */
+async function mayBeAlive(directory: string, name: string): Promise<boolean> {
+  if (name.includes(claimed)) return false;
+  if (name.startsWith(unfinished)) return Date.now() - (await stat(directory)).mtimeMs < graceMs;
+  const [machine, boot] = name.split('-');
+  const [ourMachine, ourBoot] = (await kernelName()).split('-');
+  if (machine !== ourMachine) return true;
+  return boot === ourBoot && (await answers(directory));
+}
+
+/** The files that are marks of locks still: those that have another name beside this one. */
+async function marksIn(directory: string): Promise<ReadonlySet<string>> {
+  const marks = new Set<string>();
+  for (const name of await readdir(directory)) {
+    const { dev, ino, nlink } = await lstat(join(directory, name), { bigint: true });
+    if (name !== socketName && nlink > 1n) marks.add(`${dev}:${ino}`);
+  }
+  return marks;
+}
+
+async function removeLocks(commonDir: ByteString, marks: ReadonlySet<string>): Promise<void> {
+  const directories: ByteString[] = [commonDir];
+  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+    for (const name of await namesIn(directory)) {
+      const path = `${directory}/${name}` as ByteString;
+      const found = await lstatIfThere(path);
+      // Of what stands at the top, locks of refs are below these alone.
+      const isTop = directory === commonDir && name !== 'refs' && name !== 'worktrees';
+      if (found?.isDirectory() === true && !isTop) directories.push(path);
+      else if (found !== undefined && name.endsWith('.lock')) {
+        if (marks.has(`${found.dev}:${found.ino}`)) await unlink(bufferFromByteString(path));
+      }
+    }
+  }
+}
+
+async function namesIn(directory: ByteString): Promise<ByteString[]> {
+  try {
+    const names = await readdir(bufferFromByteString(directory), { encoding: 'buffer' });
+    return names.map((name) => byteStringFromBuffer(name));
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Refs and their locks come and go meanwhile. */
+async function lstatIfThere(path: ByteString): Promise<BigIntStats | undefined> {
+  try {
+    return await lstat(bufferFromByteString(path), { bigint: true });
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** A socket in a directory, by a path that is short enough for one wherever the directory is. */
+function socketIn(directory: FileHandle): string {
+  return `/proc/self/fd/${directory.fd}/${socketName}`;
+}
+
+async function listen(directory: FileHandle): Promise<Server> {
+  const server = createServer((connection) => connection.destroy());
+  server.listen(socketIn(directory));
+  await once(server, 'listening');
+  server.unref();
+  return server;
+}
+
+async function answers(path: string): Promise<boolean> {
+  const directory = await open(path, 'r');
+  const connection = createConnection(socketIn(directory));
+  try {
+    await once(connection, 'connect');
+    return true;
+  } catch (error) {
+    return systemErrorCode(error) !== 'ECONNREFUSED' && systemErrorCode(error) !== 'ENOENT';
+  } finally {
+    connection.destroy();
+    await directory.close();
+  }
+}
+
+/** `<machine>-<boot>`: the kernel that runs this process, and where it runs. */
+async function kernelName(): Promise<string> {
+  const machine = await readFile('/etc/machine-id', 'utf8').catch(() => hostname());
+  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+  return [machine, boot]
+    .map((text) => createHash('sha256').update(text.trim()).digest('hex').slice(0, 16))
+    .join('-');
+}
