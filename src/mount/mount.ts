@@ -7,6 +7,7 @@ import { KernelMount } from './kernel-mount.ts';
 import type { MountOptions } from './mount-options.ts';
 import { prepareMountpoint } from './mountpoint.ts';
 import { NotifierRelay } from './notifier-relay.ts';
+import { statusGauges } from './observe/gauges.ts';
 import { LogFile } from './observe/log-file.ts';
 import { Log } from './observe/log.ts';
 import type { LogTarget } from './observe/log.ts';
@@ -124,6 +125,7 @@ class Mount implements MountHandle {
         counts: () => vfs.counts(),
       });
     const startedMs = Date.now();
+    metrics.measure(() => statusGauges(status()));
     const owner = {
       uid: options.uid ?? process.getuid?.() ?? 0,
       gid: options.gid ?? process.getgid?.() ?? 0,

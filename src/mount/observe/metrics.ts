@@ -62,10 +62,13 @@ export class Counter {
   }
 }
 
-interface Measure {
+/** One number, as it is now. */
+export interface Measure {
+  /** `vost_…`, with the unit in it; `_total` at the end of what only grows. */
+  readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge';
-  readonly read: () => number;
+  readonly value: number;
 }
 
 /**
@@ -74,7 +77,7 @@ interface Measure {
  */
 export class Metrics {
   readonly #operations = new Map<string, OperationMetrics>();
-  readonly #measures = new Map<string, Measure>();
+  readonly #sources: (() => Iterable<Measure>)[] = [];
 
   /** The metrics of one kind of request; the same object for the same name, to be kept by the caller. */
   operation(name: string): OperationMetrics {
@@ -86,16 +89,16 @@ export class Metrics {
     return operation;
   }
 
-  /** A new counter; `name` ends in `_total` and has its unit in it. */
+  /** A new counter; its name ends in `_total`. */
   counter(name: string, help: string): Counter {
     const counter = new Counter();
-    this.#measures.set(name, { help, type: 'counter', read: () => counter.value });
+    this.measure(() => [{ name, help, type: 'counter', value: counter.value }]);
     return counter;
   }
 
-  /** A value that is read when somebody asks. */
-  gauge(name: string, help: string, read: () => number): void {
-    this.#measures.set(name, { help, type: 'gauge', read });
+  /** Numbers that are taken, together, when somebody asks for the metrics. */
+  measure(source: () => Iterable<Measure>): void {
+    this.#sources.push(source);
   }
 
   /** Everything, as text. */
@@ -104,9 +107,11 @@ export class Metrics {
   }
 
   *#lines(): Generator<string, void, undefined> {
-    for (const [name, { help, type, read }] of this.#measures) {
-      yield* header(name, help, type);
-      yield `${name} ${read()}`;
+    for (const source of this.#sources) {
+      for (const { name, help, type, value } of source()) {
+        yield* header(name, help, type);
+        yield `${name} ${value}`;
+      }
     }
     const latency = 'vost_operation_duration_seconds';
     yield* header(latency, 'How long requests of the kernel took to answer.', 'histogram');

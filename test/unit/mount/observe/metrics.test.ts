@@ -40,7 +40,9 @@ describe('Histogram', () => {
 describe('Metrics', () => {
   it('writes the Prometheus text format', () => {
     const metrics = new Metrics();
-    metrics.gauge('vost_inodes', 'Inodes that the kernel knows.', () => 42);
+    const help = 'Inodes that the kernel knows.';
+    let value = 41;
+    metrics.measure(() => [{ name: 'vost_inodes', help, type: 'gauge', value: (value += 1) }]);
     metrics.counter('vost_commits_total', 'Commits made.').add(2);
     const lookup = metrics.operation('lookup');
     lookup.succeeded(0.003);
