@@ -7,7 +7,7 @@ import type { PollableHandle } from './pollable-handle.ts';
 
 /** Called with the size of each request, which stands in the channel's buffer until this returns. Must not throw. */
 export type RequestListener = (sizeBytes: number) => void;
-/** Called once when no more requests will come. `errno` is the system's name for why, ENODEV after an unmount. */
+/** Called once when no more requests will come. `code` is the system's name for why: ENODEV after an unmount. */
 export type EndListener = (code: string) => void;
 
 /** The way to the kernel: requests come out of it one by one, answers and notices go in. */
@@ -53,7 +53,7 @@ export interface ChannelOptions {
 export function openChannel(fd: number, options: ChannelOptions = {}): FuseChannel {
   const poll = new BusyPoll(options.busyPollUs ?? 100);
   if (options.reading !== 'thread-pool') {
-    const handle = pollableHandle();
+    const handle = pollableHandle(fd);
     if (handle !== undefined) return new EventLoopChannel(fd, poll, handle);
     if (options.reading === 'event-loop') {
       throw new Error('this version of Node cannot watch a device on its event loop');
@@ -131,7 +131,6 @@ class EventLoopChannel extends DeviceChannel {
 
   start(onRequest: RequestListener, onEnd: EndListener): void {
     this.#handle.read(
-      this.fd,
       this.requestBuffer,
       (sizeBytes) => {
         onRequest(sizeBytes);

@@ -15,8 +15,9 @@ const backlogLimit = 1 << 18;
  */
 export class ForgetQueue {
   readonly #forget: (ino: Ino, lookups: number) => void;
-  #waiting: { readonly ino: Ino; readonly lookups: number }[] = [];
-  #done = 0;
+  readonly #batches: { readonly request: RequestReader; next: number; readonly count: number }[] =
+    [];
+  #length = 0;
   #isScheduled = false;
 
   constructor(forget: (ino: Ino, lookups: number) => void) {
@@ -25,7 +26,7 @@ export class ForgetQueue {
 
   /** How many inodes are still to be let go of. */
   get length(): number {
-    return this.#waiting.length - this.#done;
+    return this.#length;
   }
 
   /** Takes a BATCH_FORGET: a count, then as many pairs of a node id and a number of lookups. */
@@ -33,29 +34,31 @@ export class ForgetQueue {
     const count = request.u32(0);
     // All or nothing: a request that is too short is refused before it has had an effect.
     request.bytes(headerSizeBytes, count * pairSizeBytes);
-    for (let index = 0; index < count; index++) {
-      const at = headerSizeBytes + index * pairSizeBytes;
-      this.#waiting.push({ ino: request.ino64(at), lookups: request.byteCount(at + 8) });
-    }
+    this.#batches.push({ request: request.copy(), next: 0, count });
+    this.#length += count;
     this.#takeSlice();
-    while (this.length > backlogLimit) this.#takeSlice();
+    while (this.#length > backlogLimit) this.#takeSlice();
   }
 
   #takeSlice(): void {
-    const end = Math.min(this.#waiting.length, this.#done + sliceLength);
-    for (; this.#done < end; this.#done++) {
-      const pair = this.#waiting[this.#done];
-      if (pair !== undefined) this.#forget(pair.ino, pair.lookups);
+    for (let left = sliceLength; left > 0; left--) {
+      const batch = this.#batches[0];
+      if (batch === undefined) return;
+      if (batch.next === batch.count) {
+        this.#batches.shift();
+        continue;
+      }
+      const at = headerSizeBytes + batch.next * pairSizeBytes;
+      batch.next += 1;
+      this.#length -= 1;
+      // A number that we cannot have given is cut to one that nobody has; nothing throws here.
+      this.#forget(batch.request.byteCount(at) as Ino, batch.request.byteCount(at + 8));
     }
-    if (this.length === 0) {
-      this.#waiting = [];
-      this.#done = 0;
-    } else if (!this.#isScheduled) {
-      this.#isScheduled = true;
-      setImmediate(() => {
-        this.#isScheduled = false;
-        this.#takeSlice();
-      });
-    }
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#takeSlice();
+    });
   }
 }

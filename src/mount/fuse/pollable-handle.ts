@@ -2,17 +2,8 @@ import { getSystemErrorName } from 'node:util';
 
 /** Reads a descriptor when it has something to read, on the event loop and without a thread. */
 export interface PollableHandle {
-  /**
-   * Takes the descriptor over and fills `buffer` with one read(2) at a time. Ends with the first
-   * error; the descriptor stays open.
-   * @throws the system's error when the descriptor cannot be watched
-   */
-  read(
-    fd: number,
-    buffer: Buffer,
-    onRead: (sizeBytes: number) => void,
-    onEnd: (code: string) => void,
-  ): void;
+  /** Fills `buffer` with one read(2) at a time, to the first error; the descriptor stays open then. */
+  read(buffer: Buffer, onRead: (sizeBytes: number) => void, onEnd: (code: string) => void): void;
   /** Closes the descriptor. */
   close(): Promise<void>;
 }
@@ -37,34 +28,31 @@ interface Bindings {
 }
 
 /**
+ * Takes over a descriptor, to be watched on the event loop.
+ *
  * Node's streams open sockets, pipes and terminals by descriptor, but no device, though its handle
  * of a pipe can: to the event loop below a readable descriptor is like another. That handle is
  * internal, so each part of it is looked for first; `undefined` where one is missing (a later
- * version, or a process that was forbidden to use it).
+ * version, or a process that was forbidden to use it), and the descriptor is still the caller's.
  */
-export function pollableHandle(): PollableHandle | undefined {
+export function pollableHandle(fd: number): PollableHandle | undefined {
   const bindings = findBindings();
-  return bindings === undefined ? undefined : new PipePollable(bindings);
+  return bindings === undefined ? undefined : new PipePollable(fd, bindings);
 }
 
 class PipePollable implements PollableHandle {
   readonly #bindings: Bindings;
   readonly #handle: PipeHandle;
 
-  constructor(bindings: Bindings) {
+  constructor(fd: number, bindings: Bindings) {
     this.#bindings = bindings;
     this.#handle = new bindings.Pipe(bindings.pipeType);
+    checkOutcome(this.#handle.open(fd));
   }
 
-  read(
-    fd: number,
-    buffer: Buffer,
-    onRead: (sizeBytes: number) => void,
-    onEnd: (code: string) => void,
-  ): void {
+  read(buffer: Buffer, onRead: (sizeBytes: number) => void, onEnd: (code: string) => void): void {
     const handle = this.#handle;
     const { state, outcomeIndex } = this.#bindings;
-    checkOutcome(handle.open(fd));
     handle.useUserBuffer(buffer);
     handle.onread = () => {
       const outcome = state[outcomeIndex] ?? 0;

@@ -53,6 +53,13 @@ export class RequestReader {
     }
   }
 
+  /** The same request in memory of its own, for what is not done with when the next one comes. */
+  copy(): RequestReader {
+    const copy = new RequestReader(Buffer.from(this.#buffer.subarray(0, this.#end)));
+    copy.begin(this.#end);
+    return copy;
+  }
+
   /** Who asks. */
   caller(): Caller {
     return {

@@ -142,7 +142,11 @@ export class FuseSession {
     this.#pending.clear();
     this.notifier.close();
     this.#rejectReady(new Error(`the kernel went away before it was ready: ${code}`));
-    await this.#channel.close();
+    try {
+      await this.#channel.close();
+    } catch (error) {
+      this.#log.error('close-failed', { reason: String(error) });
+    }
     try {
       await this.#vfs.destroy();
     } catch (error) {

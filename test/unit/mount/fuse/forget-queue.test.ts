@@ -33,6 +33,24 @@ describe('ForgetQueue', () => {
     expect(forgotten).toBe(count);
   });
 
+  it('goes on behind a number that nobody has given', async () => {
+    const forgotten = new Set<number>();
+    const queue = new ForgetQueue((ino) => forgotten.add(ino));
+    const pairs = Array.from({ length: 5000 }, (_, index) =>
+      pack('forget_one', { nodeid: index === 4000 ? 2n ** 63n : index + 1, nlookup: 1 }),
+    );
+    const bytes = packRequest({
+      opcode: opcodes.batchforget,
+      body: [pack('batch_forget_in', { count: pairs.length }), ...pairs],
+    });
+    const reader = new RequestReader(bytes);
+    reader.begin(bytes.length);
+    queue.add(reader);
+    while (queue.length > 0) await nextTurn();
+    expect(forgotten.has(5000)).toBe(true);
+    expect(forgotten.size).toBe(5000);
+  });
+
   it('does not let more wait than its limit', () => {
     const queue = new ForgetQueue(() => undefined);
     for (let batch = 0; batch < 10; batch++) queue.add(batchOf(60_000));
