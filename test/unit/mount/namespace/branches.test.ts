@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import type { NamespaceOptions } from '../../../../src/mount/namespace/namespace-options.ts';
@@ -92,6 +92,25 @@ describe('the root', () => {
     }
     expect(await errnoOf(() => vfs.unlink(rootIno, name('main')))).toBe(EISDIR);
     expect(await errnoOf(() => vfs.unlink(rootIno, name('nothing')))).toBe(ENOENT);
+  });
+
+  it('shows the first of two branches that cannot stand beside each other', async () => {
+    const tip = await repository.git(['rev-parse', 'main']);
+    await appendFile(
+      `${repository.gitDir}/packed-refs`,
+      `${tip} refs/heads/zoo\n${tip} refs/heads/zoo/ape\n`,
+    );
+    await mount();
+    expect(await listing()).toContain('zoo');
+    expect(await find('zoo/ape')).toBeNull();
+    expect(mounted.lines.join('')).toContain('warn ref-in-the-way ref=refs/heads/zoo/ape');
+  });
+
+  it('leaves out a branch that cannot be read, and says so', async () => {
+    await writeFile(`${repository.gitDir}/refs/heads/broken`, '');
+    await mount();
+    expect(await listing()).toEqual(['feature', 'main', 'topic']);
+    expect(mounted.lines.join('')).toContain('warn broken-ref ref=refs/heads/broken');
   });
 
   it('protects what is read-only', async () => {

@@ -53,6 +53,8 @@ describe.each(['loose', 'packed'])('tags, %s', (kind) => {
     expect((await mounted.directory('.tags/light')).parent.ino).toBe(await mounted.get('.tags'));
     expect((await mounted.stat('.tags/v1.0/file')).mtime.sec).toBe(1_700_000_000);
     expect((await mounted.stat('.tags/old-tree')).mtime.sec).toBe(1_700_000_000);
+    expect((await mounted.stat('.tags/tree')).mtime.sec).toBe(0);
+    expect((await mounted.stat('.commits')).nlink).toBe(1);
     expect((await mounted.stat('.tags')).nlink).toBe(2 + shown.length);
   });
 
