@@ -11,6 +11,7 @@ import type { Identity } from './identity.ts';
 import { ObjectDatabase } from './odb/object-database.ts';
 import type { HashAlgorithm } from './oid.ts';
 import type { ReflogPolicy } from './refs/ref-logs.ts';
+import { LockMarks } from './refs/lock-marks.ts';
 import { branchPrefix, refNameIn } from './refs/ref-name.ts';
 import { RefStore } from './refs/ref-store.ts';
 import { completeRepository, prepareRepository } from './repository-creation.ts';
@@ -27,6 +28,11 @@ export interface RepositoryOptions {
   readonly cacheSizeBytes?: number | undefined;
   /** How long to wait for the lock of a ref. Default `core.filesRefLockTimeout`, 1000. */
   readonly lockTimeoutMs?: number | undefined;
+  /**
+   * Marks the locks of refs while they are held, and removes those that a process left which marked
+   * its own and was killed: for those that must not block a branch by dying. Default `false`.
+   */
+  readonly markLocks?: boolean | undefined;
 }
 
 /** A repository that is to be made. */
@@ -65,8 +71,10 @@ export class Repository {
   readonly config: GitConfig;
   readonly odb: ObjectDatabase;
   readonly refs: RefStore;
+  readonly #lockMarks: LockMarks | undefined;
 
-  private constructor(parts: RepositoryParts) {
+  private constructor(parts: RepositoryParts, lockMarks: LockMarks | undefined) {
+    this.#lockMarks = lockMarks;
     this.gitDir = parts.gitDir;
     this.commonDir = parts.commonDir;
     this.algorithm = parts.algorithm;
@@ -121,10 +129,12 @@ export class Repository {
     const config = await GitConfig.load(layout);
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
+    const lockMarks = options.markLocks === true ? await LockMarks.open(commonDir) : undefined;
     const refs = new RefStore({
       gitDir,
       commonDir,
       algorithm,
+      lockMarks,
       reflogPolicy: reflogPolicyOf(config, isBare),
       lockTimeoutMs: options.lockTimeoutMs ?? timeoutOf(config, 'core.filesRefLockTimeout'),
       packedRefsTimeoutMs: timeoutOf(config, 'core.packedRefsTimeout'),
@@ -140,7 +150,8 @@ export class Repository {
         defaultBigFileThresholdBytes,
       ...(cacheSizeBytes === undefined ? {} : { cacheSizeBytes }),
     });
-    return new Repository({ gitDir, commonDir, algorithm, isBare, config, odb, refs });
+    const parts = { gitDir, commonDir, algorithm, isBare, config, odb, refs };
+    return new Repository(parts, lockMarks);
   }
 
   /** Who works here by the configuration, `user.name` and `user.email`; `null` when either is missing. */
@@ -153,6 +164,7 @@ export class Repository {
   /** Lets go of open files. */
   async close(): Promise<void> {
     await this.odb.close();
+    await this.#lockMarks?.close();
   }
 }
 

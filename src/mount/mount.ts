@@ -116,8 +116,7 @@ class Mount implements MountHandle {
     const notifier = new NotifierRelay();
     const inodes = new InodeTable();
     const { gitDir } = repository;
-    const readOnly =
-      options.readOnly === true || options.ref !== undefined || options.tag !== undefined;
+    const readOnly = isReadOnly(options);
     const status = (): MountStatus =>
       mountStatus({
         ...{ version: packageVersion(), repository: gitDir, mountpoint, readOnly, startedMs },
@@ -182,11 +181,17 @@ class Mount implements MountHandle {
   }
 }
 
+function isReadOnly({ readOnly, ref, tag }: MountOptions): boolean {
+  return readOnly === true || ref !== undefined || tag !== undefined;
+}
+
 /** Opens a repository, or makes one that begins with an empty commit on `main`. */
 async function openRepository(path: string, options: MountOptions): Promise<Repository> {
   const { cacheSizeBytes, author, email } = options;
+  // What cannot write takes no locks, and may not be allowed to mark any.
+  const repositoryOptions = { cacheSizeBytes, markLocks: !isReadOnly(options) };
   try {
-    return await Repository.open(path, { cacheSizeBytes });
+    return await Repository.open(path, repositoryOptions);
   } catch (error) {
     if (options.create === false && error instanceof FileNotFoundError) {
       throw new FileNotFoundError(`${path} does not exist, and it is not to be created`, {
@@ -198,7 +203,7 @@ async function openRepository(path: string, options: MountOptions): Promise<Repo
     if (!isMissing || options.create === false) throw error;
   }
   await (await GitStore.open(path, { author, email })).close();
-  return Repository.open(path, { cacheSizeBytes });
+  return Repository.open(path, repositoryOptions);
 }
 
 function identityOf(repository: Repository, { author, email }: MountOptions): Identity {
