@@ -5,6 +5,12 @@ import { BlobCursor, BlockRange, blobBlockSizeBytes } from './blob-cursor.ts';
 import type { BlobContent } from './blob-content.ts';
 import type { BlobSpool, SpooledBlob } from './blob-spool.ts';
 
+/** A blob, with the size that its header tells. */
+export interface BlobId {
+  readonly oid: Oid;
+  readonly sizeBytes: number;
+}
+
 const mostCursors = 8;
 // Going on to a place that is so near costs less than writing the blob to disk.
 const nearBytes = 4 * 1024 * 1024;
@@ -47,17 +53,17 @@ export class BigBlobs {
   }
 
   /** A part of a blob, not empty and within the blob. The bytes are shared, and not to be written to. */
-  async read(oid: Oid, offset: number, length: number): Promise<Buffer> {
+  async read(blob: BlobId, offset: number, length: number): Promise<Buffer> {
     return (
-      (await this.#readSpooled(oid, offset, length)) ??
-      new BlockRange(this.#blocks, oid, offset, length).content() ??
-      this.#inTurn(oid, () => this.#readInTurn(oid, offset, length))
+      (await this.#readSpooled(blob.oid, offset, length)) ??
+      this.#readCached(blob.oid, offset, length) ??
+      this.#inTurn(blob.oid, () => this.#readInTurn(blob, offset, length))
     );
   }
 
   /** The blob in the spool, where it may still be on its way; undefined when the spool cannot take it. */
-  spooled(oid: Oid): Promise<SpooledBlob | undefined> {
-    return this.#inTurn(oid, () => this.#addToSpool(oid));
+  spooled(blob: BlobId): Promise<SpooledBlob | undefined> {
+    return this.#inTurn(blob.oid, () => this.#addToSpool(blob));
   }
 
   /** Lets go of the files behind the cursors, which may be gone from the repository. */
@@ -66,49 +72,58 @@ export class BigBlobs {
     this.#cursors.clear();
   }
 
-  async #readInTurn(oid: Oid, offset: number, length: number): Promise<Buffer> {
+  async #readInTurn(blob: BlobId, offset: number, length: number): Promise<Buffer> {
+    const { oid } = blob;
     // Whoever had the turn before may have brought what is needed here.
     const spooled = await this.#readSpooled(oid, offset, length);
     if (spooled !== undefined) return spooled;
     const range = new BlockRange(this.#blocks, oid, offset, length);
-    let cursor = this.#cursors.get(oid);
-    const ahead = (range.missingOffset ?? 0) - (cursor?.position ?? 0);
+    const { missingOffset } = range;
+    if (missingOffset === undefined) return range.content();
+    const cursor = this.#cursors.get(oid);
+    const ahead = missingOffset - (cursor?.position ?? 0);
     if (ahead < 0 || ahead > nearBytes) {
-      await this.#addToSpool(oid);
+      await this.#addToSpool(blob);
       const part = await this.#readSpooled(oid, offset, length);
       if (part !== undefined) return part;
     }
-    this.#cursors.delete(oid);
-    if (ahead < 0 && cursor !== undefined) {
-      await cursor.close();
-      cursor = undefined;
-    }
-    if (cursor === undefined) {
-      const content = await this.#open(oid);
-      if (content.whole !== undefined) {
-        await this.#addToSpool(oid, content);
-        return content.whole.subarray(offset, offset + length);
-      }
-      cursor = new BlobCursor(content);
-    }
-    return this.#readWith(cursor, oid, range);
+    return this.#readOn(blob, range, missingOffset);
   }
 
-  async #readWith(cursor: BlobCursor, oid: Oid, range: BlockRange): Promise<Buffer> {
+  /** Goes on from where the last read ended, or starts again when that is too far. */
+  async #readOn(blob: BlobId, range: BlockRange, missingOffset: number): Promise<Buffer> {
+    const { oid } = blob;
+    let cursor = this.#cursors.get(oid);
+    // Taken out, so that nobody closes it for room or because its pack is gone.
+    this.#cursors.delete(oid);
     try {
-      for (;;) {
-        const content = range.content();
-        if (content !== undefined) {
-          this.#cursors.set(oid, cursor);
-          return content;
+      if (cursor !== undefined && cursor.position > missingOffset) {
+        await cursor.close();
+        cursor = undefined;
+      }
+      if (cursor === undefined) {
+        const content = await this.#open(oid);
+        if (content.whole !== undefined) {
+          await this.#addToSpool(blob, content);
+          return range.of(content.whole);
         }
+        cursor = new BlobCursor(content);
+      }
+      while (range.missingOffset !== undefined) {
         const { position } = cursor;
         range.offer(position, await cursor.nextBlock());
       }
+      this.#cursors.set(oid, cursor);
+      return range.content();
     } catch (error) {
-      closeQuietly(cursor);
+      if (cursor !== undefined) closeQuietly(cursor);
       throw error;
     }
+  }
+
+  #readCached(oid: Oid, offset: number, length: number): Buffer | undefined {
+    const range = new BlockRange(this.#blocks, oid, offset, length);
+    return range.missingOffset === undefined ? range.content() : undefined;
   }
 
   async #readSpooled(oid: Oid, offset: number, length: number): Promise<Buffer | undefined> {
@@ -122,19 +137,27 @@ export class BigBlobs {
     }
   }
 
-  async #addToSpool(oid: Oid, opened?: BlobContent): Promise<SpooledBlob | undefined> {
+  async #addToSpool(blob: BlobId, opened?: BlobContent): Promise<SpooledBlob | undefined> {
+    const { oid, sizeBytes } = blob;
     const there = this.#spool.get(oid);
     if (there !== undefined) return there;
+    if (!this.#spool.takes(sizeBytes) || Date.now() < this.#noSpoolBeforeMs) return undefined;
     const content = opened ?? (await this.#open(oid));
     try {
-      if (this.#spool.takes(content.sizeBytes) && Date.now() >= this.#noSpoolBeforeMs) {
-        return await this.#spool.add(oid, content.sizeBytes, closingAfter(content));
-      }
+      const spooled = await this.#spool.add(oid, sizeBytes, closingAfter(content));
+      this.#closeCursor(oid);
+      return spooled;
     } catch (error) {
+      await content.close();
       this.#pauseSpool(error);
+      return undefined;
     }
-    await content.close();
-    return undefined;
+  }
+
+  #closeCursor(oid: Oid): void {
+    const cursor = this.#cursors.get(oid);
+    this.#cursors.delete(oid);
+    if (cursor !== undefined) closeQuietly(cursor);
   }
 
   /** A disk without room makes reads slower, it does not make them fail; a damaged blob does. */

@@ -86,13 +86,18 @@ export class BlockRange {
     if (at >= 0 && at < this.#blocks.length) this.#blocks[at] = block;
   }
 
-  /** The bytes of the range, when all blocks are there. */
-  content(): Buffer | undefined {
+  /** The bytes of the range; nothing may be missing. */
+  content(): Buffer {
     const blocks = this.#blocks.filter((block) => block !== undefined);
-    if (blocks.length < this.#blocks.length) return undefined;
     const start = this.#offset - this.#firstBlock * blobBlockSizeBytes;
-    const joined = blocks.length === 1 ? blocks[0] : Buffer.concat(blocks);
-    return joined?.subarray(start, start + this.#length);
+    const [only] = blocks;
+    const joined = only !== undefined && blocks.length === 1 ? only : Buffer.concat(blocks);
+    return joined.subarray(start, start + this.#length);
+  }
+
+  /** The bytes of the range out of the whole blob. */
+  of(whole: Buffer): Buffer {
+    return whole.subarray(this.#offset, this.#offset + this.#length);
   }
 
   #key(index: number): string {

@@ -165,7 +165,7 @@ export class ObjectDatabase {
       area.readRange(oid, offset, end - offset),
     );
     if (staged !== undefined) return staged;
-    return namingObject(oid, () => this.#bigBlobs.read(oid, offset, end - offset));
+    return namingObject(oid, () => this.#bigBlobs.read({ oid, sizeBytes }, offset, end - offset));
   }
 
   /** The content in pieces, with bounded memory unless it is stored as a delta. */
@@ -311,8 +311,10 @@ export class ObjectDatabase {
    * spool cannot take it. It has to be released.
    */
   async backingFile(oid: Oid): Promise<BackingFile | undefined> {
-    const blob = await namingObject(oid, () => this.#bigBlobs.spooled(oid));
-    return namingObject(oid, async () => blob?.acquire());
+    const { sizeBytes } = await this.header(oid);
+    return namingObject(oid, async () =>
+      (await this.#bigBlobs.spooled({ oid, sizeBytes }))?.acquire(),
+    );
   }
 
   /** Looks for packs that are new or gone. Reads do so by themselves before they call anything missing. */
