@@ -11,21 +11,9 @@ import type { InitFlagName } from './opcodes.ts';
 import { operationOf } from './operation-table.ts';
 import type { KernelCache, Operation } from './operation-table.ts';
 import { Reply } from './reply.ts';
-import { RequestReader } from './request-reader.ts';
-
-/** A request that was answered. */
-export interface RequestTrace {
-  readonly operation: string;
-  readonly unique: number;
-  readonly ino: number;
-  /** The file name in the request, with every byte but printable ASCII escaped. */
-  readonly name: string | undefined;
-  /** 0, or the number of the error that was the answer. */
-  readonly errno: number;
-  /** The size of the answer, its header included. */
-  readonly replySizeBytes: number;
-  readonly durationMs: number;
-}
+import { MalformedRequestError, RequestReader } from './request-reader.ts';
+import { printableName } from './request-trace.ts';
+import type { RequestTrace } from './request-trace.ts';
 
 export interface SessionOptions {
   readonly log: Log;
@@ -89,7 +77,7 @@ export class FuseSession {
   #resolveReady: (protocol: KernelProtocol) => void = unset;
   #rejectReady: (error: Error) => void = unset;
   #resolveDone: (end: SessionEnd) => void = unset;
-  #state: 'handshake' | 'open' | 'closing' | 'ended' = 'handshake';
+  #state: 'handshake' | 'open' | 'ended' = 'handshake';
 
   constructor(channel: FuseChannel, vfs: VfsOperations, options: SessionOptions) {
     this.#channel = channel;
@@ -130,10 +118,9 @@ export class FuseSession {
    * rest. Harmless after the end.
    */
   async close(): Promise<void> {
-    if (this.#state === 'ended') return this.#channel.close();
-    this.#state = 'closing';
     for (const pending of this.#pending.values()) this.#fail(pending, new ErrnoError('ENOTCONN'));
     await this.#end('CLOSED');
+    await this.done;
   }
 
   async #end(code: string): Promise<void> {
@@ -196,6 +183,7 @@ export class FuseSession {
     try {
       result = operation.call(this.#vfs, this.#request, this.#kernelCache);
     } catch (error) {
+      if (error instanceof MalformedRequestError) throw error;
       this.#fail(pending, error);
       return;
     }
@@ -217,7 +205,7 @@ export class FuseSession {
   #handshake(): void {
     const pending = this.#pendingRequest('init');
     if (this.#state !== 'handshake') {
-      throw new ErrnoError('EIO', 'the kernel has introduced itself already');
+      throw new MalformedRequestError('the kernel has introduced itself already');
     }
     let protocol: KernelProtocol | undefined;
     try {
@@ -274,12 +262,12 @@ export class FuseSession {
     }
   }
 
-  /** Answers a request that was not understood, if it is one that waits for an answer. */
+  /** Answers a request that is not served, if it is one that waits for an answer. */
   #refuse(error: unknown): void {
     const { opcode, unique } = this.#request;
     const operation = opcodeName(opcode);
-    if (!(error instanceof ErrnoError && error.errno === 'ENOSYS')) {
-      this.#log.warn('request-refused', { operation, reason: String(error) });
+    if (error instanceof MalformedRequestError) {
+      this.#log.warn('request-refused', { operation, reason: error.message });
     }
     if (unique === 0 || opcode === opcodes.forget || opcode === opcodes.batchforget) return;
     this.#fail(this.#pendingRequest(operation), error);
@@ -306,9 +294,7 @@ export class FuseSession {
 
   #printableName(offset: number): string | undefined {
     if (this.#options.trace === undefined) return undefined;
-    return this.#request.text(offset).replace(/[^\x20-\x7e]|\\/g, (character) => {
-      return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
-    });
+    return printableName(this.#request.text(offset));
   }
 
   #observe(pending: Pending, errno: number, replySizeBytes: number): void {

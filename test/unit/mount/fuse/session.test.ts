@@ -6,7 +6,8 @@ import { UnsupportedKernelError } from '../../../../src/mount/fuse/handshake.ts'
 import { opcodes } from '../../../../src/mount/fuse/opcodes.ts';
 import type { OpcodeName } from '../../../../src/mount/fuse/opcodes.ts';
 import { FuseSession } from '../../../../src/mount/fuse/session.ts';
-import type { RequestTrace, SessionOptions } from '../../../../src/mount/fuse/session.ts';
+import type { RequestTrace } from '../../../../src/mount/fuse/request-trace.ts';
+import type { SessionOptions } from '../../../../src/mount/fuse/session.ts';
 import { Log } from '../../../../src/mount/observe/log.ts';
 import { ErrnoError, errnoNameOf, errnoNumber } from '../../../../src/mount/vfs/errno.ts';
 import type {
@@ -220,11 +221,15 @@ describe('requests', () => {
   it.each(cases)('%s is refused with EINVAL when its end is missing', (opcode, body) => {
     const bytes = Buffer.concat(body);
     for (let sizeBytes = 0; sizeBytes < bytes.length; sizeBytes++) {
-      const { ask, calls } = serveOpen();
+      const { ask, calls, lines } = serveOpen();
       const answers = ask(opcode, { nodeid: 8, body: [bytes.subarray(0, sizeBytes)] });
       // A field that nobody reads may be missing.
-      if (calls.length > 0) expect(answers[0]?.error).toBe(0);
-      else expect(answers).toEqual([{ unique: 2, error: -errno.EINVAL, body: Buffer.alloc(0) }]);
+      if (calls.length > 0) {
+        expect(answers[0]?.error).toBe(0);
+        continue;
+      }
+      expect(lines).toEqual([expect.stringContaining(`request-refused operation=${opcode}`)]);
+      expect(answers).toEqual([{ unique: 2, error: -errno.EINVAL, body: Buffer.alloc(0) }]);
     }
   });
 
@@ -416,7 +421,8 @@ describe('a session', () => {
     expect(served.calls).toEqual([]);
     expect(introduce(served)).toMatchObject([{ unique: 2, error: 0 }]);
     expect((await served.session.ready).minor).toBe(45);
-    expect(introduce(served)[0]?.error).toBe(-errno.EIO);
+    expect(introduce(served)[0]?.error).toBe(-errno.EINVAL);
+    expect(served.lines).toEqual([expect.stringContaining('request-refused operation=init')]);
     expect(served.ask('statfs')[0]?.error).toBe(0);
   });
 
