@@ -241,7 +241,7 @@ export class ObjectDatabase {
     }
     const digits = 2 * oidSizeBytes[this.algorithm];
     if (prefix.length > digits) return [];
-    const found = new Set<Oid>(await this.#directories.startingWith(prefix));
+    const found = await this.#directories.startingWith(prefix);
     for (const area of this.#stagingAreas) {
       for (const oid of area.stagedOids()) if (oid.startsWith(prefix)) found.add(oid);
     }

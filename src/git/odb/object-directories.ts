@@ -122,15 +122,21 @@ export class ObjectDirectories {
     }
   }
 
-  /** The ids that start with these digits, sorted. */
-  async startingWith(prefix: string): Promise<Oid[]> {
-    const oids = new Set<Oid>();
-    for (const { packs, loose } of this.#directories) {
-      const packed = await this.#surviving(() => whenReady(() => packs.startingWith(prefix)));
-      for (const oid of packed) oids.add(oid);
-      for (const oid of await loose.startingWith(prefix)) oids.add(oid);
+  /** The ids that start with these digits. The directories are looked at again for it. */
+  async startingWith(prefix: string): Promise<Set<Oid>> {
+    await this.scan();
+    for (let round = 1; ; round++) {
+      const generation = this.#generation;
+      const oids = new Set<Oid>();
+      for (const { packs, loose } of this.#directories) {
+        const packed = await this.#surviving(() => whenReady(() => packs.startingWith(prefix)));
+        for (const oid of packed) oids.add(oid);
+        for (const oid of await loose.startingWith(prefix)) oids.add(oid);
+      }
+      await this.scan();
+      // Nothing went from one place to another while it was counted.
+      if (generation === this.#generation || round === mostRounds) return oids;
     }
-    return [...oids].sort();
   }
 
   /** Looks at the directories again; whoever asks gets a look that begins after that. */
