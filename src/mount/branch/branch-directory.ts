@@ -265,6 +265,9 @@ export class BranchDirectory extends DirectoryVnode {
     node.inode.changed();
     this.inode.modified();
     if (mayBeStored) this.markPending(name);
+    // Others may have removed this directory while something in it was open. Emptied by the mount,
+    // it is one of its own.
+    else if (!this.isInPlace) this.#markSelfPending();
   }
 
   /** Removes a name for good. */
@@ -287,9 +290,7 @@ export class BranchDirectory extends DirectoryVnode {
   markPending(name: ByteString): void {
     if (this.names.children.has(name) && this.isScratch(name)) return;
     this.names.pending.add(name);
-    const [link] = this.inode.links;
-    if (link === undefined) this.branch?.changed();
-    else link.parent.markPending(link.name);
+    this.#markSelfPending();
   }
 
   recordConflict(name: ByteString): void {
@@ -329,6 +330,12 @@ export class BranchDirectory extends DirectoryVnode {
   #requireRoomFor(name: ByteString, mode: FileMode): void {
     this.requireWritable();
     this.requireGoodName(name, mode);
+  }
+
+  #markSelfPending(): void {
+    const [link] = this.inode.links;
+    if (link === undefined) this.branch?.changed();
+    else link.parent.markPending(link.name);
   }
 
   #dropSelf(): void {
