@@ -4,7 +4,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
-import { readMountTable, vostMountType } from '../../src/mount/mount-table.ts';
+import { askDaemon } from '../../src/cli/control-client.ts';
+import { mountAt, vostMountType } from '../../src/mount/mount-table.ts';
 import { eventually } from './eventually.ts';
 import { program, programResult } from './program.ts';
 import type { ProgramResult } from './program.ts';
@@ -116,15 +117,18 @@ export async function mountRepository(
     daemon.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
   });
 
-  // In the mount table may stand a dead mount, which is being replaced: it counts when it answers.
+  // The mount of a daemon that was killed may be there still, so it is this daemon that has to answer.
   await eventually(async () => {
     if (daemon.exitCode !== null) return;
-    if (!(await isMounted(mountpoint))) throw new Error(`not mounted after 10 s:\n${log}`);
-    await program('stat', ['-f', mountpoint], { timeoutMs: 10_000 });
+    const entry = await mountAt(mountpoint);
+    if (entry?.type !== vostMountType) throw new Error(`not mounted after 10 s:\n${log}`);
+    const { pid } = await askDaemon(entry, { verb: 'status' }, 5000);
+    if (pid !== daemon.pid) throw new Error(`another daemon answers after 10 s:\n${log}`);
   }, 10_000);
   if (daemon.exitCode !== null) {
     throw new Error(`vost-mount ended with ${String(daemon.exitCode)}:\n${log}`);
   }
+  await program('stat', ['-f', mountpoint], { timeoutMs: 10_000 });
 
   const ended = (timeoutMs = endTimeoutMs): Promise<DaemonEnd> =>
     within(exit, timeoutMs, () => `the daemon has not ended:\n${log}`);
@@ -150,8 +154,7 @@ export async function mountRepository(
 
 /** Whether a mount of this package is on top at a path. Does not touch it. */
 export async function isMounted(mountpoint: string): Promise<boolean> {
-  const entry = (await readMountTable()).findLast((mounted) => mounted.mountpoint === mountpoint);
-  return entry?.type === vostMountType;
+  return (await mountAt(mountpoint))?.type === vostMountType;
 }
 
 /** Runs the `vost-mount` program to its end. */

@@ -1,0 +1,159 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import { fsck, git } from '../helpers/git.ts';
+import { mountRepository } from '../helpers/mount.ts';
+import type { MountedRepository } from '../helpers/mount.ts';
+import { program } from '../helpers/program.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+import { shownTree, storedTree } from '../helpers/tree-listing.ts';
+import type { Acknowledgement } from './crash-writers.ts';
+
+const rounds = Number(process.env['VOST_CRASH_ROUNDS'] ?? 5);
+const branches = ['main', 'main', 'main', 'topic/a', 'topic/b'];
+
+const loader = fileURLToPath(new URL('../../scripts/typescript-loader.mjs', import.meta.url));
+const writerProgram = fileURLToPath(new URL('crash-writers.ts', import.meta.url));
+
+const writers = new Set<ChildProcess>();
+afterAll(() => writers.forEach((writer) => writer.kill('SIGKILL')));
+
+interface Writer {
+  readonly acknowledged: readonly Acknowledgement[];
+  end(): Promise<void>;
+}
+
+function startWriter(directory: string, seed: number): Writer {
+  const child = spawn(process.execPath, ['--import', loader, writerProgram, directory, `${seed}`], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  writers.add(child);
+  const closed = once(child, 'close');
+  let text = '';
+  let said = '';
+  const acknowledged: Acknowledgement[] = [];
+  child.stdout.on('data', (chunk: Buffer) => {
+    const lines = (text + chunk.toString()).split('\n');
+    text = lines.pop()!;
+    for (const line of lines) acknowledged.push(JSON.parse(line) as Acknowledgement);
+  });
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  return {
+    acknowledged,
+    end: async () => {
+      child.kill('SIGKILL');
+      await closed;
+      // A crashed mount ends a writer with these; anything else was wrong before the crash.
+      if (said !== '') expect(said).toMatch(/ENOTCONN|ECONNABORTED/);
+    },
+  };
+}
+
+/** The last word about each path. */
+function lastOf(writer: Writer): Acknowledgement[] {
+  return [...new Map(writer.acknowledged.map((entry) => [entry.path, entry])).values()];
+}
+
+/** In processes of their own, as everything that touches a mount. */
+async function check(acknowledged: readonly Acknowledgement[]): Promise<void> {
+  const files = acknowledged.filter(({ kind }) => kind === 'file');
+  const sums = await program(
+    'sha1sum',
+    files.map(({ path }) => path),
+  );
+  expect(sums.trimEnd().split('\n')).toEqual(files.map(({ path, value }) => `${value}  ${path}`));
+  for (const entry of acknowledged.filter(({ kind }) => kind !== 'file')) await checkLines(entry);
+}
+
+async function checkLines({ kind, path, value }: Acknowledgement): Promise<void> {
+  const lines = (await program('cat', [path], { timeoutMs: 10_000 })).split('\n');
+  expect(lines.pop(), `${path} is torn`).toBe('');
+  if (kind === 'record') {
+    expect(lines, path).toContain(`record ${value}`);
+    expect(
+      lines.every((line) => /^record \d+$/.test(line)),
+      `${path} is torn`,
+    ).toBe(true);
+  } else {
+    const step = Number(lines[0]);
+    expect(step, path).toBeGreaterThanOrEqual(Number(value));
+    expect(lines, `${path} is torn`).toEqual(
+      Array.from({ length: 1 + (step % 3000) }, () => `${step}`),
+    );
+  }
+}
+
+async function tips(gitDir: string): Promise<string[]> {
+  const refs = await git([
+    '--git-dir',
+    gitDir,
+    'for-each-ref',
+    '--format=%(refname) %(objectname)',
+  ]);
+  return refs.trim().split('\n');
+}
+
+async function crash(mounted: MountedRepository, round: number): Promise<Acknowledgement[]> {
+  const started = branches.map((branch, index) =>
+    startWriter(
+      join(mounted.mountpoint, branch, `round-${round}-writer-${index}`),
+      round * 10 + index + 1,
+    ),
+  );
+  // All writers are at work before the clock runs.
+  const deadlineMs = Date.now() + 20_000;
+  while (started.some((writer) => writer.acknowledged.length < 3)) {
+    if (Date.now() > deadlineMs) {
+      throw new Error(`writers got nothing acknowledged:\n${mounted.daemonLog()}`);
+    }
+    await sleep(20);
+  }
+  await sleep(100 + Math.random() * 900);
+  await mounted.stop('SIGKILL');
+  await Promise.all(started.map((writer) => writer.end()));
+  return started.flatMap(lastOf);
+}
+
+test(
+  `kill -9 loses nothing that an fsync acknowledged, ${rounds} times over`,
+  { timeout: 40_000 * rounds },
+  async () => {
+    const gitDir = join(await temporaryDirectory(), 'repo.git');
+    let mounted = await mountRepository(gitDir);
+    const { mountpoint } = mounted;
+    await mounted.unmount();
+    for (const branch of new Set(branches.slice(1))) {
+      if (branch !== 'main') await git(['--git-dir', gitDir, 'branch', branch, 'main']);
+    }
+    for (let round = 1; round <= rounds; round++) {
+      mounted = await mountRepository(gitDir, { mountpoint });
+      const before = await tips(gitDir);
+      const acknowledged = await crash(mounted, round);
+      expect(acknowledged.length).toBeGreaterThanOrEqual(branches.length * 2);
+
+      await fsck(gitDir);
+      // The next mount takes the place of the dead one, with no step by hand.
+      mounted = await mountRepository(gitDir, { mountpoint });
+      await check(acknowledged);
+      for (const line of before) {
+        const [ref, oid] = line.split(' ');
+        await git(['--git-dir', gitDir, 'merge-base', '--is-ancestor', oid!, ref!]);
+      }
+      await mounted.unmount();
+      await fsck(gitDir);
+      const leftBehind = await program('find', [gitDir, '-name', '*.lock']);
+      expect(leftBehind).toBe('');
+    }
+    mounted = await mountRepository(gitDir, { mountpoint });
+    expect(await shownTree(gitDir, join(mountpoint, 'main'))).toEqual(
+      await storedTree(gitDir, 'main'),
+    );
+    await mounted.unmount();
+    expect((await readFile(join(gitDir, 'HEAD'))).toString()).toBe('ref: refs/heads/main\n');
+  },
+);
