@@ -33,7 +33,8 @@ export async function readAt(descriptor: number, buffer: Buffer, offset: number)
   return filled;
 }
 
-function readOnce(
+/** One read into `buffer` from `start` on; gives the number of bytes, which may be fewer than there are. */
+export function readOnce(
   descriptor: number,
   buffer: Buffer,
   start: number,
