@@ -9,7 +9,12 @@ import { stageBytes, stageLocalFile, stageSymlink } from './content.ts';
 import { fileModeFromOption } from './file-type.ts';
 import type { ModeOption } from './file-type.ts';
 import type { FS } from './fs.ts';
-import { pathFromText, refuseForbiddenNames, writablePathFromText } from './path.ts';
+import {
+  innerPathFromText,
+  pathFromText,
+  refuseForbiddenNames,
+  writablePathFromText,
+} from './path.ts';
 import { headerIfThere, oidFromHash } from './snapshot-reader.ts';
 import { StagedTree } from './staged-tree.ts';
 import { encodeText } from './text-encoding.ts';
@@ -119,7 +124,8 @@ export class Batch {
    * `FileNotFoundError`, a directory an `IsADirectoryError`.
    */
   async remove(path: string): Promise<void> {
-    const target = this.#pathFor(path);
+    this.#requireOpen();
+    const target = innerPathFromText(path);
     await this.#inTurn(Promise.resolve(), () => this.#staged.remove(target));
   }
 

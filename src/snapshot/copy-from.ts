@@ -48,7 +48,9 @@ export async function copyFromTree(staged: StagedTree, copy: CopyFrom): Promise<
   for (const source of sources) steps.push(await stepOf(copy, source, destination));
   // Several sources may fill one directory, so all are emptied before the first is filled.
   if (copy.delete) {
-    for (const { object, target } of steps) if (isTreeMode(object.mode)) staged.clear(target);
+    for (const { object, target } of steps) {
+      if (isTreeMode(object.mode)) await staged.clear(target);
+    }
   }
   for (const step of steps) await new Merge(staged, copy.odb).place(step.target, step.object);
   return new Map(steps.map(({ path, target }) => [target, path]));

@@ -15,7 +15,7 @@ import { ancestor, firstParent, readCommit, walkHistory } from './history.ts';
 import type { IdentifiedCommit, LogFilter } from './history.ts';
 import { addOrigins } from './origins.ts';
 import type { Origins } from './origins.ts';
-import { pathFromText, writablePathFromText } from './path.ts';
+import { innerPathFromText, pathFromText, writablePathFromText } from './path.ts';
 import { redoMessage, redoTarget, undoMessage } from './redo.ts';
 import { movePaths, removePaths } from './reorganize.ts';
 import { resolveRevision } from './revision.ts';
@@ -139,7 +139,7 @@ export class FS extends SnapshotView {
     const removed = typeof removes === 'string' ? [removes] : removes;
     const written = isMap(writes) ? writes : Object.entries(writes);
     return this.transact(options, async ({ staged, staging }) => {
-      for (const path of removed) await staged.remove(writablePathFromText(path));
+      for (const path of removed) await staged.remove(innerPathFromText(path));
       for (const [path, value] of written) {
         const target = writablePathFromText(path);
         await staged.write(target, await stageValue(staging, value));

@@ -37,9 +37,15 @@ export function pathFromText(path: string): ByteString {
  * forbids in a tree, are an `InvalidPathError`.
  */
 export function writablePathFromText(path: string, mode?: FileMode): ByteString {
+  const bytes = innerPathFromText(path);
+  refuseForbiddenNames(bytes, mode);
+  return bytes;
+}
+
+/** Where a path from a caller leads, for something to be taken away there: not the root. */
+export function innerPathFromText(path: string): ByteString {
   const bytes = pathFromText(path);
   if (bytes === rootPath) throw invalidPath(path, 'it is the root directory');
-  refuseForbiddenNames(bytes, mode);
   return bytes;
 }
 

@@ -3,14 +3,7 @@ import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import type { Origins } from './origins.ts';
 import { directoryAt, fileAt } from './path-errors.ts';
-import {
-  baseName,
-  isWithin,
-  joinPath,
-  pathFromText,
-  rootPath,
-  writablePathFromText,
-} from './path.ts';
+import { baseName, isWithin, joinPath, pathFromText, rootPath, innerPathFromText } from './path.ts';
 import { isDirectory } from './staged-tree.ts';
 import type { StagedTree, Standing } from './staged-tree.ts';
 
@@ -21,11 +14,11 @@ export async function removePaths(
   { recursive = false }: { recursive?: boolean | undefined },
 ): Promise<void> {
   // All are looked up first, so that a directory and something in it may be named in any order.
-  const paths = sources.map((source) => writablePathFromText(source));
+  const paths = sources.map((source) => innerPathFromText(source));
   for (const path of paths) {
     if (isDirectory(await staged.require(path)) && !recursive) throw directoryAt(path);
   }
-  for (const path of paths) staged.clear(path);
+  for (const path of paths) await staged.clear(path);
 }
 
 /**
@@ -42,13 +35,13 @@ export async function movePaths(
   const destination = await destinationOf(staged, dest, sources.length > 1);
   const origins = new Map<ByteString, ByteString>();
   for (const source of sources) {
-    const path = writablePathFromText(source);
+    const path = innerPathFromText(source);
     const standing = await staged.require(path);
     if (isDirectory(standing) && !recursive) throw directoryAt(path);
     const target = destination.into ? joinPath(destination.path, baseName(path)) : destination.path;
     await checkMove(staged, { path, standing, target });
     if (origins.has(target)) throw clash(target);
-    staged.clear(path);
+    await staged.clear(path);
     await staged.replace(target, standing);
     origins.set(target, path);
   }

@@ -1,6 +1,5 @@
 import type { ByteString } from '../git/byte-string.ts';
 import { isGitlinkMode, isTreeMode } from '../git/mode.ts';
-import type { FileMode } from '../git/mode.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import { directoryAt, fileAt, nothingAt } from './path-errors.ts';
@@ -38,15 +37,8 @@ export class StagedTree {
   }
 
   /** What stands at a path; `null` for nothing, also when a part of the path is no directory. */
-  async find(path: ByteString): Promise<Standing | null> {
-    let standing: Standing = this.#root;
-    for (const name of splitPath(path)) {
-      const next = await this.#child(standing, name);
-      if (next === null) return null;
-      standing = next;
-    }
-    const isGone = standing !== this.#root && isEdit(standing) && (await this.#isEmpty(standing));
-    return isGone ? null : standing;
+  find(path: ByteString): Promise<Standing | null> {
+    return this.#reach(path, () => null);
   }
 
   /**
@@ -54,26 +46,29 @@ export class StagedTree {
    * a directory at the path itself an `IsADirectoryError`.
    */
   async write(path: ByteString, object: PlacedObject): Promise<void> {
-    const standing = await this.#makeWay(path, object.mode);
+    refuseForbiddenNames(path, object.mode);
+    const standing = await this.#reach(path);
     if (standing !== null && isDirectory(standing)) throw directoryAt(path);
     this.#put(path, { kind: 'set', ...object });
   }
 
   /** Puts an object, or a directory as another path has it, in place of whatever stands at a path. */
   async replace(path: ByteString, standing: Standing): Promise<void> {
-    await this.#makeWay(path, standing.kind === 'set' ? standing.mode : undefined);
+    refuseForbiddenNames(path, standing.kind === 'set' ? standing.mode : undefined);
+    await this.#reach(path);
     this.#put(path, standing);
   }
 
-  /** Empties a path, and the root of all that it holds. */
-  clear(path: ByteString): void {
+  /** Empties a path, and the root of all that it holds; parents that are files are a `NotADirectoryError`. */
+  async clear(path: ByteString): Promise<void> {
+    await this.#reach(path);
     this.#put(path, path === rootPath ? emptyDirectory() : { kind: 'delete' });
   }
 
   /** Removes a file. Nothing there is a `FileNotFoundError`, a directory an `IsADirectoryError`. */
   async remove(path: ByteString): Promise<void> {
     if (isDirectory(await this.require(path))) throw directoryAt(path);
-    this.clear(path);
+    await this.clear(path);
   }
 
   /** What stands at a path; a `FileNotFoundError` for nothing. */
@@ -83,18 +78,21 @@ export class StagedTree {
     throw nothingAt(path);
   }
 
-  /** Checks that a path can hold something: its name, and that its parents are no files. */
-  async #makeWay(path: ByteString, mode: FileMode | undefined): Promise<Standing | null> {
-    refuseForbiddenNames(path, mode);
+  /** What stands at a path; a directory that was emptied is nothing. `onFile` says what a file among its parents means. */
+  async #reach(
+    path: ByteString,
+    onFile: (file: ByteString) => null = refuseFile,
+  ): Promise<Standing | null> {
     let standing: Standing | null = this.#root;
     let reached = rootPath;
     for (const name of splitPath(path)) {
-      if (standing.kind === 'set' && !isTreeMode(standing.mode)) throw fileAt(reached);
+      if (standing.kind === 'set' && !isTreeMode(standing.mode)) return onFile(reached);
       standing = await this.#child(standing, name);
       if (standing === null) return null;
       reached = joinPath(reached, name);
     }
-    return isEdit(standing) && (await this.#isEmpty(standing)) ? null : standing;
+    const isGone = path !== rootPath && isEdit(standing) && (await this.#isEmpty(standing));
+    return isGone ? null : standing;
   }
 
   #put(path: ByteString, change: TreeChange): void {
@@ -149,6 +147,10 @@ export function isDirectory(standing: Standing): boolean {
 
 function isEdit(standing: Standing): standing is StandingEdit {
   return standing.kind === 'edit';
+}
+
+function refuseFile(file: ByteString): never {
+  throw fileAt(file);
 }
 
 function emptyDirectory(): StandingEdit {

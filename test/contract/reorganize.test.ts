@@ -15,6 +15,7 @@ import {
   gitListing,
   libraryListing,
 } from '../helpers/library-fixture.ts';
+import { git as runGit } from '../helpers/git.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 const paths = (fs: FS, directory = ''): Promise<string[]> => fs.glob(join(directory, '**'));
@@ -263,9 +264,31 @@ describeOnEveryRepository('copyFromRef', (it) => {
     expect(await git('rev-parse', 'main')).toBe(main.commitHash);
   });
 
+  it('replaces no file above its destination, also when it deletes', async ({ main }) => {
+    const copy = main.copyFromRef('v1', 'docs', 'README.md/x', { delete: true });
+    await expect(copy).rejects.toBeInstanceOf(NotADirectoryError);
+  });
+
   it('shows what it would do', async ({ main, git }) => {
     const fs = await main.copyFromRef('v1', '', '', { dryRun: true, delete: true });
     expect(fs.changes).toMatchObject({ update: [{ path: 'README.md' }], add: [], delete: [] });
     expect(await git('rev-parse', 'main')).toBe(main.commitHash);
+  });
+});
+
+describeOnEveryRepository('names that git would not make', (it) => {
+  it('can be removed, and moved to a name that it would', async ({ store, main, git, gitDir }) => {
+    // Old or careless tools leave such trees behind; afterwards git finds no fault with what is left.
+    const blob = await git('rev-parse', 'main:README.md');
+    const input = `100644 blob ${blob}\t.GIT\n100644 blob ${blob}\tgit~1\n`;
+    const tree = (await runGit(['mktree'], { cwd: gitDir, input })).trim();
+    const commit = await git('commit-tree', '-m', 'bad', tree);
+    await git('update-ref', 'refs/heads/bad', commit);
+    const bad = await store.branches.get('bad');
+    const fs = await (await bad.move('.GIT', 'good')).remove('git~1');
+    expect(await fs.ls()).toEqual(['good']);
+    await store.branches.set('bad', main);
+    await git('reflog', 'expire', '--expire=all', '--all');
+    await git('prune', '--expire=now');
   });
 });
