@@ -1,24 +1,45 @@
 // Compiles src/ to dist/ from scratch, so that a renamed file leaves nothing behind, and makes the
 // bins executable. The old dist/ is replaced only by a whole new one: a build that fails, or that
 // runs beside a daemon which still loads its modules, leaves no half of it.
+//
+//   node scripts/build.mjs [--if-older]     --if-older: only when src/ is newer than dist/
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
-const next = join(root, `.dist-${process.pid}`);
-try {
-  execFileSync(
-    process.execPath,
-    [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'src', '--outDir', next],
-    { cwd: root, stdio: 'inherit' },
-  );
-  const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  for (const file of Object.values(bin)) chmodSync(join(next, relative('dist', file)), 0o755);
-  rmSync(dist, { recursive: true, force: true });
-  renameSync(next, dist);
-} finally {
-  rmSync(next, { recursive: true, force: true });
+const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const bins = Object.values(bin);
+
+if (!process.argv.includes('--if-older') || !isUpToDate()) build();
+
+function build() {
+  const next = join(root, `.dist-${process.pid}`);
+  try {
+    execFileSync(
+      process.execPath,
+      [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'src', '--outDir', next],
+      { cwd: root, stdio: 'inherit' },
+    );
+    for (const file of bins) chmodSync(join(next, relative('dist', file)), 0o755);
+    rmSync(dist, { recursive: true, force: true });
+    renameSync(next, dist);
+  } catch (error) {
+    // The compiler has said what is wrong.
+    if (error.status === undefined) throw error;
+    process.exitCode = 1;
+  } finally {
+    rmSync(next, { recursive: true, force: true });
+  }
+}
+
+function isUpToDate() {
+  const built = statSync(join(root, bins[0]), { throwIfNoEntry: false });
+  if (built === undefined) return false;
+  const sources = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true });
+  return sources.every((entry) => {
+    return statSync(join(entry.parentPath, entry.name)).mtimeMs < built.mtimeMs;
+  });
 }
