@@ -2,6 +2,7 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createInflate, inflateSync } from 'node:zlib';
 import { CorruptObjectError } from '../../errors.ts';
 import { allocateObject } from './allocate.ts';
+import { ByteBudget } from './byte-budget.ts';
 
 /**
  * What is larger is inflated on zlib's threads: this much takes 1 or 2 ms, and nothing else happens
@@ -16,6 +17,9 @@ export const inflateStartInputBytes = 512;
 const highestRatio = 1032;
 const outputChunkSizeBytes = 256 * 1024;
 const leastChunkSizeBytes = 64;
+
+// Results that are not complete; one that is larger comes alone.
+const beingInflated = new ByteBudget(64 * 1024 * 1024);
 
 /** The most that zlib makes of this many bytes. Other writers may need more, in theory. */
 export function deflatedBoundBytes(sizeBytes: number): number {
@@ -89,16 +93,15 @@ export async function* inflateChunks(
 }
 
 /** All that `inflateChunks` gives, in one buffer. Check the size with `checkDeclaredSize` first. */
-export async function inflateLarge(
-  input: AsyncIterable<Buffer>,
-  sizeBytes: number,
-): Promise<Buffer> {
-  const data = allocateObject(sizeBytes);
-  let filled = 0;
-  for await (const chunk of inflateChunks(input, sizeBytes)) {
-    filled += chunk.copy(data, filled);
-  }
-  return data;
+export function inflateLarge(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
+  return beingInflated.run(sizeBytes, async () => {
+    const data = allocateObject(sizeBytes);
+    let filled = 0;
+    for await (const chunk of inflateChunks(input, sizeBytes)) {
+      filled += chunk.copy(data, filled);
+    }
+    return data;
+  });
 }
 
 function errorCode(error: unknown): string {

@@ -3,6 +3,7 @@ import { CorruptObjectError } from '../../errors.ts';
 import type { ObjectType } from '../object.ts';
 import { isOid } from '../oid.ts';
 import type { Oid } from '../oid.ts';
+import { ByteBudget } from './byte-budget.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import {
   closeDescriptor,
@@ -26,6 +27,8 @@ import type { ObjectInfo } from './unpacking.ts';
 // Most loose objects are smaller, and so read in one go.
 const firstReadBytes = 16 * 1024;
 const laterReadBytes = 256 * 1024;
+// Thousands of reads that begin at once would each hold a buffer and a descriptor otherwise.
+const filesBeingRead = new ByteBudget(64 * firstReadBytes);
 const headerPattern = /^(commit|tree|blob|tag) (0|[1-9][0-9]{0,15})\0/;
 const longestHeaderBytes = 32;
 
@@ -42,21 +45,25 @@ export class LooseObjects {
   }
 
   /** The type and size, from the start of the file. */
-  async info(oid: Oid): Promise<ObjectInfo | undefined> {
-    const file = await this.open(oid, inflateStartInputBytes);
-    file?.closeSoon();
-    return file?.info;
+  info(oid: Oid): Promise<ObjectInfo | undefined> {
+    return filesBeingRead.run(firstReadBytes, async () => {
+      const file = await this.open(oid, inflateStartInputBytes);
+      file?.closeSoon();
+      return file?.info;
+    });
   }
 
   /** The object, whole. */
-  async read(oid: Oid): Promise<ObjectData | undefined> {
-    const file = await this.open(oid, firstReadBytes);
-    if (file === undefined) return undefined;
-    try {
-      return { type: file.info.type, data: await file.content() };
-    } finally {
-      file.closeSoon();
-    }
+  read(oid: Oid): Promise<ObjectData | undefined> {
+    return filesBeingRead.run(firstReadBytes, async () => {
+      const file = await this.open(oid, firstReadBytes);
+      if (file === undefined) return undefined;
+      try {
+        return { type: file.info.type, data: await file.content() };
+      } finally {
+        file.closeSoon();
+      }
+    });
   }
 
   /** An object to be read piece by piece; it has to be closed. */

@@ -111,8 +111,8 @@ export class ObjectDatabase {
 
   /** The type and size of an object; its content is not inflated for it. */
   async header(oid: Oid): Promise<ObjectInfo> {
-    const known = this.#knownInfo(oid);
-    if (known !== undefined) return known;
+    const cached = this.headerIfCached(oid);
+    if (cached !== undefined) return cached;
     const info = await this.#find<ObjectInfo>(oid, {
       packed: (location) => {
         const unpacking = this.#unpacking(location);
@@ -135,7 +135,7 @@ export class ObjectDatabase {
 
   /** An object, whole; one of another type than expected is a `CorruptObjectError`. */
   async read(oid: Oid, expectedType?: ObjectType): Promise<ObjectData> {
-    return ofType(oid, this.#caches.objects.get(oid) ?? (await this.#load(oid)), expectedType);
+    return ofType(oid, this.readIfCached(oid) ?? (await this.#load(oid)), expectedType);
   }
 
   /** `read` as far as it needs no disk and takes no more than a few milliseconds. */
@@ -155,7 +155,7 @@ export class ObjectDatabase {
     checkRange(offset, length);
     const cached = this.#caches.objects.get(oid);
     if (cached !== undefined) return cached.data.subarray(offset, offset + length);
-    const { sizeBytes } = this.headerIfCached(oid) ?? (await this.header(oid));
+    const { sizeBytes } = await this.header(oid);
     const end = Math.min(offset + length, sizeBytes);
     if (offset >= end) return Buffer.alloc(0);
     if (sizeBytes <= this.#largestWholeReadBytes) {
@@ -194,7 +194,7 @@ export class ObjectDatabase {
 
   /** A parsed tree. */
   async tree(oid: Oid): Promise<Tree> {
-    return this.#caches.trees.get(oid) ?? this.#parseTree(oid, await this.#load(oid));
+    return this.treeIfCached(oid) ?? this.#parseTree(oid, await this.#load(oid));
   }
 
   /** `tree` as far as it needs no disk. */

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { ByteBudget } from './byte-budget.ts';
 
 // 64 KiB: read cold, 5 000 small blobs of a pack of 25 MB cost 400 reads of about 50 µs each. Pages
 // of 16 KiB take twice as long for that, larger ones waste memory on lookups in an index.
@@ -6,6 +7,8 @@ const defaultPageSizeBytes = 64 * 1024;
 // A run of `whenReady` needs the pages of one slice at the same time, at most about 600 KiB.
 const leastPages = 32;
 const maxOpenFiles = 256;
+// What is being read is not in the cache yet, and needs a bound of its own.
+const pagesReadAtOnce = 32;
 
 /** What can let go of its descriptor, and open the file again when it needs to. */
 export interface DescriptorHolder {
@@ -15,12 +18,15 @@ export interface DescriptorHolder {
 /** The resident pages of all the files of a database, and its open descriptors; both have a bound. */
 export class PageCache {
   readonly pageSizeBytes: number;
+  /** The pages that are being read. */
+  readonly reads: ByteBudget;
   readonly #pages: LRUCache<number, Buffer>;
   readonly #open: LRUCache<DescriptorHolder, true>;
   #files = 0;
 
   constructor(options: { maxSizeBytes: number; pageSizeBytes?: number; maxOpenFiles?: number }) {
     this.pageSizeBytes = options.pageSizeBytes ?? defaultPageSizeBytes;
+    this.reads = new ByteBudget(pagesReadAtOnce * this.pageSizeBytes);
     this.#pages = new LRUCache({
       maxSize: Math.max(options.maxSizeBytes, leastPages * this.pageSizeBytes),
       sizeCalculation: (page) => Math.max(page.length, 1),

@@ -216,7 +216,9 @@ export class PagedFile {
     if (resident !== undefined && this.#sizeBytes !== undefined) return Promise.resolve(resident);
     let loading = this.#loading.get(index);
     if (loading === undefined) {
-      loading = this.#readPage(index).finally(() => this.#loading.delete(index));
+      loading = this.#cache.reads
+        .run(this.#pageSizeBytes, () => this.#readPage(index))
+        .finally(() => this.#loading.delete(index));
       this.#loading.set(index, loading);
     }
     return loading;

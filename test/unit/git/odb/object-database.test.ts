@@ -71,6 +71,23 @@ describe('reading', () => {
     expect(new Set(reads.map(({ data }) => data)).size).toBe(1);
   });
 
+  it('takes thousands of reads at once without thousands of descriptors', async () => {
+    const database = await openObjects(gitDir);
+    const oids: Oid[] = [];
+    for (let n = 0; n < 1500; n++) oids.push(await database.write('blob', Buffer.from(`${n}`)));
+    let most = 0;
+    let isOver = false;
+    const watch = (async () => {
+      while (!isOver) most = Math.max(most, (await readdir('/proc/self/fd')).length);
+    })();
+    const before = (await readdir('/proc/self/fd')).length;
+    const objects = await Promise.all(oids.map((wanted) => database.read(wanted)));
+    isOver = true;
+    await watch;
+    expect(objects.map(({ data }) => Number(data))).toEqual(oids.map((_, n) => n));
+    expect(most - before).toBeLessThan(300);
+  });
+
   it('gives parts as a file would', async () => {
     const database = await openObjects(gitDir);
     await database.write('blob', content);
