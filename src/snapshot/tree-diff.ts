@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { isTreeMode } from '../git/mode.ts';
@@ -28,6 +29,9 @@ export async function diffTrees(
   return diff.report();
 }
 
+/** How many entries are compared in one go: a mount answers its requests on this thread. */
+const entriesPerTurn = 1000;
+
 interface Difference {
   readonly path: ByteString;
   readonly entry: TreeEntry;
@@ -37,6 +41,7 @@ interface Difference {
 class TreeDiff {
   readonly #odb: ObjectDatabase;
   readonly #differences: Difference[] = [];
+  #compared = 0;
 
   constructor(odb: ObjectDatabase) {
     this.#odb = odb;
@@ -72,6 +77,8 @@ class TreeDiff {
     to: TreeEntry | undefined,
     change: TreeChange | undefined,
   ): Promise<void> {
+    this.#compared += 1;
+    if (this.#compared % entriesPerTurn === 0) await nextTurn();
     if (from?.oid === to?.oid && from?.mode === to?.mode) return;
     const [fromFile, fromTree] = fileOrTree(from);
     const [toFile, toTree] = fileOrTree(to);
