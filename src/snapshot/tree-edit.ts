@@ -5,7 +5,7 @@ import { emptyTreeOid, serializeTree } from '../git/object.ts';
 import type { Tree, TreeEntry } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
-import type { Oid } from '../git/oid.ts';
+import type { HashAlgorithm, Oid } from '../git/oid.ts';
 import { splitPath } from './path.ts';
 import { treeOf } from './tree.ts';
 
@@ -97,7 +97,7 @@ export async function editTree(
   if (result !== null && isTreeMode(result.mode)) {
     return { oid: result.oid, written: editor.written };
   }
-  return { oid: await editor.write([]), written: editor.written };
+  return { oid: await editor.write(Buffer.alloc(0)), written: editor.written };
 }
 
 class TreeEditor {
@@ -127,9 +127,9 @@ class TreeEditor {
         const places = await this.#applyChildren(tree, change.children);
         // A directory that nothing was changed in is left alone, even an empty one.
         if (base !== null && places.size === 0) return { mode: modeTree, oid: base };
-        const entries = mergedEntries(tree, places);
-        if (this.#pruneEmpty && entries.length === 0) return null;
-        return { mode: modeTree, oid: await this.write(entries) };
+        const raw = edited(tree, places, this.#odb.algorithm);
+        if (this.#pruneEmpty && raw.length === 0) return null;
+        return { mode: modeTree, oid: await this.write(raw) };
       }
     }
   }
@@ -153,19 +153,20 @@ class TreeEditor {
     return places;
   }
 
-  async write(entries: readonly TreeEntry[]): Promise<Oid> {
-    const raw = serializeTree(entries, this.#odb.algorithm);
+  async write(raw: Buffer): Promise<Oid> {
     const oid = await this.#staging.write('tree', raw);
     this.written.push(oid);
     return oid;
   }
 }
 
-function mergedEntries(
+function edited(
   tree: Tree | null,
   places: ReadonlyMap<ByteString, PlacedObject | null>,
-): TreeEntry[] {
-  const entries = Array.from(tree ?? []).filter(({ name }) => !places.has(name));
+  algorithm: HashAlgorithm,
+): Buffer {
+  if (tree !== null) return tree.edited(places, algorithm);
+  const entries: TreeEntry[] = [];
   for (const [name, object] of places) if (object !== null) entries.push({ name, ...object });
-  return entries;
+  return serializeTree(entries, algorithm);
 }

@@ -155,6 +155,35 @@ test('what is written is read back, whatever the order, and each entry is found'
   );
 });
 
+test('an edited tree is the tree that is written of the same entries', () => {
+  const cases = algorithms.chain((algorithm) =>
+    fc.record({
+      algorithm: fc.constant(algorithm),
+      before: treesOf(algorithm),
+      set: treesOf(algorithm),
+      gone: fc.array(names),
+    }),
+  );
+  fc.assert(
+    fc.property(cases, ({ algorithm, before, set, gone }) => {
+      const changes = new Map<ByteString, Omit<TreeEntry, 'name'> | null>([
+        ...gone.map((text): [ByteString, null] => [name(text), null]),
+        ...set.map(({ name: key, ...object }): [ByteString, typeof object] => [key, object]),
+      ]);
+      // Some of what stood there is set again or taken out, too.
+      before.slice(0, 6).forEach(({ name: key, oid }, index) => {
+        changes.set(key, index % 2 === 0 ? null : { mode: index < 3 ? 0o40000 : 0o100644, oid });
+      });
+      const tree = Tree.parse(serializeTree(before, algorithm), algorithm);
+      const after = before.filter((one) => !changes.has(one.name));
+      for (const [key, object] of changes)
+        if (object !== null) after.push({ name: key, ...object });
+      expect(tree.edited(changes, algorithm)).toEqual(serializeTree(after, algorithm));
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test('bytes that are no tree are refused with a CorruptObjectError, never something else', () => {
   fc.assert(
     fc.property(
