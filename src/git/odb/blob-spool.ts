@@ -155,12 +155,17 @@ export class SpooledBlob {
   /** Closes the file when nobody uses it any more. */
   abandon(): void {
     this.#isAbandoned = true;
-    if (this.#users === 0) void this.#file.close();
+    if (this.#users === 0) this.#close();
   }
 
   #leave(): void {
     this.#users -= 1;
-    if (this.#users === 0 && this.#isAbandoned) void this.#file.close();
+    if (this.#users === 0 && this.#isAbandoned) this.#close();
+  }
+
+  #close(): void {
+    // Nothing in the file is needed any more, so no error can lose anything.
+    this.#file.close().catch(() => undefined);
   }
 
   #wake(): void {

@@ -146,6 +146,7 @@ export class LooseFile {
   readonly #descriptor: number;
   readonly #start: Buffer;
   readonly #headerSizeBytes: number;
+  #reading: Promise<unknown> | undefined;
 
   private constructor(path: string, descriptor: number, start: Buffer) {
     this.#descriptor = descriptor;
@@ -192,8 +193,10 @@ export class LooseFile {
     }
   }
 
-  close(): Promise<void> {
-    return closeDescriptor(this.#descriptor);
+  async close(): Promise<void> {
+    // Whoever stops reading chunks may leave a read behind, and its descriptor must not be another's.
+    await this.#reading;
+    await closeDescriptor(this.#descriptor);
   }
 
   /** Closes it without anybody waiting: a third of the time that a small object takes. */
@@ -210,7 +213,9 @@ export class LooseFile {
     yield this.#start;
     for (let at = this.#start.length; at < sizeBytes; at += laterReadBytes) {
       const buffer = Buffer.allocUnsafeSlow(Math.min(laterReadBytes, sizeBytes - at));
-      yield buffer.subarray(0, await readAt(this.#descriptor, buffer, at));
+      const reading = readAt(this.#descriptor, buffer, at);
+      this.#reading = reading.catch(() => undefined);
+      yield buffer.subarray(0, await reading);
     }
   }
 }

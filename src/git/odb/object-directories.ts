@@ -229,8 +229,8 @@ export class ObjectDirectories {
   }
 
   #forget({ file }: FileGoneError): void {
-    for (const { packs } of this.#directories) packs.forget(file);
-    this.#changed();
+    // One that a scan has dropped already counts as a change since then.
+    for (const { packs } of this.#directories) if (packs.forget(file)) this.#changed();
   }
 
   #packFailure(): CorruptObjectError | undefined {

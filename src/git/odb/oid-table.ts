@@ -42,6 +42,8 @@ export class OidTable {
 
   /** The index of an id, or -1. */
   find(raw: Buffer): number {
+    // An id of the other hash function.
+    if (raw.length !== this.#layout.oidSizeBytes) return -1;
     const wanted = raw.readUInt32BE(0);
     const first = raw.readUInt8(0);
     let low = this.#fanout(first - 1);

@@ -132,6 +132,14 @@ describe('reading', () => {
     expect(await database.freshen(empty)).toBe(true);
   });
 
+  it('does not take the id of another hash function for one of its own', async () => {
+    const database = await openObjects(gitDir);
+    await database.write('blob', content);
+    await packOnly(oid);
+    const longer = `${oid}${'0'.repeat(24)}` as Oid;
+    await expect(database.read(longer)).rejects.toThrow(ObjectNotFoundError);
+  });
+
   it('finds ids by their first digits', async () => {
     const database = await openObjects(gitDir);
     const oids: Oid[] = [];
