@@ -1,6 +1,6 @@
 /** The library: a versioned file system over a bare git repository. */
 export { GitStore } from './store/git-store.ts';
-export type { OpenOptions } from './store/git-store.ts';
+export type { OpenOptions } from './store/open-context.ts';
 export { RefDict } from './store/ref-dict.ts';
 export type { ReflogEntry } from './store/ref-dict.ts';
 export { NoteDict, NoteNamespace, NotesBatch } from './store/notes.ts';
