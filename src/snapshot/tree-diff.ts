@@ -65,9 +65,12 @@ class TreeDiff {
     if (from === to) return;
     const before = from === null ? null : await treeOf(this.#odb, from);
     const after = to === null ? null : await treeOf(this.#odb, to);
-    for (const name of namesToCompare(before, after, change)) {
-      const child = change?.kind === 'edit' ? change.children.get(name) : undefined;
-      await this.#entries(joinPath(path, name), before?.get(name), after?.get(name), child);
+    const pairs =
+      change?.kind === 'edit' && change.base === undefined
+        ? pairsNamed(before, after, change.children)
+        : allPairs(before, after);
+    for (const { name, from: one, to: other, change: child } of pairs) {
+      await this.#entries(joinPath(path, name), one, other, child);
     }
   }
 
@@ -92,33 +95,67 @@ class TreeDiff {
   }
 }
 
-/** The names that may differ: those that an edit of the same directory names, else all that do. */
-function namesToCompare(
-  before: Tree | null,
-  after: Tree | null,
-  change: TreeChange | undefined,
-): Iterable<ByteString> {
-  if (change?.kind === 'edit' && change.base === undefined) return change.children.keys();
-  return differingNames(before, after);
+/** What stands at one name before and after. */
+interface Pair {
+  readonly name: ByteString;
+  readonly from?: TreeEntry | undefined;
+  readonly to?: TreeEntry | undefined;
+  /** What is known to have happened there. */
+  readonly change?: TreeChange;
 }
 
-/** Goes through two directories side by side; both are in git's order. */
-export function* differingNames(
+/** The pairs at the names that an edit of the directory touched. */
+function* pairsNamed(
   before: Tree | null,
   after: Tree | null,
-): Generator<ByteString, void, undefined> {
-  const seen = new Set<ByteString>();
-  const names = function* (tree: Tree | null, other: Tree | null): Generator<ByteString> {
-    for (const { name, mode, oid } of tree ?? []) {
-      const counterpart = other?.get(name);
-      if (counterpart?.oid === oid && counterpart.mode === mode) continue;
-      if (seen.has(name)) continue;
-      seen.add(name);
-      yield name;
+  children: ReadonlyMap<ByteString, TreeChange>,
+): Generator<Pair, void, undefined> {
+  for (const [name, change] of children) {
+    yield { name, from: before?.get(name), to: after?.get(name), change };
+  }
+}
+
+/**
+ * The pairs at all names, by going through two directories side by side in git's order. A file that
+ * became a directory, or the reverse, comes as two pairs, for the two sort differently.
+ */
+function* allPairs(before: Tree | null, after: Tree | null): Generator<Pair, void, undefined> {
+  const [left, right] = [new Cursor(before), new Cursor(after)];
+  for (;;) {
+    const { entry: from } = left;
+    const { entry: to } = right;
+    if (from === undefined && to === undefined) return;
+    if (to === undefined || (from !== undefined && left.key < right.key)) {
+      if (from !== undefined) yield { name: from.name, from };
+      left.advance();
+    } else if (from === undefined || right.key < left.key) {
+      yield { name: to.name, to };
+      right.advance();
+    } else {
+      yield { name: to.name, from, to };
+      left.advance();
+      right.advance();
     }
-  };
-  yield* names(before, after);
-  yield* names(after, before);
+  }
+}
+
+/** A place in the entries of a directory. */
+class Cursor {
+  entry: TreeEntry | undefined;
+  /** What the entry sorts by. */
+  key = '';
+  readonly #entries: Iterator<TreeEntry, void>;
+
+  constructor(tree: Tree | null) {
+    this.#entries = (tree ?? [])[Symbol.iterator]();
+    this.advance();
+  }
+
+  advance(): void {
+    const { value } = this.#entries.next();
+    this.entry = value ?? undefined;
+    this.key = value ? (isTreeMode(value.mode) ? `${value.name}/` : value.name) : '';
+  }
 }
 
 function fileOrTree(entry: TreeEntry | undefined): [TreeEntry | undefined, Oid | null] {
