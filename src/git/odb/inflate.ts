@@ -1,5 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { constants, createInflate, inflateSync } from 'node:zlib';
+import type { Inflate } from 'node:zlib';
 import { CorruptObjectError } from '../../errors.ts';
 import { allocateObject } from './allocate.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -39,19 +40,29 @@ export function checkDeclaredSize(sizeBytes: number, compressedSizeBytes: number
  * does. Anything but exactly `sizeBytes` bytes with the right checksum is a `CorruptObjectError`.
  */
 export function inflateExactly(input: Buffer, sizeBytes: number): Buffer | undefined {
-  let data: Buffer;
+  return inflateAndMeasure(input, sizeBytes)?.data;
+}
+
+/** As `inflateExactly`, and tells how long the stream is. */
+export function inflateAndMeasure(
+  input: Buffer,
+  sizeBytes: number,
+): { readonly data: Buffer; readonly compressedSizeBytes: number } | undefined {
+  let inflated: { readonly buffer: Buffer; readonly engine: Inflate };
   try {
     // One byte more than needed, so that zlib reaches the checksum in its first turn.
-    data = inflateSync(input, {
+    inflated = inflateSync(input, {
       chunkSize: Math.max(leastChunkSizeBytes, sizeBytes + 1),
       maxOutputLength: Math.max(1, sizeBytes),
-    });
+      info: true,
+    }) as unknown as { readonly buffer: Buffer; readonly engine: Inflate };
   } catch (error) {
     if (isCutOff(error)) return undefined;
     throw corruptStream(error, sizeBytes);
   }
+  const data = inflated.buffer;
   if (data.length !== sizeBytes) throw wrongSize(data.length, sizeBytes);
-  return data;
+  return { data, compressedSizeBytes: inflated.engine.bytesWritten };
 }
 
 /**
@@ -69,11 +80,12 @@ export function inflateStart(input: Buffer): Buffer {
 /**
  * Inflates a stream piece by piece, on zlib's threads and with bounded memory. When it does not give
  * exactly `sizeBytes` bytes, or its checksum is wrong, a `CorruptObjectError` ends it; errors of the
- * input come as they are.
+ * input come as they are. At the end `onEnd` is told how long the stream was.
  */
 export async function* inflateChunks(
   input: AsyncIterable<Buffer>,
   sizeBytes: number,
+  onEnd?: (compressedSizeBytes: number) => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   const inflate = createInflate({ chunkSize: outputChunkSizeBytes });
   // What goes wrong in there destroys `inflate` with the error, which then comes out below; input
@@ -90,6 +102,7 @@ export async function* inflateChunks(
     throw isZlibError(error) ? corruptStream(error, sizeBytes) : error;
   }
   if (total !== sizeBytes) throw wrongSize(total, sizeBytes);
+  onEnd?.(inflate.bytesWritten);
 }
 
 /** All that `inflateChunks` gives, in one buffer. Check the size with `checkDeclaredSize` first. */

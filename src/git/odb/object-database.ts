@@ -18,7 +18,8 @@ import { ObjectDirectories } from './object-directories.ts';
 import type { ObjectUse } from './object-directories.ts';
 import { named, namingObject, ofType } from './object-errors.ts';
 import type { PackLocation } from './pack-directory.ts';
-import { StagingArea } from './staging-area.ts';
+import type { StagingArea } from './staging-area.ts';
+import { StagingAreas } from './staging-areas.ts';
 import { Unpacking } from './unpacking.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
@@ -66,7 +67,7 @@ export class ObjectDatabase {
   readonly #bigBlobs: BigBlobs;
   readonly #largestWholeReadBytes: number;
   readonly #unsynced = new UnsyncedFiles();
-  readonly #stagingAreas = new Set<StagingArea>();
+  readonly #staging: StagingAreas;
   // Whoever asks for an object that is being read waits for that read.
   readonly #loads = new Map<Oid, Promise<ObjectData>>();
   readonly #emptyTree: Oid;
@@ -100,6 +101,14 @@ export class ObjectDatabase {
       options.bigFileThresholdBytes ?? Infinity,
     );
     this.#emptyTree = emptyTreeOid(options.algorithm);
+    this.#staging = new StagingAreas({
+      objectsDirectory: this.objectsDirectory,
+      algorithm: this.algorithm,
+      compressionLevel: this.#compressionLevel,
+      unsynced: this.#unsynced,
+      exists: (oid) => this.freshen(oid),
+      refresh: () => this.refresh(),
+    });
   }
 
   /** Opens a database; only the names of its packs are read. */
@@ -161,7 +170,7 @@ export class ObjectDatabase {
     if (sizeBytes <= this.#largestWholeReadBytes) {
       return (await this.read(oid)).data.subarray(offset, end);
     }
-    const staged = await this.#fromStaging(oid, (area) =>
+    const staged = await this.#staging.read(oid, (area) =>
       area.readRange(oid, offset, end - offset),
     );
     if (staged !== undefined) return staged;
@@ -170,11 +179,10 @@ export class ObjectDatabase {
 
   /** The content in pieces, with bounded memory unless it is stored as a delta. */
   async *stream(oid: Oid): AsyncGenerator<Buffer, void, undefined> {
-    for (const area of this.#stagingAreas) {
-      if (area.hasStaged(oid)) {
-        yield* area.stream(oid);
-        return;
-      }
+    const staged = this.#staging.stream(oid);
+    if (staged !== undefined) {
+      yield* staged;
+      return;
     }
     const { sizeBytes } = await this.header(oid);
     if (sizeBytes <= this.#largestWholeReadBytes) {
@@ -209,7 +217,7 @@ export class ObjectDatabase {
    * is not, and there are packs that cannot be read, it is a `CorruptObjectError`.
    */
   async has(oid: Oid): Promise<boolean> {
-    if (oid === this.#emptyTree || this.#staged(oid) !== undefined) return true;
+    if (oid === this.#emptyTree || this.#staging.header(oid) !== undefined) return true;
     try {
       return await this.#find<true>(oid, {
         packed: async ({ pack }) => {
@@ -242,9 +250,7 @@ export class ObjectDatabase {
     const digits = 2 * oidSizeBytes[this.algorithm];
     if (prefix.length > digits) return [];
     const found = await this.#directories.startingWith(prefix);
-    for (const area of this.#stagingAreas) {
-      for (const oid of area.stagedOids()) if (oid.startsWith(prefix)) found.add(oid);
-    }
+    for (const oid of this.#staging.oids()) if (oid.startsWith(prefix)) found.add(oid);
     return [...found].sort();
   }
 
@@ -270,40 +276,7 @@ export class ObjectDatabase {
 
   /** A place for content on its way into the repository; it can be read through this database at once. */
   stage(): StagingArea {
-    const area = this.#newStagingArea((oid) => this.freshen(oid));
-    this.#stagingAreas.add(area);
-    return area;
-  }
-
-  #newStagingArea(exists: (oid: Oid) => Promise<boolean>): StagingArea {
-    const area = new StagingArea({
-      objectsDirectory: this.objectsDirectory,
-      algorithm: this.algorithm,
-      compressionLevel: this.#compressionLevel,
-      unsynced: this.#unsynced,
-      exists,
-      refresh: () => this.refresh(),
-      onDiscard: () => this.#stagingAreas.delete(area),
-    });
-    return area;
-  }
-
-  /**
-   * Stores objects that are there (or staged) once more, in a new pack. What a running `git gc` decided
-   * to remove it removes from loose objects and from the packs that stood there when it began, so an
-   * object that a ref leads to by now is safe in a pack that was made afterwards.
-   */
-  async packAgain(oids: Iterable<Oid>, { fsync }: { readonly fsync: boolean }): Promise<void> {
-    const area = this.#newStagingArea(() => Promise.resolve(false));
-    try {
-      for (const oid of new Set(oids)) {
-        const { type, sizeBytes } = await this.header(oid);
-        await area.writeStream(type, sizeBytes, this.stream(oid));
-      }
-      await area.publish(undefined, { fsync, asPack: true });
-    } finally {
-      await area.discard();
-    }
+    return this.#staging.open();
   }
 
   /**
@@ -324,7 +297,7 @@ export class ObjectDatabase {
 
   /** Discards what is staged, and lets go of all files. */
   async close(): Promise<void> {
-    for (const area of [...this.#stagingAreas]) await area.discard();
+    await this.#staging.discard();
     this.#bigBlobs.closeCursors();
     this.#spool.close();
     this.#directories.close();
@@ -336,28 +309,7 @@ export class ObjectDatabase {
     if (known !== undefined) return known;
     const object = this.#caches.objects.get(oid);
     if (object !== undefined) return { type: object.type, sizeBytes: object.data.length };
-    return oid === this.#emptyTree ? { type: 'tree', sizeBytes: 0 } : this.#staged(oid);
-  }
-
-  #staged(oid: Oid): ObjectInfo | undefined {
-    for (const area of this.#stagingAreas) {
-      const info = area.headerIfStaged(oid);
-      if (info !== undefined) return info;
-    }
-    return undefined;
-  }
-
-  /** Undefined when no area has the object, or not any more. */
-  async #fromStaging<T>(oid: Oid, read: (area: StagingArea) => Promise<T>): Promise<T | undefined> {
-    for (const area of this.#stagingAreas) {
-      if (!area.hasStaged(oid)) continue;
-      try {
-        return await read(area);
-      } catch (error) {
-        if (!(error instanceof ObjectNotFoundError)) throw error;
-      }
-    }
-    return undefined;
+    return oid === this.#emptyTree ? { type: 'tree', sizeBytes: 0 } : this.#staging.header(oid);
   }
 
   #load(oid: Oid): Promise<ObjectData> {
@@ -373,7 +325,7 @@ export class ObjectDatabase {
     // Every git has the empty tree, stored or not.
     if (oid === this.#emptyTree) return { type: 'tree', data: Buffer.alloc(0) };
     const object =
-      (await this.#fromStaging(oid, (area) => area.read(oid))) ??
+      (await this.#staging.read(oid, (area) => area.read(oid))) ??
       (await this.#find<ObjectData>(oid, {
         packed: (location) => {
           const unpacking = this.#unpacking(location);
