@@ -17,6 +17,7 @@ import { ObjectCaches, defaultCacheSizeBytes } from './object-caches.ts';
 import { ObjectDirectories } from './object-directories.ts';
 import type { ObjectUse } from './object-directories.ts';
 import { named, namingObject, ofType } from './object-errors.ts';
+import { packAgain } from './pack-again.ts';
 import type { PackLocation } from './pack-directory.ts';
 import type { StagingArea } from './staging-area.ts';
 import { StagingAreas } from './staging-areas.ts';
@@ -277,6 +278,11 @@ export class ObjectDatabase {
   /** A place for content on its way into the repository; it can be read through this database at once. */
   stage(): StagingArea {
     return this.#staging.open();
+  }
+
+  /** Stores objects once more, in a pack that a `git gc` which is at work leaves alone; see `packAgain`. */
+  packAgain(oids: Iterable<Oid>, options: { readonly fsync: boolean }): Promise<void> {
+    return packAgain(this, this.#staging.openForCopies(), oids, options);
   }
 
   /**

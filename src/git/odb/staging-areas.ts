@@ -21,6 +21,11 @@ export class StagingAreas {
     return area;
   }
 
+  /** Opens an area that takes what the repository holds already; it is read by nobody else. */
+  openForCopies(): StagingArea {
+    return new StagingArea({ ...this.#options, exists: () => Promise.resolve(false) });
+  }
+
   /** The type and size of an object that is staged. */
   header(oid: Oid): ObjectInfo | undefined {
     for (const area of this.#areas) {
