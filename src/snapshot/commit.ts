@@ -116,6 +116,11 @@ export interface RefMove {
   readonly identity: Identity;
   readonly message: string;
   readonly fsync?: boolean;
+  /**
+   * Whether a ref without a reflog gets one. Default `true`: bare repositories that others made keep
+   * none, but undoing and redoing live on it.
+   */
+  readonly createReflog?: boolean;
 }
 
 /**
@@ -132,7 +137,6 @@ export async function moveRef(
     if (!(await odb.has(object))) throw new ObjectNotFoundError(object);
   }
   try {
-    // Bare repositories that others made keep no reflog, but undoing and redoing live on it.
     await refs.update({ name, oid, expected, createReflog: true, ...rest });
   } catch (cause) {
     if (cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);

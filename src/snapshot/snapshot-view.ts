@@ -123,8 +123,8 @@ export abstract class SnapshotView {
   }
 
   /** Type, size, hash and time of a path (default the root) at once. */
-  async stat(path = ''): Promise<StatResult> {
-    return this.#reader.stat(pathFromText(path), this.#head.commit.committer.timeSec);
+  async stat(path?: string | null): Promise<StatResult> {
+    return this.#reader.stat(pathFromText(path ?? ''), this.#head.commit.committer.timeSec);
   }
 
   /**
@@ -154,8 +154,11 @@ export abstract class SnapshotView {
    * The names in a directory (default the root), or with `recursive` the paths of all that is in it
    * and below, seen from there. A `NotADirectoryError` for a file, also in all that follows.
    */
-  async ls(path = '', options: { recursive?: boolean | undefined } = {}): Promise<string[]> {
-    const directory = pathFromText(path);
+  async ls(
+    path?: string | null,
+    options: { recursive?: boolean | undefined } = {},
+  ): Promise<string[]> {
+    const directory = pathFromText(path ?? '');
     if (options.recursive === true) {
       return (await this.#reader.pathsBelow(directory)).map(textFromBytes);
     }
@@ -163,8 +166,8 @@ export abstract class SnapshotView {
   }
 
   /** The entries of a directory (default the root). */
-  async listdir(path = ''): Promise<WalkEntry[]> {
-    return (await this.#reader.entries(pathFromText(path))).map(walkEntry);
+  async listdir(path?: string | null): Promise<WalkEntry[]> {
+    return (await this.#reader.entries(pathFromText(path ?? ''))).map(walkEntry);
   }
 
   /**
@@ -172,8 +175,8 @@ export abstract class SnapshotView {
    * other entries, parents first. Names that are taken out of the list of directories before the
    * next step are not entered.
    */
-  walk(path = ''): AsyncGenerator<[string, string[], WalkEntry[]], void, undefined> {
-    return this.#reader.walk(pathFromText(path));
+  walk(path?: string | null): AsyncGenerator<[string, string[], WalkEntry[]], void, undefined> {
+    return this.#reader.walk(pathFromText(path ?? ''));
   }
 
   /** The paths that match a pattern, sorted; see `iglob`. */

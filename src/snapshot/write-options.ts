@@ -4,7 +4,7 @@ import type { FS } from './fs.ts';
 /** How a commit is made. */
 export interface CommitOptions {
   /** The commit's message, or a template for it: see `formatCommitMessage`. */
-  message?: string | undefined;
+  message?: string | null | undefined;
   /** Snapshots that become further parents of the commit; their trees are not merged. */
   parents?: readonly FS[] | undefined;
 }

@@ -3,13 +3,14 @@ import {
   InvalidArgumentError,
   KeyExistsError,
   KeyNotFoundError,
-  RefChangedError,
+  StaleSnapshotError,
 } from '../errors.ts';
 import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import type { Oid } from '../git/oid.ts';
 import { branchPrefix, headRef, tagPrefix } from '../git/refs/ref-name.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
+import { moveRef } from '../snapshot/commit.ts';
 import { FS } from '../snapshot/fs.ts';
 import { refNamed, tipOf } from '../snapshot/revision.ts';
 import { requireSameRepository } from '../snapshot/snapshot-context.ts';
@@ -59,16 +60,16 @@ export class RefDict {
     const isTag = this.#prefix === tagPrefix;
     const short = fs.commitHash.slice(0, 7);
     try {
-      await repository.refs.update({
-        name: ref,
-        oid: fs.head.oid,
-        ...(isTag && { expected: null }),
+      await moveRef(repository, {
+        ref,
+        ...(isTag && { from: null }),
+        to: fs.head.oid,
         identity,
         message: isTag ? `tag: tagging ${short}` : `branch: set to ${fs.refName ?? short}`,
         createReflog: !isTag,
       });
     } catch (cause) {
-      if (!isTag || !(cause instanceof RefChangedError)) throw cause;
+      if (!isTag || !(cause instanceof StaleSnapshotError)) throw cause;
       throw new KeyExistsError(`tag ${name} exists`, { ref: name, cause });
     }
   }
