@@ -45,13 +45,13 @@ export class ChannelClosedError extends GitStoreError {
 export interface ChannelOptions {
   /** Default is the event loop, where this version of Node lets us. */
   readonly reading?: RequestReading;
-  /** See `BusyPoll`; default 100. */
+  /** See `BusyPoll`; default 100, 0 never. */
   readonly busyPollUs?: number;
 }
 
 /** A channel over an open /dev/fuse, which it closes in the end. */
 export function openChannel(fd: number, options: ChannelOptions = {}): FuseChannel {
-  const poll = new BusyPoll(options.busyPollUs ?? 100);
+  const poll = new BusyPoll({ windowUs: options.busyPollUs ?? 100 });
   if (options.reading !== 'thread-pool') {
     const handle = pollableHandle(fd);
     if (handle !== undefined) return new EventLoopChannel(fd, poll, handle);
