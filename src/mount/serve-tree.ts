@@ -19,7 +19,9 @@ export interface ServedTree {
   branches(): readonly BranchStatus[];
   /** Commits what is closed, on every branch, and returns when that is durable. */
   commit(message?: string): Promise<void>;
-  /** The kernel is gone: commits what is closed, and lets go of everything. */
+  /** Makes durable what is closed, on every branch: by a commit, unless the policy is `manual`. */
+  sync(): Promise<void>;
+  /** The kernel is gone: as `sync`, and lets go of everything. */
   close(): Promise<void>;
 }
 

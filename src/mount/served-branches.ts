@@ -61,6 +61,7 @@ async function follow(
     immutable: false,
     branches: () => branches.status(),
     commit: (message) => branches.commitAll(message),
+    sync: () => branches.syncAll(),
     close: async () => {
       await watcher.stop();
       await branches.stop();

@@ -20,6 +20,7 @@ export async function serveSnapshot(
     immutable: true,
     branches: () => [],
     commit: () => Promise.resolve(),
+    sync: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }

@@ -227,7 +227,7 @@ export class BranchDirectory extends DirectoryVnode {
   }
 
   override async fsync(): Promise<void> {
-    await this.branch?.commitNow();
+    await this.branch?.sync();
   }
 
   override forgotten(): void {
@@ -297,9 +297,9 @@ export class BranchDirectory extends DirectoryVnode {
     this.branch?.recordConflict(joinPath(this.path, name));
   }
 
-  /** Commits what a name leads to; nothing for scratch names, which no commit takes. */
-  async commitName(name: ByteString): Promise<void> {
-    if (!this.isScratch(name)) await this.branch?.commitNow();
+  /** Makes what a name leads to durable; nothing for scratch names, which end with the session. */
+  async syncName(name: ByteString): Promise<void> {
+    if (!this.isScratch(name)) await this.branch?.sync();
   }
 
   /** Lets go of a node that nobody refers to, when the tree gives the same again. */
@@ -374,6 +374,14 @@ export class BranchDirectory extends DirectoryVnode {
         contents.drop(held);
       },
     );
+  }
+
+  /** Makes the node of a name before anybody asks for it: of an entry of the tree, or of another. */
+  restore(entry: TreeEntry, isInPlace: boolean): BranchNode {
+    const node = this.#firstSeen(entry, this.inode.context.inos.next());
+    if (node instanceof BranchDirectory) node.isInPlace = isInPlace;
+    this.names.children.set(entry.name, node);
+    return node;
   }
 
   #firstSeen({ name, mode, oid }: TreeEntry, ino: Ino): BranchNode {

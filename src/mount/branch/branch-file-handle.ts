@@ -72,7 +72,7 @@ export class BranchFileHandle implements FileHandle {
 
   async fsync(_datasync: boolean): Promise<void> {
     await this.#file.store();
-    for (const { parent, name } of this.#file.inode.links) await parent.commitName(name);
+    for (const { parent, name } of this.#file.inode.links) await parent.syncName(name);
   }
 
   release(): MaybePromise<void> {

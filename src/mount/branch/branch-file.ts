@@ -47,7 +47,7 @@ export class BranchFile extends FileVnode {
   /** The content of `stored`, as long as no commit has it. */
   #held: HeldContent | undefined;
   /** What the buffer is made of. */
-  #bufferHolds: HeldContent[] = [];
+  #bufferHolds: HeldContent[] | undefined;
   #writers = 0;
   #handles = 0;
   /** Set when the branch moved on while this was open for writing, until the last writer closes. */
@@ -204,10 +204,8 @@ export class BranchFile extends FileVnode {
     offset: number,
     lengthBytes: number,
   ): MaybePromise<boolean> {
-    const { contents } = this.inode.context;
-    if (this.#bufferHolds.at(-1)?.oid !== blob.oid) {
-      this.#bufferHolds.push(contents.hold(blob.oid));
-    }
+    // One blob is copied in many parts, as a rule.
+    if (this.#bufferHolds?.at(-1)?.oid !== blob.oid) this.#holdForBuffer(blob);
     return this.changeContent((buffer) => buffer.append(blob, blobOffset, offset, lengthBytes));
   }
 
@@ -309,7 +307,7 @@ export class BranchFile extends FileVnode {
     return whenReady(this.#content(), (content) => {
       if (this.#buffer === undefined) {
         this.#buffer = new WriteBuffer(this.inode.context.writing, content);
-        this.#bufferHolds.push(this.inode.context.contents.hold(content.oid));
+        this.#holdForBuffer(content);
         this.#storedVersion = this.#buffer.version;
       }
       return this.#buffer;
@@ -327,6 +325,11 @@ export class BranchFile extends FileVnode {
     const before = this.#held;
     this.#held = held;
     if (before !== undefined) this.inode.context.contents.drop(before);
+  }
+
+  #holdForBuffer({ oid }: StoredContent): void {
+    this.#bufferHolds ??= [];
+    this.#bufferHolds.push(this.inode.context.contents.hold(oid));
   }
 
   #newMode(): FileMode {
@@ -376,7 +379,8 @@ export class BranchFile extends FileVnode {
   #closeBuffer(): void {
     const closed = this.#buffer?.close();
     this.#buffer = undefined;
-    for (const held of this.#bufferHolds.splice(0)) this.inode.context.contents.drop(held);
+    for (const held of this.#bufferHolds ?? []) this.inode.context.contents.drop(held);
+    this.#bufferHolds = undefined;
     if (!(closed instanceof Promise)) return;
     closed.catch((error: unknown) => {
       this.inode.context.log.warn('spool-close-failed', { message: String(error) });

@@ -24,8 +24,8 @@ export interface Branch {
   requireWritable(): void;
   /** Something changed that a commit has to take. */
   changed(): void;
-  /** Resolved when everything that was stored by now is in a commit on stable storage. */
-  commitNow(): Promise<void>;
+  /** Resolved when everything that was stored by now is on stable storage, in a commit as a rule. */
+  sync(): Promise<void>;
   /** Throws what a commit has met since this was asked last. */
   throwCommitError(): void;
   /** A closed file could not be stored: it keeps its content in its buffer, to be tried again. */

@@ -1,14 +1,24 @@
 import type { CommitPolicy } from '../mount-options.ts';
 import { Turns } from './turns.ts';
 
+/** What is wanted of a commit. */
+export interface CommitOrder {
+  /**
+   * Somebody asked for this commit. Otherwise it is enough that everything is on stable storage,
+   * which takes a commit under most policies, but not under `manual`.
+   */
+  readonly isExplicit: boolean;
+  readonly message?: string | undefined;
+}
+
 /** When a branch is committed. */
 export interface CommitterOptions {
   readonly policy: CommitPolicy;
   /** How long nothing must have changed before a commit, and how long it is put off at most. */
   readonly quietMs: number;
   readonly longestMs: number;
-  /** Commits all that waits for it at this moment; nothing waiting is no fault. */
-  readonly commit: (message: string | undefined) => Promise<void>;
+  /** Does what is ordered with all that waits for it at this moment; nothing waiting is no fault. */
+  readonly perform: (order: CommitOrder) => Promise<void>;
   /** Told of each failure and of the recovery after it. */
   readonly onFailure: (error: unknown, retryMs: number) => void;
   readonly onRecovery: () => void;
@@ -17,8 +27,8 @@ export interface CommitterOptions {
 const firstRetryMs = 250;
 const longestRetryMs = 5000;
 
-interface Order {
-  message: string | undefined;
+interface WaitingOrder {
+  order: CommitOrder;
   done: Promise<void>;
 }
 
@@ -57,7 +67,7 @@ export class Committer {
   readonly #options: CommitterOptions;
   readonly #turns = new Turns();
   /** Ordered, but not begun. */
-  #waiting: Order | undefined;
+  #waiting: WaitingOrder | undefined;
   #timer: NodeJS.Timeout | undefined;
   /** When what waits has first and last changed; of the monotonic clock. */
   #firstChangeMs: number | undefined;
@@ -81,19 +91,14 @@ export class Committer {
     if (this.#failure === undefined) this.#arm();
   }
 
-  /** Commits everything that waits now. With a message, the commit that is made has that. */
-  commitNow(message?: string): Promise<void> {
-    if (this.#waiting !== undefined) {
-      this.#waiting.message ??= message;
-      return this.#waiting.done;
-    }
-    const order: Order = { message, done: Promise.resolve() };
-    this.#waiting = order;
-    order.done = this.exclusive(() => {
-      this.#waiting = undefined;
-      return this.#attempt(order);
-    });
-    return order.done;
+  /** Makes everything that waits now durable. */
+  sync(): Promise<void> {
+    return this.#take({ isExplicit: false });
+  }
+
+  /** Commits everything that waits now, with this message if there is one. */
+  commit(message?: string): Promise<void> {
+    return this.#take({ isExplicit: true, message });
   }
 
   /** Runs some work while no commit is made. */
@@ -123,12 +128,27 @@ export class Committer {
     this.#disarm();
   }
 
-  async #attempt(order: Order): Promise<void> {
+  #take(order: CommitOrder): Promise<void> {
+    const waiting = this.#waiting;
+    if (waiting !== undefined) {
+      waiting.order = merged(waiting.order, order);
+      return waiting.done;
+    }
+    const taken: WaitingOrder = { order, done: Promise.resolve() };
+    this.#waiting = taken;
+    taken.done = this.exclusive(() => {
+      this.#waiting = undefined;
+      return this.#attempt(taken.order);
+    });
+    return taken.done;
+  }
+
+  async #attempt(order: CommitOrder): Promise<void> {
     this.#disarm();
     this.#firstChangeMs = undefined;
     const before = this.#failure;
     try {
-      await this.#options.commit(order.message);
+      await this.#options.perform(order);
     } catch (error) {
       this.failed(error);
       throw error;
@@ -164,7 +184,7 @@ export class Committer {
       return;
     }
     // Whoever needs to know of a failure is told by `throwFailure` and by the next order.
-    this.commitNow().catch(() => undefined);
+    this.sync().catch(() => undefined);
   }
 
   /** How long until an attempt is due; `undefined` for never. */
@@ -180,4 +200,11 @@ export class Committer {
     if (typeof policy === 'object') return Math.max(0, this.#lastChangeMs + policy.idleMs - nowMs);
     return undefined;
   }
+}
+
+function merged(first: CommitOrder, second: CommitOrder): CommitOrder {
+  return {
+    isExplicit: first.isExplicit || second.isExplicit,
+    message: first.message ?? second.message,
+  };
 }

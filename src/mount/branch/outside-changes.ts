@@ -2,12 +2,12 @@ import type { ByteString } from '../../git/byte-string.ts';
 import { isRegularMode, isTreeMode } from '../../git/mode.ts';
 import type { TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
-import { differingNames } from '../../snapshot/tree-diff.ts';
 import type { PlacedObject } from '../../snapshot/tree-edit.ts';
 import type { Timespec } from '../vfs/operations.ts';
 import { BranchDirectory } from './branch-directory.ts';
 import { BranchFile } from './branch-file.ts';
 import type { BranchNode } from './branch-node.ts';
+import { differingNames } from './differing-names.ts';
 import { Inode } from './inode.ts';
 import { LoadedTrees } from './loaded-trees.ts';
 

@@ -1,51 +1,27 @@
-import { StaleSnapshotError } from '../../errors.ts';
+import { CorruptObjectError, StaleSnapshotError } from '../../errors.ts';
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
-import type { Identity } from '../../git/identity.ts';
 import type { Oid } from '../../git/oid.ts';
-import { branchPrefix, refNameFromBytes, refNameText } from '../../git/refs/ref-name.ts';
+import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
-import type { Repository } from '../../git/repository.ts';
-import { commitChanges } from '../../snapshot/commit.ts';
-import type { CommitRequest, CommitResult } from '../../snapshot/commit.ts';
+import type { ListedRef } from '../../git/refs/ref-reader.ts';
 import { readCommit } from '../../snapshot/history.ts';
-import type { CommitPolicy } from '../mount-options.ts';
 import type { BranchPlace } from '../namespace/branch-provider.ts';
 import type { BranchStatus } from '../observe/status.ts';
 import { ErrnoError } from '../vfs/errno.ts';
-import type { Timespec } from '../vfs/operations.ts';
-import type { BranchContext } from './branch-context.ts';
 import type { BranchFile } from './branch-file.ts';
 import type { Branch } from './branch-node.ts';
 import { BranchRoot } from './branch-root.ts';
+import type { BranchSetting } from './branch-setting.ts';
 import { CommitPlan } from './commit-plan.ts';
-import { commitSubject, conflictNote } from './commit-subject.ts';
 import { Committer } from './committer.ts';
+import type { CommitOrder } from './committer.ts';
 import { followOutside } from './outside-changes.ts';
+import { PlanCommits, readTip, tipOf } from './plan-commits.ts';
+import type { Tip } from './plan-commits.ts';
+import { restoreStaged } from './restore.ts';
+import { SavedChanges, orphanedRef, savedRefs } from './saved-changes.ts';
 import { stagedCounts } from './staged-counts.ts';
-
-/** What all branches of a mount have in common. */
-export interface BranchSetting {
-  readonly repository: Repository;
-  readonly context: BranchContext;
-  /** Who commits. */
-  readonly identity: Identity;
-  /** For commit messages; see `formatCommitMessage`. */
-  readonly messageTemplate: string | undefined;
-  readonly policy: CommitPolicy;
-  readonly quietMs: number;
-  readonly longestMs: number;
-}
-
-/** A commit, as far as a working tree depends on it. */
-interface Tip {
-  readonly oid: Oid;
-  readonly tree: Oid;
-  readonly time: Timespec;
-}
-
-/** Where staged changes of a branch go that others have deleted: `refs/vost/orphaned/<branch>/<time>`. */
-export const orphanedPrefix = 'refs/vost/orphaned/';
 
 /** How often one commit follows a branch that others keep moving. */
 const mostFollows = 20;
@@ -57,6 +33,8 @@ export class WritableBranch implements Branch {
   readonly root: BranchRoot;
   readonly #setting: BranchSetting;
   readonly #committer: Committer;
+  readonly #commits: PlanCommits;
+  readonly #saved: SavedChanges;
   /** Closed files that could not be stored. */
   readonly #unstored = new Set<BranchFile>();
   #ref: RefName;
@@ -68,19 +46,27 @@ export class WritableBranch implements Branch {
   /** The newest first, each once. */
   #conflicts: readonly ByteString[] = [];
   /** Since the last commit. */
-  #newConflicts: ByteString[] = [];
+  readonly #newConflicts: ByteString[] = [];
 
-  private constructor(setting: BranchSetting, ref: RefName, tip: Tip, place: BranchPlace) {
+  private constructor(
+    setting: BranchSetting,
+    ref: RefName,
+    tip: Tip,
+    place: BranchPlace,
+    saved: readonly ListedRef[],
+  ) {
     this.#setting = setting;
     this.#ref = ref;
     this.#tip = tip;
     this.root = new BranchRoot(setting.context, this, place, tip.tree, tip.time);
+    this.#commits = new PlanCommits(setting);
+    this.#saved = new SavedChanges(setting, this.#commits, saved);
     const { policy, quietMs, longestMs, context } = setting;
     this.#committer = new Committer({
       policy,
       quietMs,
       longestMs,
-      commit: (message) => this.#commit(message),
+      perform: (order) => this.#perform(order),
       onFailure: (error, retryMs) => {
         context.log.error('commit-failed', { ref: this.#text, message: String(error), retryMs });
       },
@@ -90,7 +76,10 @@ export class WritableBranch implements Branch {
     });
   }
 
-  /** Opens a branch that exists; ESTALE when it does not any more. */
+  /**
+   * Opens a branch that exists, with what an earlier mount made durable but did not commit; ESTALE
+   * when it does not exist any more.
+   */
   static async open(
     setting: BranchSetting,
     ref: RefName,
@@ -98,7 +87,33 @@ export class WritableBranch implements Branch {
   ): Promise<WritableBranch> {
     const tip = await readTip(setting.repository, ref);
     if (tip === null) throw new ErrnoError('ESTALE', `${refNameText(ref)} does not exist`);
-    return new WritableBranch(setting, ref, tip, place);
+    const saved = await savedRefs(setting.repository, ref);
+    if (saved.length === 0) return new WritableBranch(setting, ref, tip, place, saved);
+    return WritableBranch.#recover(setting, ref, place, saved);
+  }
+
+  static async #recover(
+    setting: BranchSetting,
+    ref: RefName,
+    place: BranchPlace,
+    saved: readonly ListedRef[],
+  ): Promise<WritableBranch> {
+    const { odb } = setting.repository;
+    const newest = saved.at(-1);
+    if (newest === undefined) throw new Error('nothing was saved');
+    const { commit } = await readCommit(odb, newest.oid);
+    const [base] = commit.parents;
+    if (base === undefined) {
+      const text = refNameText(newest.name);
+      throw new CorruptObjectError(`${text} has no parent`, { oid: newest.oid });
+    }
+    const tip = tipOf(await readCommit(odb, base));
+    const branch = new WritableBranch(setting, ref, tip, place, saved);
+    await restoreStaged(branch.root, commit.tree);
+    setting.context.log.info('staged-changes-recovered', { ref: refNameText(newest.name) });
+    await branch.follow();
+    branch.changed();
+    return branch;
   }
 
   get ref(): RefName {
@@ -122,8 +137,13 @@ export class WritableBranch implements Branch {
     this.#committer.changed();
   }
 
-  commitNow(message?: string): Promise<void> {
-    return this.#committer.commitNow(message);
+  sync(): Promise<void> {
+    return this.#committer.sync();
+  }
+
+  /** Commits what was stored by now, whatever the policy. */
+  commit(message?: string): Promise<void> {
+    return this.#committer.commit(message);
   }
 
   throwCommitError(): void {
@@ -153,6 +173,11 @@ export class WritableBranch implements Branch {
     return this.#committer.exclusive(async () => {
       await moveRef();
       this.#ref = to;
+      if (this.#saved.isEmpty) return;
+      // A later mount looks under the new name.
+      await this.#save().catch((error: unknown) => {
+        this.#committer.failed(error);
+      });
     });
   }
 
@@ -173,7 +198,7 @@ export class WritableBranch implements Branch {
     });
   }
 
-  /** Makes no commits any more. What is not committed stays where it is. */
+  /** Makes no commits any more but those that are asked for. */
   stop(): void {
     this.#committer.stop();
   }
@@ -199,14 +224,19 @@ export class WritableBranch implements Branch {
     return refNameText(this.#ref);
   }
 
+  #perform({ isExplicit, message }: CommitOrder): Promise<void> {
+    const savesOnly = this.#setting.policy === 'manual' && !isExplicit && !this.#isGone;
+    return savesOnly ? this.#save() : this.#commit(message);
+  }
+
   async #commit(message: string | undefined): Promise<void> {
     if (this.#isGone && !this.#isEnded) await this.#lose();
-    for (let follows = 0; !this.#isGone; follows++) {
+    for (let follows = 0; !this.#isEnded; follows++) {
       if (this.#unstored.size > 0) await this.#storeUnstored();
       const plan = new CommitPlan(this.root);
-      if (plan.isEmpty) return;
       try {
-        await this.#commitPlan(plan, message);
+        if (!plan.isEmpty) await this.#commitPlan(plan, message);
+        await this.#saved.forget();
         return;
       } catch (error) {
         if (!(error instanceof StaleSnapshotError) || follows === mostFollows) throw error;
@@ -216,63 +246,28 @@ export class WritableBranch implements Branch {
   }
 
   async #commitPlan(plan: CommitPlan, message: string | undefined): Promise<void> {
-    const { repository, context } = this.#setting;
-    const conflicts = this.#newConflicts.length;
-    const result = await this.#holding(plan, () =>
-      commitChanges(repository, {
-        ...this.#request(plan, message),
-        ref: this.#ref,
-        base: this.#tip.oid,
-        ...(conflicts > 0 && { reflogMessage: conflictNote(this.#newConflicts) }),
-      }),
-    );
-    const trees = await plan.settle(repository.odb, result?.tree ?? this.#tip.tree);
+    const conflicts = [...this.#newConflicts];
+    const tip = this.#tip;
+    const result = await this.#commits.onBranch(plan, this.#ref, tip, message, conflicts);
+    const trees = await plan.settle(this.#setting.repository.odb, result?.tree ?? tip.tree);
     if (result === null) return;
-    this.#newConflicts.splice(0, conflicts);
-    this.#tip = { oid: result.commit, tree: result.tree, time: this.#tip.time };
+    this.#newConflicts.splice(0, conflicts.length);
+    this.#tip = { ...tip, oid: result.commit, tree: result.tree };
     this.#lastCommit = { oid: result.commit, time: new Date().toISOString() };
-    await this.#release(plan, trees, result);
-    context.log.debug('committed', { ref: this.#text, oid: result.commit });
+    await this.#commits.release(plan, trees, result);
   }
 
-  /** Keeps content that is being committed, whatever becomes of the files meanwhile. */
-  async #holding<T>(plan: CommitPlan, work: () => Promise<T>): Promise<T> {
-    const { contents } = this.#setting.context;
-    const held = plan.oids.map((oid) => contents.hold(oid));
-    try {
-      return await work();
-    } finally {
-      for (const content of held) contents.drop(content);
-    }
-  }
-
-  async #release(plan: CommitPlan, trees: readonly Oid[], result: CommitResult): Promise<void> {
-    const { contents, log } = this.#setting.context;
-    try {
-      await contents.committed([...plan.oids, ...trees, result.commit]);
-      await contents.releaseUnused();
-    } catch (error) {
-      // The commit is made; what could not be given back is tried again with what comes next.
-      log.warn('release-failed', { message: String(error) });
-    }
-  }
-
-  #request(plan: CommitPlan, message: string | undefined): Omit<CommitRequest, 'ref' | 'base'> {
-    const { context, identity, messageTemplate } = this.#setting;
-    return {
-      change: plan.change,
-      staging: context.contents.staging,
-      pruneEmpty: false,
-      message: (changes) => commitSubject(changes, plan.change, message ?? messageTemplate),
-      author: identity,
-      fsync: true,
-    };
+  /** Makes what is staged durable without committing it, for a later mount to go on with. */
+  async #save(): Promise<void> {
+    if (this.#unstored.size > 0) await this.#storeUnstored();
+    const plan = new CommitPlan(this.root);
+    if (plan.isEmpty) await this.#saved.forget();
+    else await this.#saved.save(plan, this.#ref, this.#tip);
   }
 
   async #follow(): Promise<void> {
     if (this.#isEnded) return;
-    if (this.#isGone) return this.#lose();
-    const tip = await readTip(this.#setting.repository, this.#ref);
+    const tip = this.#isGone ? null : await readTip(this.#setting.repository, this.#ref);
     if (tip === null) return this.#lose();
     if (tip.oid === this.#tip.oid) return;
     await followOutside(this.root, tip.tree, tip.time);
@@ -290,30 +285,13 @@ export class WritableBranch implements Branch {
     if (plan.isEmpty) {
       log.info('branch-deleted', { ref: this.#text });
     } else {
-      const saved = await this.#saveOrphan(plan);
-      log.warn('branch-deleted', { ref: this.#text, staged: refNameText(saved) });
+      const ref = orphanedRef(this.#ref);
+      const message = `vost: staged when ${this.#text} was deleted`;
+      await this.#commits.elsewhere(plan, ref, this.#tip, message);
+      log.warn('branch-deleted', { ref: this.#text, staged: refNameText(ref) });
     }
     this.#end();
-  }
-
-  async #saveOrphan(plan: CommitPlan): Promise<RefName> {
-    const { repository } = this.#setting;
-    const { oid, tree } = this.#tip;
-    const time = new Date().toISOString().replace(/[-:.]/g, '');
-    const shortName = this.#ref.slice(branchPrefix.length);
-    const ref = refNameFromBytes(`${orphanedPrefix}${shortName}/${time}` as ByteString);
-    const change = { ...plan.change, base: tree };
-    await this.#holding(plan, () =>
-      commitChanges(repository, {
-        ...this.#request(plan, undefined),
-        ref,
-        base: null,
-        change,
-        extraParents: [oid],
-        reflogMessage: `vost: staged when ${this.#text} was deleted`,
-      }),
-    );
-    return ref;
+    await this.#saved.forget();
   }
 
   #end(): void {
@@ -332,13 +310,6 @@ export class WritableBranch implements Branch {
       await file.storeAgain().catch(() => undefined);
     }
   }
-}
-
-async function readTip(repository: Repository, ref: RefName): Promise<Tip | null> {
-  const resolved = await repository.refs.resolve(ref);
-  if (resolved === null) return null;
-  const { oid, commit } = await readCommit(repository.odb, resolved.oid);
-  return { oid, tree: commit.tree, time: { sec: Math.max(0, commit.committer.timeSec), nsec: 0 } };
 }
 
 function messageOf(error: unknown): string {

@@ -21,7 +21,7 @@ import { MemoryBudget } from './memory-budget.ts';
 import { ScratchNames } from './scratch-names.ts';
 import { SpoolDirectory } from './spool-file.ts';
 import { WritableBranch } from './writable-branch.ts';
-import type { BranchSetting } from './writable-branch.ts';
+import type { BranchSetting } from './branch-setting.ts';
 
 /** What the writable branches of a mount are made from. */
 export interface WritableBranchesOptions {
@@ -155,17 +155,23 @@ export class WritableBranches implements BranchProvider {
   /** Commits everything that was closed or synced by now, on all branches. */
   async commitAll(message?: string): Promise<void> {
     const branches = [...this.#branches.values()];
-    throwFailures(await Promise.allSettled(branches.map((branch) => branch.commitNow(message))));
+    throwFailures(await Promise.allSettled(branches.map((branch) => branch.commit(message))));
+  }
+
+  /** Makes everything durable that was closed or synced by now: as `commitAll`, unless the policy is `manual`. */
+  async syncAll(): Promise<void> {
+    const branches = [...this.#branches.values()];
+    throwFailures(await Promise.allSettled(branches.map((branch) => branch.sync())));
   }
 
   /**
-   * Commits everything that was closed, and lets go of files and memory. It takes a bounded time;
-   * what could not be committed is the error.
+   * Makes everything durable that was closed (`syncAll`), and lets go of files and memory. It takes a
+   * bounded time; what could not be made durable is the error.
    */
   async stop(): Promise<void> {
     for (const branch of this.#branches.values()) branch.stop();
     try {
-      await within(stopTimeoutMs, this.commitAll());
+      await within(stopTimeoutMs, this.syncAll());
     } finally {
       await within(stopTimeoutMs, this.#contents.staging.discard());
     }

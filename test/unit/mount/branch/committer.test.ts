@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Committer } from '../../../../src/mount/branch/committer.ts';
-import type { CommitterOptions } from '../../../../src/mount/branch/committer.ts';
+import type { CommitOrder, CommitterOptions } from '../../../../src/mount/branch/committer.ts';
 
 /** Commits that end when the test says so. */
 class Commits {
@@ -14,7 +14,7 @@ class Commits {
     return this.messages.length;
   }
 
-  readonly commit = (message: string | undefined): Promise<void> => {
+  readonly perform = ({ message }: CommitOrder): Promise<void> => {
     this.messages.push(message);
     if (this.failure !== undefined) return Promise.reject(this.failure);
     if (!this.isSlow) return Promise.resolve();
@@ -39,7 +39,7 @@ function newCommitter(change: Partial<CommitterOptions> = {}) {
     policy: 'close',
     quietMs: 100,
     longestMs: 1000,
-    commit: commits.commit,
+    perform: commits.perform,
     onFailure: (error, retryMs) => failures.push(`${String(error)} ${retryMs}`),
     onRecovery: () => failures.push('recovered'),
     ...change,
@@ -91,7 +91,7 @@ describe('Committer', () => {
     commits.isSlow = true;
     const ended: string[] = [];
     const order = (label: string): void => {
-      void committer.commitNow().then(() => ended.push(label));
+      void committer.sync().then(() => ended.push(label));
     };
     order('first');
     expect(commits.count).toBe(1);
@@ -113,10 +113,10 @@ describe('Committer', () => {
   test('a message that is asked for reaches the commit that waits', async () => {
     const { committer, commits } = newCommitter();
     commits.isSlow = true;
-    void committer.commitNow();
-    void committer.commitNow();
-    void committer.commitNow('by hand');
-    void committer.commitNow('too late');
+    void committer.sync();
+    void committer.sync();
+    void committer.commit('by hand');
+    void committer.commit('too late');
     await commits.end();
     await commits.end();
     expect(commits.messages).toEqual([undefined, 'by hand']);
@@ -126,14 +126,14 @@ describe('Committer', () => {
     const { committer, commits } = newCommitter();
     commits.isSlow = true;
     const order: string[] = [];
-    void committer.commitNow().then(() => order.push('committed'));
+    void committer.sync().then(() => order.push('committed'));
     const exclusive = committer.exclusive(async () => {
       order.push('begun');
       await sleep(20);
       order.push('done');
       throw new Error('and failed');
     });
-    const after = committer.commitNow().then(() => order.push('committed again'));
+    const after = committer.sync().then(() => order.push('committed again'));
     await settled();
     expect(order).toEqual([]);
     await commits.end();
@@ -154,7 +154,7 @@ describe('Committer', () => {
     expect(committer.failure?.error).toBe(commits.failure);
     expect(() => committer.throwFailure()).toThrow('disk full');
     expect(() => committer.throwFailure()).not.toThrow();
-    await expect(committer.commitNow()).rejects.toThrow('disk full');
+    await expect(committer.sync()).rejects.toThrow('disk full');
     expect(() => committer.throwFailure()).toThrow('disk full');
     // Changes meanwhile do not make it try more often.
     for (let elapsedMs = 0; elapsedMs < 60_000; elapsedMs += 100) {
@@ -200,14 +200,14 @@ describe('Committer', () => {
       policy: 'close',
       quietMs: 1,
       longestMs: 1,
-      commit: () => {
+      perform: () => {
         if (isBroken) committer.failed(new Error('one file'));
         return Promise.resolve();
       },
       onFailure: (error) => failures.push(String(error)),
       onRecovery: () => failures.push('recovered'),
     });
-    await committer.commitNow();
+    await committer.sync();
     expect(failures).toEqual(['Error: one file']);
     await vi.advanceTimersByTimeAsync(250);
     expect(failures).toHaveLength(2);
@@ -223,7 +223,7 @@ describe('Committer', () => {
     committer.changed();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(commits.count).toBe(0);
-    await committer.commitNow();
+    await committer.sync();
     expect(commits.count).toBe(1);
   });
 });

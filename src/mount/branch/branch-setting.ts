@@ -1,0 +1,18 @@
+import type { Identity } from '../../git/identity.ts';
+import type { Repository } from '../../git/repository.ts';
+import type { CommitPolicy } from '../mount-options.ts';
+import type { BranchContext } from './branch-context.ts';
+
+/** What all branches of a mount have in common. */
+export interface BranchSetting {
+  readonly repository: Repository;
+  readonly context: BranchContext;
+  /** Who commits. */
+  readonly identity: Identity;
+  /** For commit messages; see `formatCommitMessage`. */
+  readonly messageTemplate: string | undefined;
+  readonly policy: CommitPolicy;
+  /** How long nothing must have changed before a commit, and how long it is put off at most. */
+  readonly quietMs: number;
+  readonly longestMs: number;
+}

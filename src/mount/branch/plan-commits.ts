@@ -1,0 +1,110 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import type { Oid } from '../../git/oid.ts';
+import { refNameText } from '../../git/refs/ref-name.ts';
+import type { RefName } from '../../git/refs/ref-name.ts';
+import type { Repository } from '../../git/repository.ts';
+import { commitChanges } from '../../snapshot/commit.ts';
+import type { CommitRequest, CommitResult } from '../../snapshot/commit.ts';
+import { readCommit } from '../../snapshot/history.ts';
+import type { IdentifiedCommit } from '../../snapshot/history.ts';
+import type { Timespec } from '../vfs/operations.ts';
+import type { BranchSetting } from './branch-setting.ts';
+import type { CommitPlan } from './commit-plan.ts';
+import { commitSubject, conflictNote } from './commit-subject.ts';
+
+/** A commit, as far as a working tree depends on it. */
+export interface Tip {
+  readonly oid: Oid;
+  readonly tree: Oid;
+  readonly time: Timespec;
+}
+
+/** The commit that a branch points at; `null` when there is no such branch. */
+export async function readTip(repository: Repository, ref: RefName): Promise<Tip | null> {
+  const resolved = await repository.refs.resolve(ref);
+  return resolved && tipOf(await readCommit(repository.odb, resolved.oid));
+}
+
+/** A commit as the base of a working tree. */
+export function tipOf({ oid, commit }: IdentifiedCommit): Tip {
+  return { oid, tree: commit.tree, time: { sec: Math.max(0, commit.committer.timeSec), nsec: 0 } };
+}
+
+/**
+ * Makes commits of plans. The content that a plan needs is kept while its commit is made, whatever
+ * becomes of the files meanwhile. Everything is on stable storage before a ref moves, and the ref
+ * with it: else a power cut could leave a branch that leads to objects which were never written.
+ */
+export class PlanCommits {
+  readonly #setting: BranchSetting;
+
+  constructor(setting: BranchSetting) {
+    this.#setting = setting;
+  }
+
+  /**
+   * Moves a branch from its tip to a commit of the plan. `null` when nothing differs. Conflicts are
+   * paths at which the commit overrules others. A `StaleSnapshotError` when the tip is another.
+   */
+  onBranch(
+    plan: CommitPlan,
+    ref: RefName,
+    tip: Tip,
+    message: string | undefined,
+    conflicts: readonly ByteString[],
+  ): Promise<CommitResult | null> {
+    return this.#commit(plan, message, {
+      ...{ ref, base: tip.oid, change: plan.change },
+      ...(conflicts.length > 0 && { reflogMessage: conflictNote(conflicts) }),
+    });
+  }
+
+  /** Puts the plan into a commit on the tip, under a ref that does not exist yet. */
+  elsewhere(
+    plan: CommitPlan,
+    ref: RefName,
+    tip: Tip,
+    reflogMessage: string,
+  ): Promise<CommitResult | null> {
+    return this.#commit(plan, undefined, {
+      ...{ ref, base: null, extraParents: [tip.oid], reflogMessage },
+      change: { ...plan.change, base: tip.tree },
+    });
+  }
+
+  /** Lets the staging area forget what a commit on the branch has taken. */
+  async release(plan: CommitPlan, trees: readonly Oid[], { commit }: CommitResult): Promise<void> {
+    const { contents, log } = this.#setting.context;
+    try {
+      await contents.committed([...plan.oids, ...trees, commit]);
+      await contents.releaseUnused();
+    } catch (error) {
+      // The commit is made; what could not be given back is tried again with what comes next.
+      log.warn('release-failed', { message: String(error) });
+    }
+  }
+
+  async #commit(
+    plan: CommitPlan,
+    message: string | undefined,
+    request: Pick<CommitRequest, 'ref' | 'base' | 'change'> & Partial<CommitRequest>,
+  ): Promise<CommitResult | null> {
+    const { repository, context, identity, messageTemplate } = this.#setting;
+    const { contents, log } = context;
+    const held = plan.oids.map((oid) => contents.hold(oid));
+    try {
+      const result = await commitChanges(repository, {
+        staging: contents.staging,
+        pruneEmpty: false,
+        message: (changes) => commitSubject(changes, plan.change, message ?? messageTemplate),
+        author: identity,
+        fsync: true,
+        ...request,
+      });
+      log.debug('committed', { ref: refNameText(request.ref), oid: result?.commit });
+      return result;
+    } finally {
+      for (const content of held) contents.drop(content);
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { describe, expect, test } from 'vitest';
+import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
+import { fsck } from '../../../helpers/git.ts';
+import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
+
+const files = {
+  'README.md': 'read me',
+  'src/a.txt': 'a',
+  'src/b.txt': 'b',
+  'src/deep/c.txt': 'c',
+  'other/x': 'x',
+};
+const manual = { mount: { commitOn: 'manual' as const } };
+
+async function savedRefs(mount: BranchMount): Promise<string[]> {
+  const listed = await mount.git('for-each-ref', '--format=%(refname)', 'refs/vost/staged');
+  return listed === '' ? [] : listed.split('\n');
+}
+
+/** Changes of every kind, made durable without a commit. */
+async function changeAndSync(mount: BranchMount): Promise<void> {
+  await mount.write('new.txt', 'new');
+  await mount.write('src/a.txt', 'A');
+  await mount.unlink('src/b.txt');
+  await mount.rename('other', 'moved');
+  await mount.write('moved/y', 'y');
+  await mount.mkdir('empty');
+  await mount.chmod('README.md', 0o755);
+  await mount.symlink('new.txt', 'src/deep/link');
+  await mount.vfs.fsyncdir(await mount.get('src'), undefined);
+}
+
+describe('the policy manual', () => {
+  test('makes data durable without a commit, and a later mount goes on with it', async () => {
+    const mount = await BranchMount.open({ files, ...manual });
+    await changeAndSync(mount);
+    const shown = await mount.shown();
+    expect(await mount.git('rev-list', '--count', 'main')).toBe('1');
+    expect(await savedRefs(mount)).toHaveLength(1);
+    await fsck(mount.gitDir);
+
+    // The first mount ends without a word, as if the power had gone.
+    const later = await BranchMount.open({ gitDir: mount.gitDir, ...manual });
+    expect(await later.shown()).toEqual(shown);
+    expect(later.status.stagedFiles).toBeGreaterThan(5);
+    await later.write('src/a.txt', 'AA');
+    const file = await later.openFile('new.txt');
+    await later.fsync(file);
+    await later.close(file);
+    expect(await savedRefs(later)).toHaveLength(1);
+    expect(await later.git('rev-list', '--count', 'main')).toBe('1');
+    await later.commit('by hand');
+    expect(await later.git('log', '-1', '--format=%s')).toBe('by hand');
+    expect(await savedRefs(later)).toEqual([]);
+    await later.expectCommitted();
+    expect(await later.git('show', 'main:src/a.txt')).toBe('AA');
+  });
+
+  test('an orderly end saves too, and does not commit', async () => {
+    const mount = await BranchMount.open({ files, ...manual });
+    await mount.write('closed', 'x');
+    const shown = await mount.shown();
+    await mount.branches.stop();
+    expect(await mount.git('rev-list', '--count', 'main')).toBe('1');
+    const later = await BranchMount.open({ gitDir: mount.gitDir, ...manual });
+    expect(await later.shown()).toEqual(shown);
+    // What is taken back leaves nothing to save.
+    await later.unlink('closed');
+    await later.branches.syncAll();
+    expect(await savedRefs(later)).toEqual([]);
+    expect(await later.git('rev-list', '--count', 'main')).toBe('1');
+  });
+
+  test('what was saved is applied on the tip of the branch, wherever that is by then', async () => {
+    const mount = await BranchMount.open({ files, ...manual });
+    await changeAndSync(mount);
+    const outside = await commitOutside(mount.gitDir, { 'src/a.txt': 'theirs', 'other/z': 'z' });
+    const later = await BranchMount.open({ gitDir: mount.gitDir });
+    expect(later.status.conflicts).toEqual(['src/a.txt']);
+    await later.commit();
+    await later.expectCommitted();
+    expect(await later.git('rev-parse', 'main^')).toBe(outside);
+    expect(await later.text('src/a.txt')).toBe('A');
+    expect(await later.ls('other')).toEqual(['z']);
+    expect(await later.ls('moved')).toEqual(['x', 'y']);
+    expect(await savedRefs(later)).toEqual([]);
+  });
+
+  test('what was saved follows the name of the branch', async () => {
+    const mount = await BranchMount.open({ files, ...manual });
+    await changeAndSync(mount);
+    const shown = await mount.shown();
+    const renamed = parseRefName('refs/heads/main/renamed');
+    await mount.branches.rename(mainRef, renamed, async () => {
+      await mount.git('branch', '-m', 'main', 'main/renamed');
+    });
+    expect((await savedRefs(mount)).map((ref) => ref.replace(/\d.*/, ''))).toEqual([
+      'refs/vost/staged/main/renamed/',
+    ]);
+    const later = await BranchMount.open({ gitDir: mount.gitDir, ...manual, files: {} }).catch(
+      (error: unknown) => error,
+    );
+    // There is no branch main any more, and what was saved for another one is not its own.
+    expect(later).toMatchObject({ errno: 'ESTALE' });
+    await mount.git('branch', 'main/other', 'main/renamed');
+    const root = await mount.openBranch('main/other');
+    expect(await root.lookup('new.txt' as never)).toBeNull();
+    expect(await mount.shown()).toEqual(shown);
+  });
+
+  test('fsyncs that come together are saved together', async () => {
+    const mount = await BranchMount.open({ files, ...manual });
+    const open = await Promise.all([1, 2, 3, 4, 5, 6].map((index) => mount.create(`f${index}`)));
+    await Promise.all(
+      open.map(async (file, index) => {
+        await mount.writeAt(file, 0, `${index}`);
+        await mount.fsync(file);
+      }),
+    );
+    const format = '--batch-check=%(objecttype)';
+    const types = await mount.git('cat-file', '--batch-all-objects', format);
+    // The first, then what came while that was saved.
+    expect(types.match(/^commit$/gm)!.length).toBeLessThan(5);
+  });
+});
