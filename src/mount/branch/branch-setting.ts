@@ -12,6 +12,8 @@ export interface BranchSetting {
   /** For commit messages; see `formatCommitMessage`. */
   readonly messageTemplate: string | undefined;
   readonly policy: CommitPolicy;
+  /** Leave out what the branch's own `.gitignore` files name. */
+  readonly gitignore: boolean;
   /** How long nothing must have changed before a commit, and how long it is put off at most. */
   readonly quietMs: number;
   readonly longestMs: number;

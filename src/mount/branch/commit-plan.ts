@@ -14,6 +14,9 @@ interface PlannedDirectory {
   readonly entries: Map<ByteString, PlacedObject | PlannedDirectory | null>;
 }
 
+/** A question about what a name in a directory leads to. */
+export type NameTest = (directory: BranchDirectory, name: ByteString, node: BranchNode) => boolean;
+
 /**
  * What a commit takes of a working tree: everything that was pending in one moment. Collected
  * without waiting for anything, so that a rename is in it as a whole or not at all.
@@ -25,8 +28,11 @@ export class CommitPlan {
   readonly oids: Oid[] = [];
   readonly #root: PlannedDirectory;
   readonly #directories: PlannedDirectory[] = [];
+  readonly #isIgnored: NameTest;
 
-  constructor(root: BranchDirectory) {
+  /** `isIgnored` tells of names that the commit leaves out, beside scratch names. */
+  constructor(root: BranchDirectory, isIgnored: NameTest = () => false) {
+    this.#isIgnored = isIgnored;
     const { edit, planned } = this.#collect(root);
     this.change = edit;
     this.#root = planned;
@@ -79,7 +85,7 @@ export class CommitPlan {
       entries.set(name, null);
       return { kind: 'delete' };
     }
-    if (directory.isScratch(name)) return undefined;
+    if (directory.isScratch(name) || this.#isIgnored(directory, name, node)) return undefined;
     if (node instanceof BranchDirectory) {
       const { edit, planned } = this.#collect(node);
       entries.set(name, planned);

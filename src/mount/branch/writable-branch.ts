@@ -16,6 +16,7 @@ import type { BranchSetting } from './branch-setting.ts';
 import { CommitPlan } from './commit-plan.ts';
 import { Committer } from './committer.ts';
 import type { CommitOrder } from './committer.ts';
+import { IgnoreRules } from './ignore-rules.ts';
 import { followOutside } from './outside-changes.ts';
 import { PlanCommits, readTip, tipOf } from './plan-commits.ts';
 import type { Tip } from './plan-commits.ts';
@@ -35,6 +36,7 @@ export class WritableBranch implements Branch {
   readonly #committer: Committer;
   readonly #commits: PlanCommits;
   readonly #saved: SavedChanges;
+  readonly #ignoreRules: IgnoreRules | undefined;
   /** Closed files that could not be stored. */
   readonly #unstored = new Set<BranchFile>();
   #ref: RefName;
@@ -61,7 +63,8 @@ export class WritableBranch implements Branch {
     this.root = new BranchRoot(setting.context, this, place, tip.tree, tip.time);
     this.#commits = new PlanCommits(setting);
     this.#saved = new SavedChanges(setting, this.#commits, saved);
-    const { policy, quietMs, longestMs, context } = setting;
+    const { policy, quietMs, longestMs, context, gitignore } = setting;
+    this.#ignoreRules = gitignore ? new IgnoreRules(context.odb) : undefined;
     this.#committer = new Committer({
       policy,
       quietMs,
@@ -233,7 +236,7 @@ export class WritableBranch implements Branch {
     if (this.#isGone && !this.#isEnded) await this.#lose();
     for (let follows = 0; !this.#isEnded; follows++) {
       if (this.#unstored.size > 0) await this.#storeUnstored();
-      const plan = new CommitPlan(this.root);
+      const plan = await this.#plan();
       try {
         if (!plan.isEmpty) await this.#commitPlan(plan, message);
         await this.#saved.forget();
@@ -243,6 +246,10 @@ export class WritableBranch implements Branch {
         await this.#follow();
       }
     }
+  }
+
+  async #plan(): Promise<CommitPlan> {
+    return this.#ignoreRules?.plan(this.root) ?? new CommitPlan(this.root);
   }
 
   async #commitPlan(plan: CommitPlan, message: string | undefined): Promise<void> {
@@ -260,7 +267,7 @@ export class WritableBranch implements Branch {
   /** Makes what is staged durable without committing it, for a later mount to go on with. */
   async #save(): Promise<void> {
     if (this.#unstored.size > 0) await this.#storeUnstored();
-    const plan = new CommitPlan(this.root);
+    const plan = await this.#plan();
     if (plan.isEmpty) await this.#saved.forget();
     else await this.#saved.save(plan, this.#ref, this.#tip);
   }
@@ -281,7 +288,7 @@ export class WritableBranch implements Branch {
     if (this.#unstored.size > 0) await this.#storeUnstored();
     // From now on, so that nothing is staged behind what is saved.
     this.#isGone = true;
-    const plan = new CommitPlan(this.root);
+    const plan = await this.#plan();
     if (plan.isEmpty) {
       log.info('branch-deleted', { ref: this.#text });
     } else {

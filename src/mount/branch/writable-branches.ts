@@ -34,7 +34,10 @@ export interface WritableBranchesOptions {
   readonly mount: Pick<
     MountOptions,
     'commitOn' | 'commitDelayMs' | 'message' | 'scratch' | 'maxFileSizeBytes' | 'spoolDirectory'
-  >;
+  > & {
+    /** What a branch's own `.gitignore` files name lives for the session only, as scratch names do. */
+    readonly gitignore?: boolean;
+  };
   /** Whose files show the owner of the mount; default is the user of this process. */
   readonly mountingUser?: Owner;
 }
@@ -70,6 +73,7 @@ export class WritableBranches implements BranchProvider {
       identity,
       messageTemplate: mount.message,
       policy: mount.commitOn ?? 'close',
+      gitignore: mount.gitignore ?? false,
       quietMs,
       longestMs: Math.max(longestDelayMs, quietMs),
       context: {
