@@ -91,7 +91,7 @@ export class SnapshotFile extends FileVnode {
 }
 
 /** An open file of a snapshot: a blob, whatever happens to the name. */
-class SnapshotHandle extends ReadOnlyHandle {
+export class SnapshotHandle extends ReadOnlyHandle {
   readonly keepCache = true;
   readonly #odb: SnapshotObjects;
   readonly #stored: StoredContent;
@@ -220,7 +220,8 @@ export class Submodule extends DirectoryVnode {
   }
 }
 
-function attrOfBlob(
+/** What `stat` shows of a file or link of a snapshot. */
+export function attrOfBlob(
   { context, odb, time }: Snapshot,
   oid: Oid,
   ino: Ino,

@@ -14,14 +14,13 @@ import { forever } from '../vfs/operations.ts';
 import type { Attr, Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
 import { DirectoryVnode } from '../vfs/vnode.ts';
 import type { CacheRule, DirectoryStream } from '../vfs/vnode.ts';
+import { NameNumbers } from './name-numbers.ts';
 import type { NamespaceOptions } from './namespace-options.ts';
 import { peel } from './peel.ts';
 
 /** What could be the whole hash of a commit, or its beginning. */
 const hashLike = /^[0-9a-f]{4,64}$/;
 const lookedAtTogether = 32;
-/** Numbers of names that nobody uses any more are dropped when there are more than this. */
-const numbersKept = 1000;
 
 // A commit that is there stays what it is. One that is missing may come with the next fetch, and a
 // short hash that is ambiguous now may be unambiguous after a gc: nobody tells, so it is asked again.
@@ -38,14 +37,14 @@ export class CommitsDirectory extends DirectoryVnode {
   readonly cache: CacheRule = cache;
   readonly #options: NamespaceOptions;
   readonly #time: Timespec = timespecNow();
-  readonly #inos = new Map<string, Ino>();
-  #sweepAt = numbersKept;
+  readonly #numbers: NameNumbers;
 
   constructor(options: NamespaceOptions, parent: DirectoryVnode) {
     super();
     this.ino = options.context.inos.next();
     this.parent = parent;
     this.#options = options;
+    this.#numbers = new NameNumbers(options.context);
   }
 
   override get readOnly(): boolean {
@@ -69,11 +68,13 @@ export class CommitsDirectory extends DirectoryVnode {
       if (commit !== undefined) tips.add(commit);
     });
     const names = [...tips].sort() as string[] as ByteString[];
-    return new FixedStream(names.map((name) => ({ name, ino: this.#inoOf(name), mode: modeTree })));
+    return new FixedStream(
+      names.map((name) => ({ name, ino: this.#numbers.inoOf(name), mode: modeTree })),
+    );
   }
 
   #known(name: ByteString): DirectoryVnode | undefined {
-    const ino = this.#inos.get(name);
+    const ino = this.#numbers.get(name);
     const node = ino === undefined ? undefined : this.#options.context.inodes.get(ino);
     return node instanceof DirectoryVnode ? node : undefined;
   }
@@ -82,7 +83,7 @@ export class CommitsDirectory extends DirectoryVnode {
     const oid = await this.#find(name);
     if (oid === null) return null;
     const { context, odb } = this.#options;
-    return openCommit(context, odb, oid, { ino: this.#inoOf(name), parent: this });
+    return openCommit(context, odb, oid, { ino: this.#numbers.inoOf(name), parent: this });
   }
 
   async #find(name: ByteString): Promise<Oid | null> {
@@ -118,24 +119,6 @@ export class CommitsDirectory extends DirectoryVnode {
       this.#options.log.warn('damaged-ref', { ref: refNameText(name), oid, message });
       return undefined;
     }
-  }
-
-  #inoOf(name: string): Ino {
-    let ino = this.#inos.get(name);
-    if (ino === undefined) {
-      if (this.#inos.size >= this.#sweepAt) this.#sweep();
-      ino = this.#options.context.inos.next();
-      this.#inos.set(name, ino);
-    }
-    return ino;
-  }
-
-  #sweep(): void {
-    const { inodes } = this.#options.context;
-    for (const [name, ino] of this.#inos) {
-      if (inodes.get(ino) === undefined) this.#inos.delete(name);
-    }
-    this.#sweepAt = Math.max(numbersKept, 2 * this.#inos.size);
   }
 }
 

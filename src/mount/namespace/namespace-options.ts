@@ -13,7 +13,10 @@ export interface NamespaceOptions {
   readonly context: NodeContext;
   readonly algorithm: HashAlgorithm;
   readonly odb: SnapshotObjects & Pick<ObjectDatabase, 'resolvePrefix'>;
-  readonly refs: Pick<RefStore, 'list' | 'read' | 'resolve' | 'update' | 'rename'>;
+  readonly refs: Pick<
+    RefStore,
+    'list' | 'read' | 'reflogNewestFirst' | 'rename' | 'resolve' | 'update'
+  >;
   readonly branches: BranchProvider;
   /** Who changes refs: for the reflog. */
   readonly identity: Identity;

@@ -4,6 +4,7 @@ import type { DirectoryVnode } from '../vfs/vnode.ts';
 import { BranchLeaf, BranchNames } from './branch-names.ts';
 import { Branches } from './branches.ts';
 import { CommitsDirectory } from './commits-directory.ts';
+import { historyDirectories } from './history-directories.ts';
 import { NameTree } from './name-tree.ts';
 import type { NamespaceOptions } from './namespace-options.ts';
 import { RefNames } from './ref-names.ts';
@@ -48,6 +49,9 @@ export class Namespace {
     const tags = openTags(options, root);
     root.addDotDirectory('.tags', tags.names.root);
     root.addDotDirectory('.commits', new CommitsDirectory(options, root));
+    for (const [name, directory] of Object.entries(historyDirectories(options, root))) {
+      root.addDotDirectory(name, directory);
+    }
     const files = { 'status.json': status, metrics };
     root.addDotDirectory('.vost', new VostDirectory(context, root, files));
     await Promise.all([branches.load(), tags.load()]);

@@ -8,8 +8,8 @@ export function attrReply(node: Vnode, attr: Attr): AttrReply {
 
 /** What the kernel is told of a name that leads to a node. */
 export function entryReply(directory: DirectoryVnode, node: Vnode, attr: Attr): EntryReply {
-  const { entriesValidSec } = directory.cache;
-  return { attr, entryValidSec: entriesValidSec, attrValidSec: node.cache.attrValidSec };
+  const entryValidSec = directory.entryValidSec(node);
+  return { attr, entryValidSec, attrValidSec: node.cache.attrValidSec };
 }
 
 /** What the kernel is told of a name that leads nowhere. */

@@ -96,6 +96,11 @@ export abstract class DirectoryVnode extends Vnode {
 
   abstract entries(): MaybePromise<DirectoryStream>;
 
+  /** How long the kernel may keep a name that led to this node, in seconds. */
+  entryValidSec(_node: Vnode): number {
+    return this.cache.entriesValidSec;
+  }
+
   create(
     _name: ByteString,
     _mode: number,

@@ -110,8 +110,9 @@ export class MountedNamespace extends Mounted {
     branches: FakeBranches,
     notifier: MemoryNotifier,
     logged: ReturnType<typeof memoryLog>,
+    vfsOptions: Partial<VfsOptions>,
   ) {
-    super(context, namespace.root, {}, logged);
+    super(context, namespace.root, vfsOptions, logged);
     this.namespace = namespace;
     this.branches = branches;
     this.notifier = notifier;
@@ -120,6 +121,7 @@ export class MountedNamespace extends Mounted {
   static async open(
     repository: TestRepository,
     options: Partial<NamespaceOptions> = {},
+    vfsOptions: Partial<VfsOptions> = {},
   ): Promise<MountedNamespace> {
     const context = newContext();
     const notifier = new MemoryNotifier();
@@ -138,6 +140,6 @@ export class MountedNamespace extends Mounted {
       metrics: () => '',
       ...options,
     });
-    return new MountedNamespace(context, namespace, branches, notifier, logged);
+    return new MountedNamespace(context, namespace, branches, notifier, logged, vfsOptions);
   }
 }

@@ -1,18 +1,21 @@
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 import { ObjectDatabase } from '../../../../src/git/odb/object-database.ts';
 import type { Oid } from '../../../../src/git/oid.ts';
 import { RefStore } from '../../../../src/git/refs/ref-store.ts';
 import { git } from '../../../helpers/git.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
 
-async function openObjects(gitDir: string): Promise<ObjectDatabase> {
+async function openObjects(
+  gitDir: string,
+  onEnd: (close: () => Promise<void>) => void = onTestFinished,
+): Promise<ObjectDatabase> {
   const odb = await ObjectDatabase.open({
     objectsDirectory: join(gitDir, 'objects'),
     algorithm: 'sha1',
     compressionLevel: 6,
   });
-  onTestFinished(() => odb.close());
+  onEnd(() => odb.close());
   return odb;
 }
 
@@ -28,11 +31,20 @@ export class TestRepository {
     this.refs = new RefStore({ gitDir, algorithm: 'sha1', reflogPolicy: 'always' });
   }
 
-  static async create(): Promise<TestRepository> {
+  static create(): Promise<TestRepository> {
+    return TestRepository.#create(onTestFinished);
+  }
+
+  /** One that outlives a test: all tests of a file use it. */
+  static createForAll(): Promise<TestRepository> {
+    return TestRepository.#create(afterAll);
+  }
+
+  static async #create(onEnd: (close: () => Promise<void>) => void): Promise<TestRepository> {
     const gitDir = join(await temporaryDirectory(), 'repo.git');
     await git(['init', '-q', '--bare', gitDir]);
     await git(['--git-dir', gitDir, 'config', 'core.logAllRefUpdates', 'always']);
-    return new TestRepository(gitDir, await openObjects(gitDir));
+    return new TestRepository(gitDir, await openObjects(gitDir, onEnd));
   }
 
   /** Another view of the objects, with empty caches. */

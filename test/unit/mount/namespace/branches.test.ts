@@ -54,7 +54,16 @@ describe('the root', () => {
     for (const dot of ['.tags', '.commits', '.vost']) await get(dot);
     expect(await find('.git')).toBeNull();
     await mount({ showDotDirectories: true });
-    expect(await listing()).toEqual(['.tags', '.commits', '.vost', 'feature', 'main', 'topic']);
+    expect(await listing()).toEqual([
+      '.tags',
+      '.commits',
+      '.history',
+      '.versions',
+      '.vost',
+      'feature',
+      'main',
+      'topic',
+    ]);
   });
 
   it('answers from memory: names, missing ones, attributes and listings', () => {

@@ -1,0 +1,170 @@
+import type { ByteString } from '../../git/byte-string.ts';
+import { canonicalMode } from '../../git/mode.ts';
+import { baseName } from '../../snapshot/path.ts';
+import { pathVersions, versionAt } from '../../snapshot/path-versions.ts';
+import type { PathVersion } from '../../snapshot/path-versions.ts';
+import { directoryAttr } from '../vfs/attr.ts';
+import { forever } from '../vfs/operations.ts';
+import type { Attr, Ino, MaybePromise } from '../vfs/operations.ts';
+import { nameLimitBytes } from '../vfs/statfs.ts';
+import { DirectoryVnode } from '../vfs/vnode.ts';
+import type { CacheRule, DirectoryEntry, DirectoryStream, Vnode } from '../vfs/vnode.ts';
+import type { BranchHistory } from './branch-histories.ts';
+import type { BranchTreeShared, BranchViewPlace } from './branch-tree-directory.ts';
+import { commitName, parseCommitName } from './commit-name.ts';
+import { PositionNumbers } from './position-numbers.ts';
+import { versionNode } from './version-file.ts';
+
+const commitNameLength = commitName(''.padEnd(40, '0') as PathVersion['oid'], 0).length;
+
+// A version stays what it is. One that is missing may come with the next commit.
+const cache: CacheRule = { entriesValidSec: forever, missingValidSec: 0, attrValidSec: 0 };
+
+/**
+ * `/.versions/<branch>/<path of a file>`: each content that the file had, under the time and hash of
+ * the commit that brought it, newest first.
+ */
+export class FileVersionsDirectory extends DirectoryVnode {
+  readonly ino: Ino;
+  readonly parent: DirectoryVnode;
+  readonly cache: CacheRule = cache;
+  readonly #shared: BranchTreeShared;
+  readonly #path: ByteString;
+  readonly #extension: ByteString;
+  /** As it was when somebody last looked, and the numbers of its versions. */
+  #history: BranchHistory;
+  #numbers: PositionNumbers;
+
+  constructor(
+    shared: BranchTreeShared,
+    history: BranchHistory,
+    { ino, parent }: BranchViewPlace,
+    path: ByteString,
+  ) {
+    super();
+    this.ino = ino;
+    this.parent = parent;
+    this.#shared = shared;
+    this.#path = path;
+    this.#extension = extensionOf(baseName(path));
+    this.#history = history;
+    this.#numbers = new PositionNumbers(shared.options.context.inos);
+  }
+
+  override get readOnly(): boolean {
+    return true;
+  }
+
+  getattr(): Attr {
+    const time = { sec: Math.max(0, this.#history.timeSec), nsec: 0 };
+    return directoryAttr(this.#shared.options.context, this.ino, 0, time);
+  }
+
+  async lookup(name: ByteString): Promise<Vnode | null> {
+    if (!name.endsWith(this.#extension)) return null;
+    const { timeSec, prefix } =
+      parseCommitName(name.slice(0, name.length - this.#extension.length)) ?? {};
+    if (timeSec === undefined || prefix === undefined) return null;
+    const history = await this.#now();
+    const { odb } = this.#shared.options;
+    const { walk } = history ?? {};
+    if (history === null || walk === undefined) return null;
+    const position = await walk.find(prefix, { timeSec });
+    if (position === undefined) return null;
+    const version = await versionAt(odb, walk, this.#path, position);
+    return version === null ? null : this.#node(version);
+  }
+
+  async entries(): Promise<DirectoryStream> {
+    const history = await this.#now();
+    if (history === null) return { entry: () => undefined };
+    const versions = pathVersions(this.#shared.options.odb, history.walk, this.#path);
+    return new VersionsStream(versions, {
+      entry: (version) => this.#entry(version),
+      node: (version) => this.#node(version),
+    });
+  }
+
+  #entry({ position, commit, mode }: PathVersion): DirectoryEntry {
+    return {
+      name: (commitName(commit.oid, commit.timeSec) + this.#extension) as ByteString,
+      ino: this.#numbers.inoAt(position),
+      mode: canonicalMode(mode),
+    };
+  }
+
+  #node(version: PathVersion): Vnode {
+    const { context, odb } = this.#shared.options;
+    const ino = this.#numbers.inoAt(version.position);
+    const known = context.inodes.get(ino);
+    if (known !== undefined) return known;
+    const { commit } = version;
+    const time = { sec: commit.timeSec, nsec: 0 };
+    const snapshot = { context, odb, time, commit: commit.oid, ref: this.#history.ref };
+    return versionNode(snapshot, version, ino);
+  }
+
+  async #now(): Promise<BranchHistory | null> {
+    const history = await this.#shared.histories.open(this.#history.ref);
+    // Positions are those of one history.
+    if (history !== null && history !== this.#history) {
+      this.#history = history;
+      this.#numbers = new PositionNumbers(this.#shared.options.context.inos);
+    }
+    return history;
+  }
+}
+
+/** What comes after the last dot, with it; nothing where that is the first letter, or would be too long. */
+function extensionOf(name: ByteString): ByteString {
+  const dot = name.lastIndexOf('.');
+  const extension = dot > 0 ? name.slice(dot) : '';
+  return (commitNameLength + extension.length > nameLimitBytes ? '' : extension) as ByteString;
+}
+
+interface VersionMaker {
+  readonly entry: (version: PathVersion) => DirectoryEntry;
+  readonly node: (version: PathVersion) => Vnode;
+}
+
+/** The versions as they are found; those that were found are kept until the directory is closed. */
+class VersionsStream implements DirectoryStream {
+  readonly #versions: AsyncGenerator<PathVersion, void, undefined>;
+  readonly #make: VersionMaker;
+  readonly #found: PathVersion[] = [];
+  #isWhole = false;
+  #looking: Promise<unknown> = Promise.resolve();
+
+  constructor(versions: AsyncGenerator<PathVersion, void, undefined>, make: VersionMaker) {
+    this.#versions = versions;
+    this.#make = make;
+  }
+
+  entry(index: number): MaybePromise<DirectoryEntry | undefined> {
+    const found = this.#found[index];
+    if (found !== undefined) return this.#make.entry(found);
+    return this.#isWhole ? undefined : this.#lookFor(index);
+  }
+
+  node(index: number): Vnode | null {
+    const found = this.#found[index];
+    return found === undefined ? null : this.#make.node(found);
+  }
+
+  async #lookFor(index: number): Promise<DirectoryEntry | undefined> {
+    while (this.#found.length <= index && !this.#isWhole) await this.#lookForNext();
+    const found = this.#found[index];
+    return found && this.#make.entry(found);
+  }
+
+  /** One more, in turn: several places of the listing are asked for side by side. */
+  #lookForNext(): Promise<unknown> {
+    const next = this.#looking.then(async () => {
+      const { value, done } = await this.#versions.next();
+      if (done === true) this.#isWhole = true;
+      else this.#found.push(value);
+    });
+    this.#looking = next;
+    return next;
+  }
+}
