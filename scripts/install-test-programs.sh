@@ -6,7 +6,7 @@ set -euo pipefail
 declare -A package_of=(
   [git]=git [rsync]=rsync [sqlite3]=sqlite3 [vim]=vim [tar]=tar [diff]=diffutils
   [find]=findutils [ps]=procps [mount]=mount [setpriv]=util-linux [unshare]=util-linux
-  [flock]=util-linux
+  [flock]=util-linux [mount.fuse3]=fuse3
 )
 
 missing=()

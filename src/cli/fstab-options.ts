@@ -4,11 +4,23 @@ import { UsageError } from './exit-codes.ts';
 const notOurs =
   /^(defaults|auto|noauto|user|nouser|users|owner|group|nofail|_netdev|comment=.*|x-.*|X-.*)$/;
 
+/**
+ * Mounts are always nosuid and nodev, and git stores nothing that would make a difference; but
+ * mount.fuse(8) adds these words by itself.
+ */
+const withoutEffect = /^(no)?(suid|dev)$|^exec$|^async$/;
+
+/** What the kernel itself sees to, for a mount of any type. */
+const kernelOptions = /^(noexec|(no|rel|strict)atime|nodiratime)$/;
+
 /** The words that have no long option of the same name. */
 const spelledOtherwise: Readonly<Record<string, string>> = {
   ro: '--read-only',
   rw: '--read-only=false',
 };
+
+/** The long option behind the words for the kernel; it has no other use, so `--help` does not show it. */
+export const kernelOptionName = 'kernel-option';
 
 /** The long options there are: those that take no value, and those that take one. */
 export interface OptionNames {
@@ -39,7 +51,8 @@ export function expandFstabOptions(argv: readonly string[], names: OptionNames):
     const list = token === '-o' ? rest.shift() : token.slice(2).replace(/^=/, '');
     if (list === undefined) throw new UsageError('-o needs a list of options');
     for (const item of splitAtCommas(list)) {
-      if (!notOurs.test(item)) expanded.push(longOption(item, names));
+      if (notOurs.test(item) || withoutEffect.test(item)) continue;
+      expanded.push(longOption(item, names));
     }
   }
   return expanded;
@@ -50,6 +63,7 @@ function longOption(item: string, names: OptionNames): string {
   const word = equals < 0 ? item : item.slice(0, equals);
   const long = equals < 0 ? spelledOtherwise[word] : undefined;
   if (long !== undefined) return long;
+  if (kernelOptions.test(item)) return `--${kernelOptionName}=${item}`;
   const name = word.replaceAll('_', '-');
   if (names.flags.has(name)) {
     if (equals >= 0) throw new UsageError(`-o ${word} takes no value`);

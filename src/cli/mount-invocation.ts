@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { logLevels } from '../mount/mount-options.ts';
 import type { CommitPolicy, MountOptions } from '../mount/mount-options.ts';
 import { UsageError } from './exit-codes.ts';
+import { kernelOptionName } from './fstab-options.ts';
 import { parseChoice, parseDurationMs, parseId, parseSizeBytes } from './option-values.ts';
 
 /** What `vost-mount <repository> <mountpoint>` is to do. Plain data: it is handed to the daemon. */
@@ -22,6 +23,8 @@ export function mountInvocation(args: Readonly<Record<string, unknown>>): MountI
     const given = text(name);
     return given === undefined ? undefined : parse(`--${name}`, given);
   };
+  const list = (name: string): string[] | undefined =>
+    args[name] === undefined ? undefined : [args[name]].flat().map(String);
   const isSet = (name: string): boolean | undefined => {
     const given = [args[name]].flat().at(-1);
     return given === undefined ? undefined : given === true;
@@ -43,7 +46,7 @@ export function mountInvocation(args: Readonly<Record<string, unknown>>): MountI
     message: text('message'),
     author: text('author'),
     email: text('email'),
-    scratch: args['scratch'] === undefined ? undefined : [args['scratch']].flat().map(String),
+    scratch: list('scratch'),
     maxFileSizeBytes: parsed('max-file-size', parseSizeBytes),
     cacheSizeBytes: parsed('cache-size', parseSizeBytes),
     spoolDirectory: parsed('spool-dir', absolutePath),
@@ -51,6 +54,7 @@ export function mountInvocation(args: Readonly<Record<string, unknown>>): MountI
     uid: parsed('uid', parseId),
     gid: parsed('gid', parseId),
     nonEmpty: isSet('nonempty'),
+    kernelOptions: list(kernelOptionName),
     showDotDirectories: parsed(
       'snapdir',
       (option, word) => parseChoice(option, word, ['visible', 'hidden']) === 'visible',

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Options } from 'yargs';
 import { logLevels } from '../mount/mount-options.ts';
 import { UsageError } from './exit-codes.ts';
-import { expandFstabOptions } from './fstab-options.ts';
+import { expandFstabOptions, kernelOptionName } from './fstab-options.ts';
 import { mountInvocation, single } from './mount-invocation.ts';
 import type { MountInvocation } from './mount-invocation.ts';
 
@@ -51,6 +51,7 @@ const mountOptions: Readonly<Record<string, Options>> = {
   'log-level': value(`what is logged: ${logLevels.join(', ')}`),
   'log-file': value('where the daemon logs'),
   debug: flag('log every request'),
+  [kernelOptionName]: value('an option of mount(8) for the kernel', { hidden: true }),
 };
 
 const namesOf = (type: 'boolean' | 'string'): Set<string> =>

@@ -45,6 +45,8 @@ export interface MountOptions {
   readonly gid?: number;
   /** Mount over a directory that is not empty. */
   readonly nonEmpty?: boolean;
+  /** Options of mount(8) that the kernel itself sees to, such as `noexec`. */
+  readonly kernelOptions?: readonly string[];
   /** List `.tags`, `.commits` and the other special directories in the root; they are found by name either way. */
   readonly showDotDirectories?: boolean;
   /** What is written to the log (default `warn`). */

@@ -147,8 +147,13 @@ class Mount implements MountHandle {
     });
     try {
       const request = { mountpoint, source: gitDir, readOnly };
-      const allowOther = options.allowOther ?? false;
-      const kernel = await KernelMount.open({ ...request, allowOther }, vfs, log, metrics);
+      const { allowOther = false, kernelOptions: extraOptions = [] } = options;
+      const kernel = await KernelMount.open(
+        { ...request, allowOther, extraOptions },
+        vfs,
+        log,
+        metrics,
+      );
       notifier.connect(kernel.notifier);
       log.info('mounted', { repository: gitDir, mountpoint });
       return new Mount(mountpoint, kernel, tree, log, status, letGo);
@@ -170,7 +175,7 @@ class Mount implements MountHandle {
   async #unmount(): Promise<void> {
     try {
       // Before the unmount, while the mount still answers: after it only what came since is left.
-      await this.#tree.commit();
+      await this.#tree.sync();
     } catch (error) {
       // Tried once more when the kernel is gone, and then it counts.
       this.#log.warn('commit-before-unmount-failed', { reason: String(error) });

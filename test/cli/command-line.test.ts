@@ -3,10 +3,16 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { git } from '../helpers/git.ts';
-import { freshMountpoint, isMounted, mountRepository, vostMount } from '../helpers/mount.ts';
+import {
+  daemonEnvironment,
+  freshMountpoint,
+  isMounted,
+  mountRepository,
+  vostMount,
+  vostMountProgram,
+} from '../helpers/mount.ts';
 import { program, programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
-import { vostMountProgram } from '../helpers/mount.ts';
 
 let directory: string;
 let gitDir: string;
@@ -210,6 +216,24 @@ describe('in the background', () => {
       exitCode: 0,
     });
   });
+});
+
+test('mount(8) mounts by the type, with the options of fstab', async () => {
+  // As after an installation, but for these commands alone: the program is found by its name.
+  const bin = await temporaryDirectory();
+  await symlink(vostMountProgram, join(bin, 'vost-mount'));
+  const mountpoint = await freshMountpoint();
+  const script = `
+    mount --bind ${bin} /usr/local/sbin
+    mount -t fuse.vost-mount -o noauto,user,_netdev,noexec,branch=main,x-own ${gitDir} ${mountpoint}
+    cd ${mountpoint}; cat file; echo '#!/bin/sh' > run; chmod 755 run
+    ./run 2>&1 || true
+    cd /; umount ${mountpoint}
+  `;
+  const output = await program('unshare', ['-m', 'sh', '-euc', script], { env: daemonEnvironment });
+  expect(output).toMatch(/^1\n.*run: Permission denied\n$/);
+  await eventually(() => git(['--git-dir', gitDir, 'show', 'main:run']));
+  await git(['--git-dir', gitDir, 'update-ref', 'refs/heads/main', 'main~1']);
 });
 
 describe('a mountpoint in use', () => {

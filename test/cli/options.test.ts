@@ -73,6 +73,8 @@ describe('a command line for mounting', () => {
     ['branch=a=b', { branch: 'a=b' }],
     ['message=one\\, two', { message: 'one, two' }],
     ['allow_other,commit_delay=1s,', { allowOther: true, commitDelayMs: 1000 }],
+    ['rw,nosuid,nodev,suid,dev,exec', { readOnly: false }],
+    ['noexec,noatime', { kernelOptions: ['noexec', 'noatime'] }],
     ['snapdir=visible,nonempty', { showDotDirectories: true, nonEmpty: true }],
     ['defaults,noauto,user,_netdev,nofail,x-systemd.automount,comment=x', {}],
   ])('-o %s', async ([list, expected]) => {
