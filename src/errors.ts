@@ -212,3 +212,17 @@ export class WriterClosedError extends GitStoreError {
     super('WRITER_CLOSED', message, context);
   }
 }
+
+/** A mirror could not be brought up to date: the other side refused, broke the protocol or went away (`TRANSFER_FAILED`). */
+export class TransferError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('TRANSFER_FAILED', message, context);
+  }
+}
+
+/** A file is no bundle that can be read, or builds on objects that are not there (`BUNDLE_INVALID`). */
+export class InvalidBundleError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('BUNDLE_INVALID', message, context);
+  }
+}

@@ -8,7 +8,7 @@ import { cutIntoPieces, deflateWhole, pieceBytes } from '../../src/git/odb/defla
 import { writePackIndex } from '../../src/git/odb/pack-index-writer.ts';
 import type { PackIndexEntry } from '../../src/git/odb/pack-index-writer.ts';
 import { PackWriter, packEntryHeader } from '../../src/git/odb/pack-writer.ts';
-import type { FinishedPack } from '../../src/git/odb/pack-writer.ts';
+import type { FinishedPack } from '../../src/git/odb/pack-naming.ts';
 import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
 import { fsck, git, gitBytes } from '../helpers/git.ts';
 import { repositoryForStaging } from '../helpers/staging.ts';

@@ -6,11 +6,10 @@ import { beginObjectHash, finishObjectHash } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
 import { deflatePieces } from './deflate.ts';
-import { syncPath } from './durable.ts';
 import { PackFile } from './pack-file.ts';
-import { writePackIndex } from './pack-index-writer.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
-import { TemporaryFile, isSystemError } from './temporary-file.ts';
+import { namePack } from './pack-naming.ts';
+import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 
 /** An object in a pack that is being written. */
 export interface PackedObject extends PackIndexEntry {
@@ -24,18 +23,6 @@ export interface PackedObject extends PackIndexEntry {
    * stands between `pieceEdges[i]` and `pieceEdges[i + 1]` and can be inflated without the others.
    */
   readonly pieceEdges?: readonly number[];
-}
-
-/** Where a finished pack stands. */
-export interface FinishedPack {
-  readonly packPath: string;
-  readonly indexPath: string;
-}
-
-/** How a pack is finished. */
-export interface FinishOptions {
-  readonly fsync: boolean;
-  readonly beforeNaming?: (packPath: string) => Promise<void>;
 }
 
 /** An object of at most `pieceBytes` of content, as a zlib stream. */
@@ -64,8 +51,6 @@ interface QueuedObject {
 const headerBytes = 12;
 const version = 2;
 const mostBytesInOneWrite = 1024 * 1024;
-// In the first one `git prune` can take a temporary name away, in the second it cannot.
-const mostAttempts = 3;
 const typeNumbers: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
 
 /** The head of an entry in a pack: type and size, in 4 bits and then 7 to the byte, lowest first. */
@@ -243,25 +228,14 @@ export class PackWriter {
   async finish({ fsync, beforeNaming }: FinishOptions): Promise<FinishedPack> {
     await this.#draining;
     const checksum = await this.#complete();
-    const name = join(this.#directory, `pack-${checksum.toString('hex')}`);
-    const finished = { packPath: `${name}.pack`, indexPath: `${name}.idx` };
-    await beforeNaming?.(finished.packPath);
-    for (let attempt = 1; ; attempt++) {
-      await this.#file.restoreName();
-      if (fsync) await this.#file.sync();
-      const prefix = attempt === 1 ? 'tmp_idx_vost_' : 'vost_idx_';
-      const index = await this.#writeIndex(prefix, checksum, fsync);
-      try {
-        await this.#file.renameTo(finished.packPath);
-        await index.renameTo(finished.indexPath);
-        break;
-      } catch (error) {
-        await index.unlink();
-        if (attempt === mostAttempts || !isSystemError(error, 'ENOENT')) throw error;
-      }
-    }
-    if (fsync) await syncPath(this.#directory);
-    return finished;
+    return namePack(this.#file, {
+      directory: this.#directory,
+      algorithm: this.#algorithm,
+      entries: this.#objects,
+      checksum,
+      fsync,
+      beforeNaming,
+    });
   }
 
   /** Writes the header and the checksum, which it returns. */
@@ -276,22 +250,6 @@ export class PackWriter {
     const checksum = hash.digest();
     await this.#file.writeAt(checksum, this.#file.endOffset);
     return checksum;
-  }
-
-  async #writeIndex(prefix: string, checksum: Buffer, fsync: boolean): Promise<TemporaryFile> {
-    const index = await TemporaryFile.create(this.#directory, prefix);
-    try {
-      try {
-        await writePackIndex(index.handle, this.#objects, checksum, this.#algorithm);
-        if (fsync) await index.handle.sync();
-      } finally {
-        await index.handle.close();
-      }
-      return index;
-    } catch (error) {
-      await index.unlink();
-      throw error;
-    }
   }
 
   /** Closes the file; it is gone if it was not finished. Nothing may be appended or read from here on. */

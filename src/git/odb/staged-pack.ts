@@ -1,6 +1,7 @@
 import type { HashAlgorithm } from '../oid.ts';
 import { PackWriter } from './pack-writer.ts';
-import type { FinishOptions, FinishedPack, PackedObject } from './pack-writer.ts';
+import type { FinishOptions, FinishedPack } from './pack-naming.ts';
+import type { PackedObject } from './pack-writer.ts';
 
 /** An object of a staging area: where it is stored, and whether git can see it already. */
 export interface StagedObject {

@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import type { HashAlgorithm } from '../oid.ts';
+import { syncPath } from './durable.ts';
+import type { PackFile } from './pack-file.ts';
+import { writePackIndex } from './pack-index-writer.ts';
+import type { PackIndexEntry } from './pack-index-writer.ts';
+import { TemporaryFile, isSystemError } from './temporary-file.ts';
+
+/** Where a finished pack stands. */
+export interface FinishedPack {
+  readonly packPath: string;
+  readonly indexPath: string;
+}
+
+/** How a pack is finished. */
+export interface FinishOptions {
+  readonly fsync: boolean;
+  /** Called with the path that the pack is about to get. */
+  readonly beforeNaming?: ((packPath: string) => Promise<void>) | undefined;
+}
+
+/** A pack that is complete but for its name and its index. */
+export interface NamelessPack extends FinishOptions {
+  /** `objects/pack`. */
+  readonly directory: string;
+  readonly algorithm: HashAlgorithm;
+  readonly entries: readonly PackIndexEntry[];
+  /** The checksum at the end of the pack, which names it. */
+  readonly checksum: Buffer;
+}
+
+// In the first one `git prune` can take a temporary name away, in the second it cannot.
+const mostAttempts = 3;
+
+/**
+ * Makes a pack visible, `pack-<checksum>.pack` first and then the `.idx` that git looks for; with
+ * `fsync` each is on disk before the next step. After a failure it can be tried again.
+ */
+export async function namePack(file: PackFile, pack: NamelessPack): Promise<FinishedPack> {
+  const { directory, checksum, fsync } = pack;
+  const name = join(directory, `pack-${checksum.toString('hex')}`);
+  const finished = { packPath: `${name}.pack`, indexPath: `${name}.idx` };
+  await pack.beforeNaming?.(finished.packPath);
+  for (let attempt = 1; ; attempt++) {
+    await file.restoreName();
+    if (fsync) await file.sync();
+    const index = await writeIndex(pack, attempt === 1 ? 'tmp_idx_vost_' : 'vost_idx_');
+    try {
+      await file.renameTo(finished.packPath);
+      await index.renameTo(finished.indexPath);
+      break;
+    } catch (error) {
+      await index.unlink();
+      if (attempt === mostAttempts || !isSystemError(error, 'ENOENT')) throw error;
+    }
+  }
+  if (fsync) await syncPath(directory);
+  return finished;
+}
+
+async function writeIndex(pack: NamelessPack, prefix: string): Promise<TemporaryFile> {
+  const { directory, entries, checksum, algorithm, fsync } = pack;
+  const index = await TemporaryFile.create(directory, prefix);
+  try {
+    try {
+      await writePackIndex(index.handle, entries, checksum, algorithm);
+      if (fsync) await index.handle.sync();
+    } finally {
+      await index.handle.close();
+    }
+    return index;
+  } catch (error) {
+    await index.unlink();
+    throw error;
+  }
+}
