@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { byteStringFromBuffer } from '../git/byte-string.ts';
+import { runGit } from '../git/git-cli.ts';
+import type { GitOutput } from '../git/git-cli.ts';
+import { isOid } from '../git/oid.ts';
+import type { Oid } from '../git/oid.ts';
+import { isRefName } from '../git/refs/ref-name.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import { GitCommandError } from '../errors.ts';
+import type { RefMove } from './mirror-diff.ts';
+import type { MirrorUrl } from './mirror-url.ts';
+import type { TransferContext, MirrorProgress } from './mirror-options.ts';
+import type { ReceivedMove, Remote } from './remote.ts';
+
+// A full mirror may take the branch away that HEAD names there, which git refuses by default.
+const localReceivePack = 'git -c receive.denyDeleteCurrent=ignore receive-pack';
+
+/**
+ * A repository that the git program talks to: by whatever transport, ssh configuration and credential
+ * helpers it has. The url, which may hold credentials, and refspecs, which may be many, reach git in
+ * a file that only this user can read, and not by its arguments.
+ */
+export class GitRemote implements Remote {
+  readonly refs: ReadonlyMap<RefName, Oid>;
+  readonly #address: string;
+  readonly #isLocal: boolean;
+  readonly #context: TransferContext;
+
+  private constructor(
+    where: { readonly address: string; readonly isLocal: boolean },
+    refs: ReadonlyMap<RefName, Oid>,
+    context: TransferContext,
+  ) {
+    this.#address = where.address;
+    this.#isLocal = where.isLocal;
+    this.refs = refs;
+    this.#context = context;
+  }
+
+  static async open(mirror: MirrorUrl, context: TransferContext): Promise<GitRemote> {
+    const isLocal = mirror.kind === 'local';
+    const address = isLocal ? mirror.path : mirror.url;
+    const { stdout } = await runOnRemote(address, context, (remote) => {
+      return { lines: [], args: ['ls-remote', '--refs', '--quiet', remote] };
+    });
+    return new GitRemote({ address, isLocal }, refsFromListing(stdout), context);
+  }
+
+  async send(moves: readonly RefMove[]): Promise<void> {
+    try {
+      await this.#push(moves, ['--atomic']);
+    } catch (error) {
+      // Older servers cannot do that, and then a refused ref leaves the others moved.
+      if (!(error instanceof GitCommandError) || !isWithoutAtomic(error)) throw error;
+      await this.#push(moves, []);
+    }
+  }
+
+  async #push(moves: readonly RefMove[], options: readonly string[]): Promise<void> {
+    const lines = moves.map(
+      ({ name, to }) => `push = ${quoted(to === null ? `:${name}` : `+${to}:${name}`)}`,
+    );
+    await runOnRemote(this.#address, this.#context, (remote) => {
+      const receiver = this.#isLocal ? [`--receive-pack=${localReceivePack}`] : [];
+      const args = ['push', '--progress', '--no-follow-tags', '--recurse-submodules=no'];
+      return { lines, args: [...args, ...options, ...receiver, remote] };
+    });
+  }
+
+  async receive(moves: readonly ReceivedMove[]): Promise<void> {
+    // By id and not by name, so that refs become what was announced, whatever happens there meanwhile.
+    const lines = moves.map(({ name, to }) => `fetch = ${quoted(`+${to}:${name}`)}`);
+    await runOnRemote(this.#address, this.#context, (remote) => {
+      const args = ['fetch', '--progress', '--atomic', '--no-tags', '--no-prune'];
+      const quiet = ['--no-write-fetch-head', '--no-auto-gc', '--no-recurse-submodules'];
+      return { lines, args: [...args, ...quiet, '--update-head-ok', remote] };
+    });
+    await this.#context.repository.odb.refresh();
+  }
+
+  async close(): Promise<void> {
+    // git has ended already.
+  }
+}
+
+function isWithoutAtomic({ stderr }: GitCommandError): boolean {
+  return stderr.includes('does not support --atomic');
+}
+
+function refsFromListing(stdout: Buffer): Map<RefName, Oid> {
+  const refs = new Map<RefName, Oid>();
+  for (const line of byteStringFromBuffer(stdout).split('\n')) {
+    const [oid = '', name = ''] = line.split('\t');
+    if (isOid(oid) && isRefName(name)) refs.set(name, oid);
+  }
+  return refs;
+}
+
+async function runOnRemote(
+  address: string,
+  { repository, identity, signal, progress }: TransferContext,
+  command: (remote: string) => {
+    readonly lines: readonly string[];
+    readonly args: readonly string[];
+  },
+): Promise<GitOutput> {
+  // No name that a remote of the user has.
+  const remote = `vost-${randomBytes(8).toString('hex')}`;
+  const { lines, args } = command(remote);
+  const directory = await mkdtemp(join(tmpdir(), 'vost-remote-'));
+  try {
+    const file = join(directory, 'config');
+    const start = Buffer.from(`[remote "${remote}"]\nurl = ${quoted(address)}\n`);
+    // Names of refs are bytes.
+    const refspecs = Buffer.from(lines.map((line) => `${line}\n`).join(''), 'latin1');
+    await writeFile(file, Buffer.concat([start, refspecs]), { mode: 0o600 });
+    return await runGit(['-c', `include.path=${file}`, ...args], {
+      gitDir: repository.gitDir,
+      ...(signal !== undefined && { signal }),
+      ...(progress !== undefined && { onStderr: progressReader(progress) }),
+      env: {
+        GIT_COMMITTER_NAME: identity.name,
+        GIT_COMMITTER_EMAIL: identity.email,
+        GIT_REFLOG_ACTION: 'restore',
+      },
+    });
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+// As a value in git's configuration.
+function quoted(value: string): string {
+  return `"${value.replaceAll(/["\\]/g, '\\$&')}"`;
+}
+
+const progressLine = /^(?:remote: )?([A-Z][A-Za-z ]+): +(?:\d+% \((\d+)\/(\d+)\)|(\d+))/;
+
+/** Reads what git says about its progress, as `Writing objects:  50% (2/4)`. */
+function progressReader(progress: (progress: MirrorProgress) => void): (text: string) => void {
+  let rest = '';
+  return (text) => {
+    const lines = (rest + text).split(/[\r\n]/);
+    rest = (lines.pop() ?? '').slice(-1024);
+    for (const line of lines) {
+      const [, phase, loaded, total, counted] = progressLine.exec(line) ?? [];
+      if (phase === undefined) continue;
+      if (total === undefined) progress({ phase, loaded: Number(counted) });
+      else progress({ phase, loaded: Number(loaded), total: Number(total) });
+    }
+  };
+}

@@ -1,0 +1,72 @@
+import { InvalidArgumentError } from '../errors.ts';
+import { packStream } from '../git/odb/pack-stream.ts';
+import type { Oid } from '../git/oid.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import { Repository } from '../git/repository.ts';
+import type { RefMove } from './mirror-diff.ts';
+import type { TransferContext } from './mirror-options.ts';
+import { objectsToSend, reporting, tipsOf } from './outgoing.ts';
+import { receiveMoves } from './receive-moves.ts';
+import { allRefs } from './ref-selection.ts';
+import type { ReceivedMove, Remote } from './remote.ts';
+
+/** A repository on this machine, used without git. */
+export class LocalRemote implements Remote {
+  readonly refs: ReadonlyMap<RefName, Oid>;
+  readonly #other: Repository;
+  readonly #context: TransferContext;
+
+  private constructor(
+    other: Repository,
+    refs: ReadonlyMap<RefName, Oid>,
+    context: TransferContext,
+  ) {
+    this.#other = other;
+    this.refs = refs;
+    this.#context = context;
+  }
+
+  static async open(path: string, context: TransferContext): Promise<LocalRemote> {
+    const other = await Repository.open(path);
+    try {
+      requireSameAlgorithm(other, context.repository, path);
+      return new LocalRemote(other, await allRefs(other), context);
+    } catch (error) {
+      await other.close();
+      throw error;
+    }
+  }
+
+  async send(moves: readonly RefMove[]): Promise<void> {
+    await this.#copy(this.#context.repository, this.#other, moves, 'backup');
+  }
+
+  async receive(moves: readonly ReceivedMove[]): Promise<void> {
+    await this.#copy(this.#other, this.#context.repository, moves, 'restore');
+  }
+
+  async close(): Promise<void> {
+    await this.#other.close();
+  }
+
+  async #copy(
+    from: Repository,
+    to: Repository,
+    moves: readonly RefMove[],
+    message: string,
+  ): Promise<void> {
+    const { signal } = this.#context;
+    const present = await allRefs(to);
+    const objects = await objectsToSend(from, tipsOf(moves), present.values(), this.#context);
+    const onObject = reporting(this.#context, 'Copying objects', objects.length);
+    const pack = packStream(from.odb, objects, { signal, onObject });
+    await receiveMoves({ ...this.#context, repository: to }, pack, { moves, message });
+  }
+}
+
+/** Objects of one hash function are of no use to a repository of the other. */
+export function requireSameAlgorithm(other: Repository, ours: Repository, path: string): void {
+  if (other.algorithm === ours.algorithm) return;
+  const message = `${path} uses ${other.algorithm}, and this repository ${ours.algorithm}`;
+  throw new InvalidArgumentError(message, { path });
+}

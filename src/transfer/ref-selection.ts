@@ -1,0 +1,77 @@
+import { InvalidArgumentError, KeyNotFoundError } from '../errors.ts';
+import { bytesFromText } from '../git/byte-string.ts';
+import type { Oid } from '../git/oid.ts';
+import {
+  branchPrefix,
+  isRefName,
+  notesPrefix,
+  parseRefName,
+  refNameIn,
+  refNameText,
+  tagPrefix,
+} from '../git/refs/ref-name.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import type { Repository } from '../git/repository.ts';
+import type { RefSelection } from './mirror-options.ts';
+
+// In the order in which a short name is looked for.
+const namespaces = [branchPrefix, tagPrefix, notesPrefix, 'refs/'];
+
+/** All refs of a repository that lead to something. */
+export async function allRefs(repository: Repository): Promise<Map<RefName, Oid>> {
+  const refs = await repository.refs.list('refs/');
+  return new Map(refs.map(({ name, oid }) => [name, oid]));
+}
+
+/**
+ * What the refs of the other side shall be, by their names there: all of them, or those that are
+ * chosen, under new names where the choice says so. A short new name stays in the namespace.
+ */
+export function selectRefs(
+  available: ReadonlyMap<RefName, Oid>,
+  selection: RefSelection | undefined,
+): ReadonlyMap<RefName, Oid> {
+  if (selection === undefined) return available;
+  const selected = new Map<RefName, Oid>();
+  for (const [source, destination] of pairsOf(selection)) {
+    const { name, oid } = find(available, source);
+    const target = destination === undefined ? name : destinationOf(name, destination);
+    if (selected.has(target)) {
+      const ref = refNameText(target);
+      throw new InvalidArgumentError(`two refs cannot both become ${ref}`, { ref });
+    }
+    selected.set(target, oid);
+  }
+  return selected;
+}
+
+function pairsOf(selection: RefSelection): (readonly [string, string | undefined])[] {
+  return isList(selection)
+    ? Array.from(new Set(selection), (name) => [name, undefined] as const)
+    : Object.entries(selection);
+}
+
+function isList(selection: RefSelection): selection is readonly string[] {
+  return Array.isArray(selection);
+}
+
+function find(
+  available: ReadonlyMap<RefName, Oid>,
+  text: string,
+): { readonly name: RefName; readonly oid: Oid } {
+  const bytes = bytesFromText(text);
+  const candidates = text.startsWith('refs/')
+    ? [parseRefName(text)]
+    : namespaces.map((namespace) => namespace + bytes).filter(isRefName);
+  for (const name of candidates) {
+    const oid = available.get(name);
+    if (oid !== undefined) return { name, oid };
+  }
+  throw new KeyNotFoundError(`there is no ref ${JSON.stringify(text)} to transfer`, { ref: text });
+}
+
+function destinationOf(source: RefName, text: string): RefName {
+  if (text.startsWith('refs/')) return parseRefName(text);
+  const namespace = namespaces.find((prefix) => source.startsWith(prefix)) ?? 'refs/';
+  return refNameIn(namespace, bytesFromText(text));
+}

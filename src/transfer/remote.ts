@@ -1,0 +1,18 @@
+import type { Oid } from '../git/oid.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import type { RefMove } from './mirror-diff.ts';
+
+/** A ref here that is to hold what the other side has. */
+export type ReceivedMove = RefMove & { readonly to: Oid };
+
+/** The other side of a transfer, connected to. */
+export interface Remote {
+  /** What its refs hold. */
+  readonly refs: ReadonlyMap<RefName, Oid>;
+  /** Sends what its refs need and moves them: all of them or none, where the other side can do that. */
+  send(moves: readonly RefMove[]): Promise<void>;
+  /** Fetches what refs here need and moves them, all or none. */
+  receive(moves: readonly ReceivedMove[]): Promise<void>;
+  /** Lets go of it. */
+  close(): Promise<void>;
+}

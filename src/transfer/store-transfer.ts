@@ -1,0 +1,80 @@
+import { GitStore } from '../store/git-store.ts';
+import { bundlePath } from './mirror-url.ts';
+import { exportBundle } from './bundle.ts';
+import { backup, restore } from './mirror.ts';
+import type { MirrorDiff } from './mirror-diff.ts';
+import type {
+  BackupOptions,
+  BundleExportOptions,
+  RestoreOptions,
+  TransferContext,
+  MirrorOptions,
+} from './mirror-options.ts';
+
+// Stores know nothing of what is built on them; this adds the methods that exchange refs and objects
+// with other repositories where both are at hand.
+declare module '../store/git-store.ts' {
+  interface GitStore {
+    /**
+     * Makes the refs of another repository what they are here, or writes a bundle file when the url
+     * ends in `.bundle` (or `format` says so). Without `refs` it is a full mirror: all refs, notes too,
+     * and those that are only there are deleted. With `refs` only those are sent, and none is deleted.
+     * What stands there otherwise is overwritten.
+     *
+     * The url is a local path (made, as a bare repository, when nothing is there), `file://`,
+     * `http(s)://`, `ssh://`, `git://` or `host:path`. With git on the `PATH` it does the talking, with
+     * the user's configuration and credentials; without it http(s) and local paths work.
+     *
+     * Gives what changed, or with `dryRun` what would. All refs move or none does, as far as the other
+     * side can do that. Errors: `KeyNotFoundError` for one of `refs`, `GitCommandError` or
+     * `TransferError` when the other side refuses or cannot be reached, `GitNotFoundError` when it
+     * needs git, `InvalidArgumentError`. Credentials are in none of them.
+     */
+    backup(url: string, options?: BackupOptions): Promise<MirrorDiff>;
+
+    /**
+     * Takes over the refs of another repository, or of a bundle file: they are added and updated
+     * here (also when that loses commits of theirs), none is deleted, and HEAD stays. Urls, results and
+     * errors as for `backup`; besides, `FileNotFoundError` when nothing is at a local path,
+     * `InvalidBundleError`, and `RefLockedError` or `RefChangedError` when somebody else moves a ref.
+     */
+    restore(url: string, options?: RestoreOptions): Promise<MirrorDiff>;
+
+    /**
+     * Writes refs and all that they reach to a bundle file, which `git clone`, `git fetch` and
+     * `bundleImport` read. It appears whole or not at all. With `refs` it holds only those, under new
+     * names where that says so; with `squash` one commit without parents for each.
+     */
+    bundleExport(path: string, options?: BundleExportOptions): Promise<void>;
+
+    /**
+     * Takes over the refs of a bundle file, as `restore`. An `InvalidBundleError` tells of a file that
+     * is none, or that builds on commits that are not here.
+     */
+    bundleImport(path: string, options?: MirrorOptions): Promise<void>;
+  }
+}
+
+GitStore.prototype.backup = async function (this: GitStore, url, options = {}) {
+  return backup(contextOf(this, options), url, options);
+};
+
+GitStore.prototype.restore = async function (this: GitStore, url, options = {}) {
+  return restore(contextOf(this, options), url, options);
+};
+
+GitStore.prototype.bundleExport = async function (this: GitStore, path, options = {}) {
+  const { refs, squash = false } = options;
+  await exportBundle(bundlePath(path, 'bundle'), { refs, squash }, contextOf(this, options));
+};
+
+GitStore.prototype.bundleImport = async function (this: GitStore, path, options = {}) {
+  await restore(contextOf(this, options), path, { refs: options.refs, format: 'bundle' });
+};
+
+function contextOf(
+  { context: { repository, identity } }: GitStore,
+  { progress, signal }: MirrorOptions,
+): TransferContext {
+  return { repository, identity, progress, signal };
+}
