@@ -52,4 +52,18 @@ export {
 export type { ModeOption } from './snapshot/file-type.ts';
 export type { CommitInfo, Signature, StatResult, WalkEntry } from './snapshot/stat.ts';
 
+import './transfer/store-transfer.ts';
+export { mirrorDiffInSync, mirrorDiffTotal } from './transfer/mirror-diff.ts';
+export type { MirrorDiff, RefChange } from './transfer/mirror-diff.ts';
+export { resolveCredentials } from './transfer/credentials.ts';
+export type {
+  BackupOptions,
+  BundleExportOptions,
+  MirrorOptions,
+  MirrorProgress,
+  RefSelection,
+  RestoreOptions,
+} from './transfer/mirror-options.ts';
+export type { AuthCallback, GitAuth, HttpClient } from './transfer/http-client.ts';
+
 export * from './errors.ts';
