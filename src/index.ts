@@ -52,6 +52,18 @@ export {
 export type { ModeOption } from './snapshot/file-type.ts';
 export type { CommitInfo, Signature, StatResult, WalkEntry } from './snapshot/stat.ts';
 
+import './transfer/disk-transfer.ts';
+export type {
+  CopyInOptions,
+  CopyOutOptions,
+  SyncInOptions,
+  SyncOutOptions,
+  TransferOptions,
+  TransferProgress,
+} from './transfer/transfer-options.ts';
+export { ExcludeFilter } from './transfer/exclude-filter.ts';
+export type { ExcludeFilterOptions } from './transfer/exclude-filter.ts';
+
 import './transfer/store-transfer.ts';
 export { mirrorDiffInSync, mirrorDiffTotal } from './transfer/mirror-diff.ts';
 export type { MirrorDiff, RefChange } from './transfer/mirror-diff.ts';

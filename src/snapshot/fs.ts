@@ -288,6 +288,11 @@ export class FS extends SnapshotView {
     }
   }
 
+  /** This snapshot, with a report of what an operation that made no commit changed elsewhere. @internal */
+  withChanges(changes: ChangeReport): FS {
+    return this.#with(this.head, changes);
+  }
+
   #writeOne(
     path: string,
     options: CommitOptions,

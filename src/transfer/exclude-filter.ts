@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ignore, { type Ignore } from 'ignore';
 import { FileNotFoundError } from '../errors.ts';
-import { bytesFromText } from '../git/byte-string.ts';
+import { bufferFromByteString, bytesFromText } from '../git/byte-string.ts';
 
 /** What an `ExcludeFilter` starts with. */
 export interface ExcludeFilterOptions {
@@ -79,6 +79,12 @@ export class ExcludeFilter {
     this.#matchers.clear();
   }
 
+  /** Forgets the directories that were entered, so that another walk can begin. */
+  leaveDirectories(): void {
+    this.#rules.clear();
+    this.#matchers.clear();
+  }
+
   /** Judges a path by the caller's patterns and by every `.gitignore` above it that was entered. */
   isExcludedInWalk(rel: string, isDir = false): boolean {
     const path = trimSlashes(bytesFromText(rel));
@@ -114,7 +120,7 @@ function excludes(rules: Ignore, path: string, isDir: boolean): boolean {
 function readPatternLines(path: string): string[] | null {
   let bytes: string;
   try {
-    bytes = readFileSync(path, 'latin1');
+    bytes = readFileSync(bufferFromByteString(bytesFromText(path)), 'latin1');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return null;
