@@ -1,6 +1,7 @@
 import type { ObjectDatabase } from '../../git/odb/object-database.ts';
 import type { StagingArea } from '../../git/odb/staging-area.ts';
 import type { Oid } from '../../git/oid.ts';
+import type { Log } from '../observe/log.ts';
 import type { BufferContent } from './write-buffer.ts';
 
 /** Some content that is needed, by somebody who gives it back with `drop`. */
@@ -14,6 +15,8 @@ interface StagedContent extends HeldContent {
 
 /** How long content that nobody needs is kept: a read of it may have begun before. */
 const graceMs = 2000;
+/** With more of it than this, it goes without waiting for a commit. */
+const mostUnused = 64;
 
 /**
  * The content of files that no commit holds yet, in the staging area that all branches of a mount
@@ -28,6 +31,7 @@ const graceMs = 2000;
 export class ContentStore {
   readonly staging: StagingArea;
   readonly #odb: ObjectDatabase;
+  readonly #log: Log;
   readonly #staged = new Map<Oid, StagedContent>();
   /** Without users, since when. */
   readonly #unused = new Map<StagedContent, number>();
@@ -36,9 +40,10 @@ export class ContentStore {
   #stores = 0;
   #releasing: Promise<void> = Promise.resolve();
 
-  constructor(staging: StagingArea, odb: ObjectDatabase) {
+  constructor(staging: StagingArea, odb: ObjectDatabase, log: Log) {
     this.staging = staging;
     this.#odb = odb;
+    this.#log = log;
   }
 
   /** Hashes content and stages it; resolved when the system has taken the bytes. */
@@ -73,7 +78,12 @@ export class ContentStore {
     // What a commit took meanwhile is nobody's concern any more.
     if (staged === undefined || staged !== held) return;
     staged.users -= 1;
-    if (staged.users === 0) this.#unused.set(staged, performance.now());
+    if (staged.users > 0) return;
+    this.#unused.set(staged, performance.now());
+    if (this.#unused.size <= mostUnused) return;
+    this.releaseUnused().catch((error: unknown) => {
+      this.#log.warn('release-failed', { message: String(error) });
+    });
   }
 
   /** These objects are in a commit: the staging area can forget them. */

@@ -186,11 +186,16 @@ class ListedNumbers {
     const other = this.#others.get(name);
     if (other !== undefined) return other;
     const place = this.#tree.indexOf(name);
-    return place < 0 ? this.retire(name) : ((this.#first + place) as Ino);
+    return place < 0 ? this.#another(name) : ((this.#first + place) as Ino);
   }
 
-  /** Gives a name another number: the one that it had belongs to a node that may live on elsewhere. */
-  retire(name: ByteString): Ino {
+  /** The number that a name had belongs to a node that may live on elsewhere: it gets another the next time. */
+  retire(name: ByteString): void {
+    if (this.#tree.indexOf(name) < 0) this.#others.delete(name);
+    else this.#another(name);
+  }
+
+  #another(name: ByteString): Ino {
     const ino = this.#context.inos.next();
     this.#others.set(name, ino);
     return ino;

@@ -3,6 +3,7 @@ import { onTestFinished, describe, expect, test, vi } from 'vitest';
 import { ObjectDatabase } from '../../../../src/git/odb/object-database.ts';
 import { ContentStore } from '../../../../src/mount/branch/content-store.ts';
 import type { BufferContent } from '../../../../src/mount/branch/write-buffer.ts';
+import { memoryLog } from '../helpers/fake-nodes.ts';
 import { newRepository } from './branch-mount.ts';
 
 async function newStore() {
@@ -16,7 +17,7 @@ async function newStore() {
   });
   onTestFinished(() => odb.close());
   const staging = odb.stage();
-  return { odb, staging, contents: new ContentStore(staging, odb) };
+  return { odb, staging, contents: new ContentStore(staging, odb, memoryLog().log) };
 }
 
 const bytesOf = (text: string): [BufferContent, number] => [
@@ -50,6 +51,20 @@ describe('ContentStore', () => {
     contents.drop(fourth);
     await later(() => contents.releaseUnused());
     expect(staging.hasStaged(first.oid)).toBe(false);
+  });
+
+  test('much of it goes without a commit', async () => {
+    const { staging, contents } = await newStore();
+    for (let index = 0; index < 60; index++) {
+      contents.drop(await contents.store(...bytesOf(`scratch ${index}`)));
+    }
+    await later(async () => {
+      for (let index = 60; index < 70; index++) {
+        contents.drop(await contents.store(...bytesOf(`scratch ${index}`)));
+      }
+      await contents.releaseUnused();
+    });
+    expect([...staging.stagedOids()].length).toBeLessThanOrEqual(10);
   });
 
   test('what a commit took is given back at once, and old claims to it mean nothing', async () => {

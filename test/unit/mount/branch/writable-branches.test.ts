@@ -186,9 +186,10 @@ describe('failures', () => {
     expect(await mount.errnoOf(() => mount.text('src/a.txt'))).toBe(EIO);
     await mount.write('README.md', 'fine');
     // It can still be moved, for its content is not looked at.
-    await mount.unlink('src/deep/c.txt');
+    await mount.rename('src/a.txt', 'moved');
     await mount.commit();
     expect(await mount.git('show', 'main:README.md')).toBe('fine');
+    expect(await mount.git('rev-parse', 'main:moved')).toBe(oid);
     expect(mount.lines.join('')).toContain(oid);
   });
 
