@@ -149,7 +149,7 @@ export async function lastEntry(
   trees: Trees,
   walk: FirstParentWalk,
   path: ByteString,
-  end = Infinity,
+  end: number = Infinity,
 ): Promise<PlacedEntry | null> {
   const slice = new TimeSlice();
   const lookup = new PathLookup(trees, path);
