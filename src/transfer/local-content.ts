@@ -8,7 +8,7 @@ import type { HashAlgorithm, Oid } from '../git/oid.ts';
 import { localPathBytes } from './local-path.ts';
 
 /** Below this a file is cheaper read at once than streamed. */
-export const wholeFileBytes = 256 * 1024;
+export const wholeFileBytes: number = 256 * 1024;
 
 /** A regular file of the disk, open for reading. */
 export interface LocalFile {
