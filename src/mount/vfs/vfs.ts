@@ -44,14 +44,15 @@ export interface VfsOptions {
    */
   readonly immutable?: boolean;
   /**
-   * The nodes have extended attributes. Where they have none, the kernel is told so with ENOSYS and
-   * asks no more; else `ls -l` costs two more requests for each file.
+   * The nodes have extended attributes, `user.vost.*`. Where they have none, the kernel is told so
+   * with ENOSYS and asks no more.
    */
   readonly xattrs?: boolean;
 }
 
 const accessWrite = 2;
-const xattrPrefix = 'user.vost.';
+const userPrefix = 'user.';
+const xattrPrefix = `${userPrefix}vost.`;
 
 /**
  * The filesystem in front of its nodes: finds them by number, counts what the kernel knows and what
@@ -314,6 +315,9 @@ export class Vfs implements VfsOperations {
 
   getxattr(ino: Ino, name: ByteString): MaybePromise<Uint8Array> {
     if (!this.#xattrs) throw new ErrnoError('ENOSYS');
+    // `ls -l` asks every file for its ACL and its security label, until it is told once that there
+    // are none on this filesystem; "this file has none" would have it ask on.
+    if (!name.startsWith(userPrefix)) throw new ErrnoError('ENOTSUP');
     if (!name.startsWith(xattrPrefix)) throw new ErrnoError('ENODATA');
     return this.#node(ino).getxattr(name);
   }
