@@ -15,6 +15,7 @@ import { ErrnoError } from '../vfs/errno.ts';
 import type { NodeContext, Owner } from '../vfs/node-context.ts';
 import type { KernelNotifier, MaybePromise } from '../vfs/operations.ts';
 import type { DirectoryVnode } from '../vfs/vnode.ts';
+import { BufferPool } from './buffer-pool.ts';
 import { Clock } from './clock.ts';
 import { ContentStore } from './content-store.ts';
 import { MemoryBudget } from './memory-budget.ts';
@@ -44,6 +45,9 @@ export interface WritableBranchesOptions {
 
 /** A file that grows beyond this in memory goes on in a spool file. */
 const memoryFileBytes = 1024 * 1024;
+/** The largest write that the kernel sends, and how many buffers of that size are kept for those on their way. */
+const copySizeBytes = 1024 * 1024;
+const mostCopies = 8;
 /** What all files together may take of memory while they are written. */
 const memoryBudgetBytes = 64 * 1024 * 1024;
 /**
@@ -88,6 +92,7 @@ export class WritableBranches implements BranchProvider {
         writing: {
           blobs: { readRange: (blob, offset, length) => readBlob(odb, blob, offset, length) },
           memory: new MemoryBudget(memoryBudgetBytes),
+          copies: new BufferPool(copySizeBytes, mostCopies),
           spool: new SpoolDirectory(mount.spoolDirectory ?? `${odb.objectsDirectory}/pack`),
           memoryFileBytes,
           maxFileSizeBytes: mount.maxFileSizeBytes ?? defaultMaxFileSizeBytes,

@@ -4,6 +4,7 @@ import { whenReady } from '../vfs/maybe-promise.ts';
 import type { MaybePromise } from '../vfs/operations.ts';
 import type { StoredContent } from '../vfs/vnode.ts';
 import { BlobPieces } from './blob-pieces.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { MemoryStore } from './memory-store.ts';
 import { PageMap, pageSizeBytes } from './page-map.ts';
@@ -20,6 +21,8 @@ export interface WriteBufferSetting {
   readonly blobs: BlobReader;
   readonly memory: MemoryBudget;
   readonly spool: SpoolDirectory;
+  /** For what is on its way to the disk. */
+  readonly copies: BufferPool;
   /** A file that reaches beyond this size waits on disk, not in memory. */
   readonly memoryFileBytes: number;
   /** Beyond this size a change is EFBIG. */
@@ -85,14 +88,8 @@ export class WriteBuffer {
     if (this.#store instanceof MemoryStore && this.#isMapped(offset, end)) {
       return Buffer.from(this.#store.view(offset, end));
     }
-    const target = Buffer.alloc(end - offset);
-    const waits: Promise<unknown>[] = [];
-    this.#forEachRun(offset, end, (start, stop, isMapped) => {
-      const part = target.subarray(start - offset, stop - offset);
-      const read = isMapped ? this.#store.readInto(part, start) : this.#readPieces(part, start);
-      if (read instanceof Promise) waits.push(read);
-    });
-    return waits.length === 0 ? target : Promise.all(waits).then(() => target);
+    const target = Buffer.allocUnsafe(end - offset);
+    return whenReady(this.#fill(target, offset), () => target);
   }
 
   /** Done before it returns when it needs no disk; else `data` is copied first. */
@@ -207,10 +204,19 @@ export class WriteBuffer {
 
   async *#chunks(): AsyncGenerator<Uint8Array> {
     const size = this.#sizeBytes;
+    let chunk: Buffer | undefined;
     for (let offset = 0; offset < size; offset += chunkSizeBytes) {
       const end = Math.min(offset + chunkSizeBytes, size);
       const isHole = (this.nextData(offset) ?? size) >= end;
-      yield isHole ? zeros.subarray(0, end - offset) : await this.read(offset, end - offset);
+      if (isHole) {
+        yield zeros.subarray(0, end - offset);
+        continue;
+      }
+      // Used again for each chunk: whoever takes them is done with one when he asks for the next.
+      chunk ??= Buffer.allocUnsafeSlow(chunkSizeBytes);
+      const part = chunk.subarray(0, end - offset);
+      await this.#fill(part, offset);
+      yield part;
     }
   }
 
@@ -238,8 +244,20 @@ export class WriteBuffer {
     }
   }
 
-  /** Fills the target, which is zero, with what pieces say stands there. */
+  /** Fills the target with what stands there. */
+  #fill(target: Buffer, offset: number): MaybePromise<void> {
+    const waits: Promise<unknown>[] = [];
+    this.#forEachRun(offset, offset + target.length, (start, stop, isMapped) => {
+      const part = target.subarray(start - offset, stop - offset);
+      const read = isMapped ? this.#store.readInto(part, start) : this.#readPieces(part, start);
+      if (read instanceof Promise) waits.push(read);
+    });
+    return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined);
+  }
+
+  /** Fills the target with what pieces say stands there, and zeros. */
   #readPieces(target: Buffer, offset: number): MaybePromise<void> {
+    target.fill(0);
     const waits: Promise<unknown>[] = [];
     for (const piece of this.#pieces.within(offset, offset + target.length)) {
       const { start, end, blob, blobOffset } = piece;
@@ -267,7 +285,12 @@ export class WriteBuffer {
       this.#mapped(firstPage, endPage, end);
       return;
     }
-    return this.#writeSlowly(offset, Buffer.from(data), head, tail);
+    const copies = this.#setting.copies;
+    const own = copies.take(data.length);
+    own.set(data);
+    return this.#writeSlowly(offset, own, head, tail).finally(() => {
+      copies.give(own);
+    });
   }
 
   async #writeSlowly(
@@ -276,10 +299,10 @@ export class WriteBuffer {
     head: MaybePromise<Buffer | undefined>,
     tail: MaybePromise<Buffer | undefined>,
   ): Promise<void> {
-    const [before = Buffer.alloc(0), after = Buffer.alloc(0)] = await Promise.all([head, tail]);
-    const start = offset - before.length;
-    const isWhole = before.length === 0 && after.length === 0;
-    const bytes = isWhole ? data : Buffer.concat([before, data, after]);
+    const [before, after] = await Promise.all([head, tail]);
+    const start = offset - (before?.length ?? 0);
+    const parts = [before, data, after].filter((part) => part !== undefined);
+    const bytes = parts.length === 1 ? data : Buffer.concat(parts);
     const end = offset + data.length;
     const endPage = Math.ceil(end / pageSizeBytes);
     const store = this.#store;
@@ -301,7 +324,7 @@ export class WriteBuffer {
   /** The bytes of a part of a page that a write leaves alone; `undefined` when they are in the store already. */
   #restOfPage(start: number, end: number): MaybePromise<Buffer | undefined> {
     if (start === end || this.#pages.has(Math.floor(start / pageSizeBytes))) return undefined;
-    const rest = Buffer.alloc(end - start);
+    const rest = Buffer.allocUnsafe(end - start);
     return whenReady(this.#readPieces(rest, start), () => rest);
   }
 

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Oid } from '../../../../src/git/oid.ts';
+import { BufferPool } from '../../../../src/mount/branch/buffer-pool.ts';
 import { MemoryBudget } from '../../../../src/mount/branch/memory-budget.ts';
 import { SpoolDirectory } from '../../../../src/mount/branch/spool-file.ts';
 import { WriteBuffer } from '../../../../src/mount/branch/write-buffer.ts';
@@ -35,6 +36,7 @@ function setting(change: Partial<WriteBufferSetting> = {}): WriteBufferSetting {
     blobs: now,
     memory: new MemoryBudget(1 << 26),
     spool: new SpoolDirectory(spoolPath),
+    copies: new BufferPool(5000, 2),
     memoryFileBytes: 1 << 20,
     maxFileSizeBytes: 2 ** 36,
     ...change,
