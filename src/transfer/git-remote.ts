@@ -13,6 +13,7 @@ import { GitCommandError } from '../errors.ts';
 import type { RefMove } from './mirror-diff.ts';
 import type { MirrorUrl } from './mirror-url.ts';
 import type { TransferContext, MirrorProgress } from './mirror-options.ts';
+import { inSteps } from './outgoing.ts';
 import type { ReceivedMove, Remote } from './remote.ts';
 
 // A full mirror may take the branch away that HEAD names there, which git refuses by default.
@@ -50,6 +51,10 @@ export class GitRemote implements Remote {
   }
 
   async send(moves: readonly RefMove[]): Promise<void> {
+    for (const step of inSteps(moves)) await this.#sendAtOnce(step);
+  }
+
+  async #sendAtOnce(moves: readonly RefMove[]): Promise<void> {
     try {
       await this.#push(moves, ['--atomic']);
     } catch (error) {

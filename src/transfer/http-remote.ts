@@ -13,7 +13,7 @@ import { HttpSession } from './http-session.ts';
 import type { HttpOptions } from './http-session.ts';
 import type { RefMove } from './mirror-diff.ts';
 import type { TransferContext } from './mirror-options.ts';
-import { objectsToSend, reporting, tipsOf } from './outgoing.ts';
+import { inSteps, objectsToSend, reporting, tipsOf } from './outgoing.ts';
 import { PacketReader, demultiplex, flushPacket, packet, refusal } from './pkt-line.ts';
 import { receiveMoves } from './receive-moves.ts';
 import { allRefs } from './ref-selection.ts';
@@ -58,6 +58,10 @@ export class HttpRemote implements Remote {
   async send(moves: readonly RefMove[]): Promise<void> {
     this.#requireCapability('report-status');
     if (moves.some(({ to }) => to === null)) this.#requireCapability('delete-refs');
+    for (const step of inSteps(moves)) await this.#sendAtOnce(step);
+  }
+
+  async #sendAtOnce(moves: readonly RefMove[]): Promise<void> {
     const body = await this.#session.post('git-receive-pack', this.#pushRequest(moves));
     const reader = new PacketReader(body);
     const report = this.#capabilities.has('side-band-64k')

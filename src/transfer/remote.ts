@@ -9,7 +9,10 @@ export type ReceivedMove = RefMove & { readonly to: Oid };
 export interface Remote {
   /** What its refs hold. */
   readonly refs: ReadonlyMap<RefName, Oid>;
-  /** Sends what its refs need and moves them: all of them or none, where the other side can do that. */
+  /**
+   * Sends what its refs need and moves them: all of them or none, where the other side can do that.
+   * Refs that need the place of others follow in a second step.
+   */
   send(moves: readonly RefMove[]): Promise<void>;
   /** Fetches what refs here need and moves them, all or none. */
   receive(moves: readonly ReceivedMove[]): Promise<void>;
