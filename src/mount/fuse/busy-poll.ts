@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 const burstGapMs = 0.5;
 /** How many gaps are measured with the loop awake, then asleep, and how many are served as was better. */
 const trialLength = 64;
-const settledLength = 4096;
+const settledLength = 2048;
 /** Being awake must be this much faster, as it costs a processor. */
 const worthwhile = 0.8;
 /** A turn that takes longer was interrupted: other processes need the processor, for a while. */
