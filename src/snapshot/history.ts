@@ -2,10 +2,12 @@ import { InvalidArgumentError } from '../errors.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { parseCommit, parseTag } from '../git/object.ts';
 import type { Commit } from '../git/object.ts';
+import { ChangedPathQuery } from '../git/odb/changed-paths.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
-import type { PlacedObject } from './tree-edit.ts';
-import { entryAt } from './tree.ts';
+import { graphCandidates } from './graph-history.ts';
+import type { Candidate } from './graph-history.ts';
+import { PathChanges } from './path-changes.ts';
 import { compileWildcard } from './wildcard.ts';
 
 /** A commit and its id. */
@@ -16,7 +18,10 @@ export interface IdentifiedCommit {
 
 /** Which commits of a history are wanted; all conditions must hold. */
 export interface LogFilter {
-  /** Only commits in which this path holds something else than in their first parent. */
+  /**
+   * Only commits in which this path holds something else than in their first parent. As for git,
+   * directories without any file in them do not count.
+   */
   readonly path?: ByteString;
   /** Only commits whose message, without its last newline, matches: `*` is any text, `?` one character. */
   readonly match?: string;
@@ -88,12 +93,43 @@ export async function* walkHistory(
 ): AsyncGenerator<IdentifiedCommit, void, undefined> {
   const { path, beforeSec = Infinity } = filter;
   const matches = filter.match === undefined ? () => true : compileWildcard(filter.match);
-  const changes = new PathChanges(odb, path);
+  const changes = path === undefined ? undefined : new PathChanges(odb, path);
+  for await (const candidate of candidates(odb, start, filter)) {
+    const { oid, tree, parentTree } = candidate;
+    if (changes !== undefined && !(await changes.isChangedBetween(parentTree, tree))) continue;
+    const found = candidate.read ?? (oid === start.oid ? start : await readCommit(odb, oid));
+    const { committer } = found.commit;
+    if (committer.timeSec <= beforeSec && matches(messageText(found.commit))) yield found;
+  }
+}
+
+/** A candidate, and the commit where it has been read already. */
+type WalkedCandidate = Candidate & { readonly read?: IdentifiedCommit };
+
+/**
+ * The commits that may be wanted. Where git made a commit-graph, it only makes this quicker: what it
+ * does not cover, or cannot answer because its files are damaged, is read from the commits.
+ */
+async function* candidates(
+  odb: ObjectDatabase,
+  start: IdentifiedCommit,
+  { path, beforeSec = Infinity }: LogFilter,
+): AsyncGenerator<WalkedCandidate, void, undefined> {
+  // When all commits are wanted for their own sake, all have to be read.
+  const isSelective = path !== undefined || beforeSec !== Infinity;
+  const graph = isSelective ? await odb.commitGraph() : undefined;
+  const query = path === undefined ? undefined : new ChangedPathQuery(path);
   for (let current: IdentifiedCommit | null = start; current !== null;) {
-    const parent: IdentifiedCommit | null = await firstParent(odb, current);
-    const { commit } = current;
-    const isWanted = commit.committer.timeSec <= beforeSec && matches(messageText(commit));
-    if (isWanted && (await changes.isChangedBetween(parent, current))) yield current;
+    const { oid, commit }: IdentifiedCommit = current;
+    const position = await graph?.answer(() => graph.find(oid));
+    if (graph !== undefined && position !== undefined) {
+      const last = yield* graphCandidates(graph, { position, path: query, beforeSec });
+      if (last === null) return;
+      if (last !== undefined) current = await firstParent(odb, await readCommit(odb, last));
+      continue;
+    }
+    const parent = await firstParent(odb, current);
+    yield { oid, tree: commit.tree, parentTree: parent?.commit.tree ?? null, read: current };
     current = parent;
   }
 }
@@ -101,36 +137,4 @@ export async function* walkHistory(
 /** The message of a commit as people want it: without the newlines that end it. */
 export function messageText(commit: Commit): string {
   return commit.message.replace(/\n+$/, '');
-}
-
-/** Tells in which commits a path changes. Each commit's entry is looked up once, though two steps need it. */
-class PathChanges {
-  readonly #odb: ObjectDatabase;
-  readonly #path: ByteString | undefined;
-  #lastTree: Oid | undefined;
-  #lastEntry: PlacedObject | null = null;
-
-  constructor(odb: ObjectDatabase, path: ByteString | undefined) {
-    this.#odb = odb;
-    this.#path = path;
-  }
-
-  async isChangedBetween(
-    parent: IdentifiedCommit | null,
-    { commit }: IdentifiedCommit,
-  ): Promise<boolean> {
-    if (this.#path === undefined) return true;
-    if (parent?.commit.tree === commit.tree) return false;
-    const after = await this.#entry(commit.tree, this.#path);
-    const before = parent === null ? null : await this.#entry(parent.commit.tree, this.#path);
-    return before?.oid !== after?.oid || before?.mode !== after?.mode;
-  }
-
-  async #entry(tree: Oid, path: ByteString): Promise<PlacedObject | null> {
-    if (this.#lastTree !== tree) {
-      this.#lastEntry = await entryAt(this.#odb, tree, path);
-      this.#lastTree = tree;
-    }
-    return this.#lastEntry;
-  }
 }

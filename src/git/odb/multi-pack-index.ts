@@ -1,13 +1,14 @@
 import { CorruptObjectError } from '../../errors.ts';
 import { oidSizeBytes } from '../oid.ts';
 import type { HashAlgorithm } from '../oid.ts';
+import { ChunkTable } from './chunk-table.ts';
+import type { ByteRange } from './chunk-table.ts';
 import { OidTable } from './oid-table.ts';
 import type { PageCache } from './page-cache.ts';
 import { PagedFile } from './paged-file.ts';
 
 const magic = 0x4d494458; // "MIDX"
 const headerSizeBytes = 12;
-const chunkEntrySizeBytes = 12;
 const largeOffsetFlag = 0x80000000;
 // The names of 20 000 packs.
 const nameBytesLimit = 1024 * 1024;
@@ -19,16 +20,11 @@ const chunk = {
   largeOffsets: 'LOFF',
 };
 
-interface Range {
-  readonly start: number;
-  readonly end: number;
-}
-
 interface Layout {
   readonly oids: OidTable;
   readonly packNames: readonly string[];
-  readonly offsets: Range;
-  readonly largeOffsets: Range | undefined;
+  readonly offsets: ByteRange;
+  readonly largeOffsets: ByteRange | undefined;
 }
 
 /** Where an object is: the name of a pack's index, as `pack-….idx`, and an offset in that pack. */
@@ -91,46 +87,25 @@ export class MultiPackIndex {
     if (header.readUInt32BE(0) !== magic || header[4] !== 1 || header[5] !== oidVersion) {
       throw new CorruptObjectError(`${file.path} is no multi-pack-index of version 1`);
     }
-    const chunks = this.#readChunks(header.readUInt8(6));
+    const chunks = new ChunkTable(file, headerSizeBytes, header.readUInt8(6));
     const packCount = header.readUInt32BE(8);
     const oids = new OidTable(file, {
-      fanoutOffset: this.#chunk(chunks, chunk.fanout, 4 * 256).start,
-      firstOidOffset: this.#chunk(chunks, chunk.oids, 0).start,
+      fanoutOffset: chunks.require(chunk.fanout, 4 * 256).start,
+      firstOidOffset: chunks.require(chunk.oids, 0).start,
       strideBytes: oidSizeBytes[this.#algorithm],
       oidSizeBytes: oidSizeBytes[this.#algorithm],
     });
-    this.#chunk(chunks, chunk.oids, oids.size * oidSizeBytes[this.#algorithm]);
+    chunks.require(chunk.oids, oids.size * oidSizeBytes[this.#algorithm]);
     return {
       oids,
-      packNames: this.#readNames(this.#chunk(chunks, chunk.packNames, packCount), packCount),
-      offsets: this.#chunk(chunks, chunk.offsets, 8 * oids.size),
+      packNames: this.#readNames(chunks.require(chunk.packNames, packCount), packCount),
+      offsets: chunks.require(chunk.offsets, 8 * oids.size),
       largeOffsets: chunks.get(chunk.largeOffsets),
     };
   }
 
-  /** The table of chunks: an id of four letters and an offset each, then one more offset where the last one ends. */
-  #readChunks(count: number): Map<string, Range> {
-    const table = this.file.slice(headerSizeBytes, (count + 1) * chunkEntrySizeBytes);
-    const chunks = new Map<string, Range>();
-    for (let at = 0; at < count * chunkEntrySizeBytes; at += chunkEntrySizeBytes) {
-      const start = Number(table.readBigUInt64BE(at + 4));
-      const end = Number(table.readBigUInt64BE(at + 4 + chunkEntrySizeBytes));
-      if (start > end || end > this.file.sizeBytes) {
-        throw new CorruptObjectError(`${this.file.path} has chunks that are out of order`);
-      }
-      chunks.set(table.toString('latin1', at, at + 4), { start, end });
-    }
-    return chunks;
-  }
-
-  #chunk(chunks: Map<string, Range>, id: string, leastBytes: number): Range {
-    const range = chunks.get(id);
-    if (range !== undefined && range.end - range.start >= leastBytes) return range;
-    throw new CorruptObjectError(`${this.file.path} has no whole ${id} chunk`);
-  }
-
   /** Names that end in NUL each, then padding. */
-  #readNames({ start, end }: Range, count: number): string[] {
+  #readNames({ start, end }: ByteRange, count: number): string[] {
     if (end - start > nameBytesLimit) {
       throw new CorruptObjectError(`${this.file.path} has ${end - start} bytes of pack names`);
     }

@@ -9,6 +9,7 @@ import { BlobSpool } from './blob-spool.ts';
 import type { BackingFile } from './blob-spool.ts';
 import { openLooseContent, openPackedContent } from './blob-content.ts';
 import type { BlobContent } from './blob-content.ts';
+import type { CommitGraph } from './commit-graph.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import { UnsyncedFiles } from './durable.ts';
 import { ifReady, whenReady } from './fault.ts';
@@ -294,6 +295,11 @@ export class ObjectDatabase {
     return namingObject(oid, async () =>
       (await this.#bigBlobs.spooled({ oid, sizeBytes }))?.acquire(),
     );
+  }
+
+  /** What git has noted of the commits, if it did: ask for it anew for each piece of work. */
+  commitGraph(): Promise<CommitGraph | undefined> {
+    return this.#directories.commitGraph();
   }
 
   /** Looks for packs that are new or gone. Reads do so by themselves before they call anything missing. */

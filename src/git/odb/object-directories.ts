@@ -2,6 +2,8 @@ import { CorruptObjectError, ObjectNotFoundError } from '../../errors.ts';
 import { oidToBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
 import { findAlternates } from './alternates.ts';
+import type { CommitGraph } from './commit-graph.ts';
+import { CommitGraphFinder } from './commit-graph-finder.ts';
 import { whenReady } from './fault.ts';
 import { LooseObjects, freshenFile } from './loose-objects.ts';
 import type { Pack } from './pack.ts';
@@ -24,6 +26,7 @@ interface ObjectDirectory {
   readonly path: string;
   readonly packs: PackDirectory;
   readonly loose: LooseObjects;
+  readonly graphs: CommitGraphFinder;
 }
 
 /** What one lookup has learned so far. */
@@ -155,9 +158,18 @@ export class ObjectDirectories {
     return this.#scanAfter;
   }
 
+  /** The first commit-graph that one of the directories has now; undefined when none has. */
+  async commitGraph(): Promise<CommitGraph | undefined> {
+    for (const { graphs } of this.#directories) {
+      const graph = await graphs.current();
+      if (graph !== undefined) return graph;
+    }
+    return undefined;
+  }
+
   /** Lets go of all files. */
   close(): void {
-    for (const { packs } of this.#directories) packs.close();
+    this.#directories.forEach(closeDirectory);
   }
 
   async #scan(): Promise<void> {
@@ -165,7 +177,7 @@ export class ObjectDirectories {
     const directories = paths.map((path) => this.#known(path) ?? this.#open(path));
     const changes = await Promise.all(directories.map(({ packs }) => packs.scan()));
     const dropped = this.#directories.filter((directory) => !directories.includes(directory));
-    for (const { packs } of dropped) packs.close();
+    dropped.forEach(closeDirectory);
     const isSame = directories.length === this.#directories.length && dropped.length === 0;
     this.#directories = directories;
     if (changes.includes(true) || !isSame) this.#changed();
@@ -182,7 +194,8 @@ export class ObjectDirectories {
 
   #open(path: string): ObjectDirectory {
     const packs = new PackDirectory(`${path}/pack`, this.#algorithm, this.#pages);
-    return { path, packs, loose: new LooseObjects(path) };
+    const graphs = new CommitGraphFinder(path, this.#algorithm, this.#pages);
+    return { path, packs, loose: new LooseObjects(path), graphs };
   }
 
   async #search<T>(search: Search, use: ObjectUse<T>): Promise<T | undefined> {
@@ -239,4 +252,9 @@ export class ObjectDirectories {
     }
     return undefined;
   }
+}
+
+function closeDirectory({ packs, graphs }: ObjectDirectory): void {
+  packs.close();
+  graphs.close();
 }
