@@ -61,6 +61,7 @@ export type {
   TransferOptions,
   TransferProgress,
 } from './transfer/transfer-options.ts';
+export { diskGlob } from './transfer/disk-glob.ts';
 export { ExcludeFilter } from './transfer/exclude-filter.ts';
 export type { ExcludeFilterOptions } from './transfer/exclude-filter.ts';
 
@@ -77,5 +78,12 @@ export type {
   RestoreOptions,
 } from './transfer/mirror-options.ts';
 export type { AuthCallback, GitAuth, HttpClient } from './transfer/http-client.ts';
+
+export { archiveIn } from './transfer/archive-in.ts';
+export type { ArchiveInOptions } from './transfer/archive-in.ts';
+export type { ArchiveFormatName } from './transfer/archive-format.ts';
+export type { ArchiveLimits } from './transfer/archive-limits.ts';
+export { archiveOut } from './transfer/archive-out.ts';
+export type { ArchiveOutOptions } from './transfer/archive-out.ts';
 
 export * from './errors.ts';

@@ -2,7 +2,6 @@ import { InvalidPathError } from '../errors.ts';
 import { bytesFromText, textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { isTreeMode, modeTree } from '../git/mode.ts';
-import type { Tree } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import { joinPath, rootPath } from './path.ts';
@@ -15,6 +14,18 @@ type Segment =
   | { readonly kind: 'wildcard'; readonly matches: (name: string) => boolean }
   | { readonly kind: 'any-depth' }
   | { readonly kind: 'pivot' };
+
+/** Where a pattern is looked for: a tree of names. What is no directory has no entries. */
+export interface GlobSource<Node> {
+  /** What stands at a name in a directory. */
+  entry(directory: Node, name: ByteString): Node | undefined | Promise<Node | undefined>;
+  /** All that is in a directory, by name. */
+  entries(
+    directory: Node,
+  ): Iterable<readonly [ByteString, Node]> | Promise<Iterable<readonly [ByteString, Node]>>;
+  /** Whether `**` goes on below. */
+  isEntered(node: Node): boolean;
+}
 
 const pivotMark = '.' as ByteString;
 
@@ -30,10 +41,22 @@ export async function* globTree(
   root: Oid,
   pattern: string,
 ): AsyncGenerator<ByteString, void, undefined> {
-  const segments = parsePattern(pattern);
-  if (segments.length === 0) return;
+  const inner = pattern.replaceAll('\\', '/').replace(/^\/+|\/+$/g, '');
+  const texts = inner === '' ? [] : inner.split('/');
+  if (texts.includes('') || texts.includes('..')) throw invalidPattern(pattern);
+  yield* globSource(new TreeSource(odb), { mode: modeTree, oid: root }, pattern, texts);
+}
+
+/** As `globTree`, in any source, for a pattern whose segments are known. */
+export async function* globSource<Node>(
+  source: GlobSource<Node>,
+  root: Node,
+  pattern: string,
+  texts: readonly string[],
+): AsyncGenerator<ByteString, void, undefined> {
+  if (pattern.includes('\0')) throw invalidPattern(pattern);
   const found = new Set<ByteString>();
-  for await (const path of new Globber(odb, segments).paths({ mode: modeTree, oid: root })) {
+  for await (const path of new Globber(source, parseSegments(texts)).paths(root)) {
     if (found.has(path)) continue;
     found.add(path);
     yield path;
@@ -41,16 +64,9 @@ export async function* globTree(
 }
 
 /** The segments of a pattern. Only the first `/./` is a pivot; other dots mean nothing. */
-function parsePattern(pattern: string): Segment[] {
-  if (pattern.includes('\0')) throw invalidPattern(pattern);
-  const texts = pattern
-    .replaceAll('\\', '/')
-    .replace(/^\/+|\/+$/g, '')
-    .split('/');
-  if (texts.length === 1 && texts[0] === '') return [];
+function parseSegments(texts: readonly string[]): Segment[] {
   const segments: Segment[] = [];
   texts.forEach((text, index) => {
-    if (text === '' || text === '..') throw invalidPattern(pattern);
     // Several in a row mean what one does; left in, they would multiply the work.
     if (text === '**' && segments.at(-1)?.kind === 'any-depth') return;
     if (text !== '.') segments.push(parseSegment(text));
@@ -77,60 +93,79 @@ function invalidPattern(pattern: string): InvalidPathError {
   });
 }
 
-class Globber {
+class TreeSource implements GlobSource<PlacedObject> {
   readonly #odb: ObjectDatabase;
+
+  constructor(odb: ObjectDatabase) {
+    this.#odb = odb;
+  }
+
+  async entry(directory: PlacedObject, name: ByteString): Promise<PlacedObject | undefined> {
+    if (!isTreeMode(directory.mode)) return undefined;
+    return (await treeOf(this.#odb, directory.oid)).get(name);
+  }
+
+  async entries(directory: PlacedObject): Promise<(readonly [ByteString, PlacedObject])[]> {
+    if (!isTreeMode(directory.mode)) return [];
+    const tree = await treeOf(this.#odb, directory.oid);
+    return Array.from(tree, (entry) => [entry.name, entry] as const);
+  }
+
+  isEntered({ mode }: PlacedObject): boolean {
+    return isTreeMode(mode);
+  }
+}
+
+class Globber<Node> {
+  readonly #source: GlobSource<Node>;
   readonly #segments: readonly Segment[];
 
-  constructor(odb: ObjectDatabase, segments: readonly Segment[]) {
-    this.#odb = odb;
+  constructor(source: GlobSource<Node>, segments: readonly Segment[]) {
+    this.#source = source;
     this.#segments = segments;
   }
 
-  paths(root: PlacedObject): AsyncGenerator<ByteString> {
+  paths(root: Node): AsyncGenerator<ByteString> {
     return this.#match(root, rootPath, 0);
   }
 
-  /** What matches the segments from `index` on, below an object that matched those before. */
-  async *#match(object: PlacedObject, path: ByteString, index: number): AsyncGenerator<ByteString> {
+  /** What matches the segments from `index` on, below a node that matched those before. */
+  async *#match(node: Node, path: ByteString, index: number): AsyncGenerator<ByteString> {
     const segment = this.#segments[index];
     if (segment === undefined) {
       if (path !== rootPath) yield path;
       return;
     }
-    if (!isTreeMode(object.mode)) return;
     switch (segment.kind) {
       case 'pivot':
-        yield* this.#match(object, joinPath(path, pivotMark), index + 1);
+        yield* this.#match(node, joinPath(path, pivotMark), index + 1);
         return;
       case 'name': {
-        const entry = (await treeOf(this.#odb, object.oid)).get(segment.name);
-        if (entry) yield* this.#match(entry, joinPath(path, entry.name), index + 1);
+        const entry = await this.#source.entry(node, segment.name);
+        if (entry !== undefined) {
+          yield* this.#match(entry, joinPath(path, segment.name), index + 1);
+        }
         return;
       }
       case 'wildcard':
-        for (const entry of await treeOf(this.#odb, object.oid)) {
-          if (!segment.matches(textFromBytes(entry.name))) continue;
-          yield* this.#match(entry, joinPath(path, entry.name), index + 1);
+        for (const [name, entry] of await this.#source.entries(node)) {
+          if (!segment.matches(textFromBytes(name))) continue;
+          yield* this.#match(entry, joinPath(path, name), index + 1);
         }
         return;
       case 'any-depth':
-        yield* this.#anyDepth(await treeOf(this.#odb, object.oid), object, path, index);
+        yield* this.#anyDepth(node, path, index);
     }
   }
 
-  async *#anyDepth(
-    tree: Tree,
-    object: PlacedObject,
-    path: ByteString,
-    index: number,
-  ): AsyncGenerator<ByteString> {
+  async *#anyDepth(node: Node, path: ByteString, index: number): AsyncGenerator<ByteString> {
     const isLast = index === this.#segments.length - 1;
-    if (!isLast) yield* this.#match(object, path, index + 1);
-    for (const entry of tree) {
-      if (entry.name.startsWith('.')) continue;
-      const entryPath = joinPath(path, entry.name);
+    if (!isLast) yield* this.#match(node, path, index + 1);
+    for (const [name, entry] of await this.#source.entries(node)) {
+      if (name.startsWith('.')) continue;
+      const entryPath = joinPath(path, name);
       if (isLast) yield entryPath;
-      if (isTreeMode(entry.mode)) yield* this.#match(entry, entryPath, index);
+      if (this.#source.isEntered(entry)) yield* this.#match(entry, entryPath, index);
     }
   }
 }

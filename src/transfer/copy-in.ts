@@ -1,7 +1,7 @@
 import { IsADirectoryError, NotADirectoryError } from '../errors.ts';
 import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
-import { isGitlinkMode, isTreeMode } from '../git/mode.ts';
+import { canonicalMode, isGitlinkMode, isTreeMode } from '../git/mode.ts';
 import type { Tree, TreeEntry } from '../git/object.ts';
 import { forEachBounded } from '../git/odb/for-each-bounded.ts';
 import { isNothingThere } from '../git/system-error.ts';
@@ -152,6 +152,7 @@ class CopyInWalk {
     const tree = await this.#destination(dest);
     const tasks = this.#directory({ path: dest, rel: rootPath, parts, tree, isObstructed: false });
     await forEachBounded(tasks, filesAtOnce, (task) => this.#place(task));
+    this.#run.throwIfAborted();
   }
 
   /** The directory that is copied into; `null` when it has to be made. */
@@ -281,7 +282,7 @@ class CopyInWalk {
       await this.#staged.clear(path);
     }
     const { object, sizeBytes } = staged;
-    if (object.oid !== entry?.oid || object.mode !== entry.mode) {
+    if (object.oid !== entry?.oid || object.mode !== canonicalMode(entry.mode)) {
       this.origins.set(path, item.path);
       await this.#staged.write(path, object);
     }

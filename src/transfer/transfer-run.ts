@@ -39,7 +39,7 @@ export class TransferRun {
     path: ByteString,
     work: () => Promise<Result>,
   ): Promise<Result | undefined> {
-    this.#options.signal?.throwIfAborted();
+    this.throwIfAborted();
     try {
       return await work();
     } catch (error) {
@@ -47,6 +47,11 @@ export class TransferRun {
       this.#errors.push({ path: textFromBytes(path), error: error.message });
       return undefined;
     }
+  }
+
+  /** Throws the reason of the caller's signal when that says to end. */
+  throwIfAborted(): void {
+    this.#options.signal?.throwIfAborted();
   }
 
   /** Notes something that is left out. */
