@@ -26,6 +26,12 @@ export function commitSource(odb: Pick<ObjectDatabase, 'read' | 'readIfCached'>)
   };
 }
 
+interface FindOptions {
+  readonly start?: number;
+  readonly end?: number;
+  readonly timeSec?: number;
+}
+
 /** How many commits are read together with one that is asked for. */
 const readAhead = 64;
 /** How many new commits may stand between two tips for the walk to go on from the new one. */
@@ -79,17 +85,23 @@ export class FirstParentWalk {
 
   /** The first position from `start` on whose commit was made at a time or before; `undefined` for none. */
   before(timeSec: number, start: number = this.top): Promise<number | undefined> {
-    return this.#search(start, (column, index) => column.timeSecAt(index) <= timeSec);
+    return this.#search(
+      { start, end: Infinity },
+      (column, index) => column.timeSecAt(index) <= timeSec,
+    );
   }
 
-  /** The first commit from `start` on whose id begins with these hex digits, made at a certain time if given. */
+  /**
+   * The first commit from `start` on, and before `end`, whose id begins with these hex digits, and
+   * which was made at a certain time if that is given.
+   */
   find(
     prefix: string,
-    { start = this.top, timeSec }: { start?: number; timeSec?: number } = {},
+    { start = this.top, end = Infinity, timeSec }: FindOptions = {},
   ): Promise<number | undefined> {
     const word = prefixWord(prefix);
     return this.#search(
-      start,
+      { start, end },
       (column, index) =>
         column.startsWith(index, prefix, word) &&
         (timeSec === undefined || column.timeSecAt(index) === timeSec),
@@ -114,11 +126,11 @@ export class FirstParentWalk {
   }
 
   async #search(
-    start: number,
+    { start, end }: { readonly start: number; readonly end: number },
     matches: (column: CommitColumn, index: number) => boolean,
   ): Promise<number | undefined> {
     const slice = new TimeSlice();
-    for (let position = start; ; position++) {
+    for (let position = start; position < end; position++) {
       if (position >= this.#older.size) {
         if (this.#next === null) return undefined;
         await this.#readTo(position);
@@ -130,6 +142,7 @@ export class FirstParentWalk {
       // Asking for the time at each step would take longer than the step.
       if (position % 1024 === 0 && slice.isOver) await slice.rest();
     }
+    return undefined;
   }
 
   async #readTo(position: number): Promise<void> {

@@ -79,10 +79,7 @@ export class FileVersionsDirectory extends DirectoryVnode {
     const history = await this.#now();
     if (history === null) return { entry: () => undefined };
     const versions = pathVersions(this.#shared.options.odb, history.walk, this.#path);
-    return new VersionsStream(versions, {
-      entry: (version) => this.#entry(version),
-      node: (version) => this.#node(version),
-    });
+    return new VersionsStream(versions, (version) => this.#entry(version));
   }
 
   #entry({ position, commit, mode }: PathVersion): DirectoryEntry {
@@ -122,49 +119,40 @@ function extensionOf(name: ByteString): ByteString {
   return (commitNameLength + extension.length > nameLimitBytes ? '' : extension) as ByteString;
 }
 
-interface VersionMaker {
-  readonly entry: (version: PathVersion) => DirectoryEntry;
-  readonly node: (version: PathVersion) => Vnode;
-}
-
 /** The versions as they are found; those that were found are kept until the directory is closed. */
 class VersionsStream implements DirectoryStream {
+  readonly isSearch = true;
   readonly #versions: AsyncGenerator<PathVersion, void, undefined>;
-  readonly #make: VersionMaker;
-  readonly #found: PathVersion[] = [];
+  readonly #entryOf: (version: PathVersion) => DirectoryEntry;
+  readonly #found: DirectoryEntry[] = [];
   #isWhole = false;
-  #looking: Promise<unknown> = Promise.resolve();
+  /** Finds one after the other; where that fails, it fails again whenever somebody asks on. */
+  #looking: Promise<void> = Promise.resolve();
 
-  constructor(versions: AsyncGenerator<PathVersion, void, undefined>, make: VersionMaker) {
+  constructor(
+    versions: AsyncGenerator<PathVersion, void, undefined>,
+    entryOf: (version: PathVersion) => DirectoryEntry,
+  ) {
     this.#versions = versions;
-    this.#make = make;
+    this.#entryOf = entryOf;
   }
 
   entry(index: number): MaybePromise<DirectoryEntry | undefined> {
-    const found = this.#found[index];
-    if (found !== undefined) return this.#make.entry(found);
-    return this.#isWhole ? undefined : this.#lookFor(index);
-  }
-
-  node(index: number): Vnode | null {
-    const found = this.#found[index];
-    return found === undefined ? null : this.#make.node(found);
+    if (index < this.#found.length || this.#isWhole) return this.#found[index];
+    return this.#lookFor(index);
   }
 
   async #lookFor(index: number): Promise<DirectoryEntry | undefined> {
-    while (this.#found.length <= index && !this.#isWhole) await this.#lookForNext();
-    const found = this.#found[index];
-    return found && this.#make.entry(found);
+    while (this.#found.length <= index && !this.#isWhole) {
+      this.#looking = this.#looking.then(() => this.#lookForNext());
+      await this.#looking;
+    }
+    return this.#found[index];
   }
 
-  /** One more, in turn: several places of the listing are asked for side by side. */
-  #lookForNext(): Promise<unknown> {
-    const next = this.#looking.then(async () => {
-      const { value, done } = await this.#versions.next();
-      if (done === true) this.#isWhole = true;
-      else this.#found.push(value);
-    });
-    this.#looking = next;
-    return next;
+  async #lookForNext(): Promise<void> {
+    const { value, done } = await this.#versions.next();
+    if (done === true) this.#isWhole = true;
+    else this.#found.push(this.#entryOf(value));
   }
 }

@@ -15,9 +15,13 @@ import type { CacheRule, DirectoryEntry, DirectoryStream, Vnode } from '../vfs/v
 import type { BranchHistory } from './branch-histories.ts';
 import type { BranchTreeShared, BranchViewPlace } from './branch-tree-directory.ts';
 import { commitName, parseCommitName } from './commit-name.ts';
+import type { CommitName } from './commit-name.ts';
 
 const stepsBack = /^~(0|[1-9]\d{0,14})$/;
 const moment = /^@(.+)$/s;
+/** How many commits from the last one on are looked at before all. */
+const lookedAtFirst = 256;
+
 const hashLike = /^[0-9a-f]{4,64}$/;
 
 // What a hash names stays. A name that is missing may be there after the next commit.
@@ -35,6 +39,8 @@ export class HistoryDirectory extends DirectoryVnode {
   readonly #shared: BranchTreeShared;
   /** As it was when somebody last looked. */
   #history: BranchHistory;
+  /** Where a listed name was found last: after a listing, they are looked up in their order. */
+  #lastListed = 0;
   /** Found under a name that does not stay theirs. */
   readonly #moving = new WeakSet<Vnode>();
 
@@ -66,28 +72,17 @@ export class HistoryDirectory extends DirectoryVnode {
         : this.#moved(name, (history) => this.#at(history, timeSec));
     }
     const listed = parseCommitName(name);
-    if (listed !== undefined) return this.#listed(name, listed);
+    if (listed !== undefined) return this.#listed(listed);
     return hashLike.test(name) ? this.#hash(name) : null;
   }
 
   async entries(): Promise<DirectoryStream> {
     const history = await this.#now();
-    return history === null ? { entry: () => undefined } : new HistoryStream(this, history);
+    return history === null ? { entry: () => undefined } : new HistoryStream(history);
   }
 
   override entryValidSec(node: Vnode): number {
     return this.#moving.has(node) ? 0 : cache.entriesValidSec;
-  }
-
-  /** The snapshot at a position of a history, as it is listed. */
-  commitAt(history: BranchHistory, position: number): MaybePromise<DirectoryVnode | null> {
-    const ino = history.numbers.inoAt(position);
-    return (
-      this.#known(ino) ??
-      whenReady(history.walk.at(position), (commit) =>
-        commit === undefined ? null : this.#open(commit.oid, ino),
-      )
-    );
   }
 
   /** The branch as it is at this moment; `null` when it has gone. */
@@ -115,14 +110,19 @@ export class HistoryDirectory extends DirectoryVnode {
     return branchAt(refs, algorithm, ref, walk, timeSec);
   }
 
-  async #listed(
-    name: ByteString,
-    { prefix, timeSec }: { prefix: string; timeSec: number },
-  ): Promise<DirectoryVnode | null> {
+  async #listed({ prefix, timeSec }: CommitName): Promise<DirectoryVnode | null> {
     const history = await this.#now();
-    const position = await history?.walk.find(prefix, { timeSec });
-    if (history === null || position === undefined) return null;
-    return this.commitAt(history, position);
+    if (history === null) return null;
+    const { walk, numbers } = history;
+    const start = this.#lastListed;
+    const position =
+      (await walk.find(prefix, { timeSec, start, end: start + lookedAtFirst })) ??
+      (await walk.find(prefix, { timeSec }));
+    const commit = position === undefined ? undefined : walk.known(position);
+    if (position === undefined || commit === undefined) return null;
+    this.#lastListed = position;
+    const ino = numbers.inoAt(position);
+    return this.#known(ino) ?? this.#open(commit.oid, ino);
   }
 
   async #hash(name: ByteString): Promise<DirectoryVnode | null> {
@@ -177,12 +177,11 @@ async function ancestor({ walk }: BranchHistory, steps: string): Promise<Oid | n
 
 /** The commits from the tip of that moment on, newest first, read as they are asked for. */
 class HistoryStream implements DirectoryStream {
-  readonly #directory: HistoryDirectory;
+  readonly isSearch = true;
   readonly #history: BranchHistory;
   readonly #top: number;
 
-  constructor(directory: HistoryDirectory, history: BranchHistory) {
-    this.#directory = directory;
+  constructor(history: BranchHistory) {
     this.#history = history;
     this.#top = history.walk.top;
   }
@@ -199,9 +198,5 @@ class HistoryStream implements DirectoryStream {
             mode: modeTree,
           },
     );
-  }
-
-  node(index: number): MaybePromise<DirectoryVnode | null> {
-    return this.#directory.commitAt(this.#history, this.#top + index);
   }
 }

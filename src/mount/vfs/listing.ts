@@ -66,9 +66,17 @@ class Listing {
     if (offset < 2 && !this.#addDot('..', directory.parent, 2)) return;
     for (let position = Math.max(0, offset - firstEntryOffset); ; position++) {
       const loaded = this.#load(position);
-      if (loaded instanceof Promise) return this.#fillFromDisk(position, loaded);
+      if (loaded instanceof Promise) {
+        if (this.#request.stream.isSearch !== true) return this.#fillFromDisk(position, loaded);
+        return this.#isEmpty ? this.#fillFromSearch(position, loaded) : undefined;
+      }
       if (!this.#take(loaded, position)) return;
     }
+  }
+
+  /** Waits for one entry, so that the answer is not empty, and takes what was found along with it. */
+  async #fillFromSearch(position: number, first: Promise<Loaded>): Promise<void> {
+    if (this.#take(await first, position)) return this.fill(position + firstEntryOffset + 1);
   }
 
   async #fillFromDisk(start: number, first: Promise<Loaded>): Promise<void> {
@@ -112,7 +120,8 @@ class Listing {
       this.#request.nameTooLong(entry.name);
       return gone;
     }
-    if (!this.#request.plus) return { kind: 'entry', entry };
+    const { plus, stream } = this.#request;
+    if (!plus || stream.isSearch === true) return { kind: 'entry', entry };
     const withoutAttr = (error: unknown): Loaded => {
       this.#request.report(error);
       return { kind: 'entry', entry };

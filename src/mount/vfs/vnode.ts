@@ -83,6 +83,11 @@ export interface DirectoryEntry {
  */
 export interface DirectoryStream {
   entry(position: number): MaybePromise<DirectoryEntry | undefined>;
+  /**
+   * Set where each name takes a search and there may be very many. A listing then gives what is
+   * there instead of waiting for more, and names alone: whoever wants attributes looks them up.
+   */
+  readonly isSearch?: boolean;
   /** The node of an entry, where that is cheaper than a lookup by its name; `null` when it has gone. */
   node?(position: number): MaybePromise<Vnode | null>;
 }

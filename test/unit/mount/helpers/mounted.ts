@@ -63,7 +63,10 @@ export class Mounted {
   async list(ino: Ino = rootIno, plus = false): Promise<MemorySink> {
     const { fh } = await this.vfs.opendir(ino);
     const sink = new MemorySink();
-    await this.vfs.readdir(ino, fh, 2, plus, sink);
+    for (let seen = -1; seen < sink.names.length;) {
+      seen = sink.names.length;
+      await this.vfs.readdir(ino, fh, sink.offsets.at(-1) ?? 2, plus, sink);
+    }
     await this.vfs.releasedir(ino, fh);
     return sink;
   }
