@@ -1,4 +1,4 @@
-import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { serializeTree } from '../../src/git/object.ts';
@@ -8,6 +8,7 @@ import {
   allObjects,
   createBareRepository,
   importHistory,
+  noise,
   openObjects,
   packObjects,
   seededRandom,
@@ -57,6 +58,21 @@ const storages: readonly Storage[] = [
     name: 'many packs',
     arrange: async (gitDir, objects) => {
       await splitIntoPacks(gitDir, objects, 25);
+      return gitDir;
+    },
+  },
+  {
+    name: 'packs that git split at a size limit',
+    arrange: async (gitDir) => {
+      // Git takes no limit below 1 MiB, so there must be more than that which does not compress.
+      for (let part = 0; part < 3; part++) {
+        await git(['hash-object', '-w', '--stdin'], { cwd: gitDir, input: noise(700_000, part) });
+      }
+      await git(['-c', 'pack.packSizeLimit=1m', 'repack', '-adfkq'], { cwd: gitDir });
+      const packs = (await readdir(join(gitDir, 'objects/pack'))).filter((name) =>
+        name.endsWith('.pack'),
+      );
+      expect(packs.length).toBeGreaterThan(1);
       return gitDir;
     },
   },
