@@ -6,7 +6,8 @@ set -euo pipefail
 declare -A package_of=(
   [git]=git [rsync]=rsync [sqlite3]=sqlite3 [vim]=vim [tar]=tar [diff]=diffutils
   [find]=findutils [ps]=procps [mount]=mount [setpriv]=util-linux [unshare]=util-linux
-  [flock]=util-linux [mount.fuse3]=fuse3
+  [flock]=util-linux [bsdtar]=libarchive-tools [zip]=zip [unzip]=unzip [bzip2]=bzip2 [xz]=xz-utils
+  [mount.fuse3]=fuse3
 )
 
 missing=()

@@ -226,3 +226,24 @@ export class InvalidBundleError extends GitStoreError {
     super('BUNDLE_INVALID', message, context);
   }
 }
+
+/** An archive is truncated or damaged, contradicts itself, or uses what is not read (`ARCHIVE_INVALID`). */
+export class InvalidArchiveError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('ARCHIVE_INVALID', message, context);
+  }
+}
+
+/** An archive holds more than the caller allows: entries, bytes of one, or bytes of all (`ARCHIVE_LIMIT`). */
+export class ArchiveLimitError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('ARCHIVE_LIMIT', message, context);
+  }
+}
+
+/** A program that an operation needs is not on the PATH (`PROGRAM_NOT_FOUND`). */
+export class ProgramNotFoundError extends GitStoreError {
+  constructor(message: string, context?: ErrorContext) {
+    super('PROGRAM_NOT_FOUND', message, context);
+  }
+}
