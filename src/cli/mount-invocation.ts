@@ -3,7 +3,14 @@ import { logLevels } from '../mount/mount-options.ts';
 import type { CommitPolicy, MountOptions } from '../mount/mount-options.ts';
 import { UsageError } from './exit-codes.ts';
 import { kernelOptionName } from './fstab-options.ts';
-import { parseChoice, parseDurationMs, parseId, parseSizeBytes } from './option-values.ts';
+import {
+  parseChoice,
+  parseCount,
+  parseDurationMs,
+  parseId,
+  parseSizeBytes,
+  parseTimeSec,
+} from './option-values.ts';
 
 /** What `vost-mount <repository> <mountpoint>` is to do. Plain data: it is handed to the daemon. */
 export interface MountInvocation {
@@ -35,10 +42,18 @@ export function mountInvocation(args: Readonly<Record<string, unknown>>): MountI
   if (snapshots.length > 1) {
     throw new UsageError(`--${snapshots.join(' and --')} exclude each other`);
   }
+  const choice = ['back', 'before', 'match', 'path'].find((name) => args[name] !== undefined);
+  if (choice !== undefined && snapshots.length === 0) {
+    throw new UsageError(`--${choice} needs --ref, --tag or --branch`);
+  }
   const options: { [Name in keyof MountOptions]: MountOptions[Name] | undefined } = {
     branch: text('branch'),
     ref: text('ref'),
     tag: text('tag'),
+    back: parsed('back', parseCount),
+    beforeSec: parsed('before', parseTimeSec),
+    match: text('match'),
+    path: text('path'),
     readOnly: isSet('read-only'),
     create: isSet('no-create') === true ? false : undefined,
     commitOn: parsed('commit-on', parseCommitPolicy),
@@ -47,6 +62,7 @@ export function mountInvocation(args: Readonly<Record<string, unknown>>): MountI
     author: text('author'),
     email: text('email'),
     scratch: list('scratch'),
+    gitignore: isSet('gitignore'),
     maxFileSizeBytes: parsed('max-file-size', parseSizeBytes),
     cacheSizeBytes: parsed('cache-size', parseSizeBytes),
     spoolDirectory: parsed('spool-dir', absolutePath),

@@ -1,3 +1,4 @@
+import { parseMoment } from '../snapshot/moment.ts';
 import { UsageError } from './exit-codes.ts';
 
 const sizeUnits: Readonly<Record<string, number>> = {
@@ -26,6 +27,20 @@ export function parseDurationMs(option: string, text: string): number {
     throw new UsageError(`${option}: "${text}" is no time; give milliseconds or 250ms, 2s`);
   }
   return durationMs;
+}
+
+/** A number of things. */
+export function parseCount(option: string, text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isSafeInteger(count)) throw new UsageError(`${option}: "${text}" is no number`);
+  return count;
+}
+
+/** A date or time, in seconds since the epoch: `2026-11-20`, `2026-11-20T10:30Z`, `3d`, `yesterday`. */
+export function parseTimeSec(option: string, text: string): number {
+  const timeSec = parseMoment(text);
+  if (timeSec !== undefined) return timeSec;
+  throw new UsageError(`${option}: "${text}" is no time; give 2026-11-20, 2026-11-20T10:30 or 3d`);
 }
 
 /** A user or group id. */

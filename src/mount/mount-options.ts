@@ -13,10 +13,24 @@ export type CommitPolicy = 'close' | 'fsync' | 'manual' | { readonly idleMs: num
 export interface MountOptions {
   /** Serve this branch alone, writable, at the root of the mount. */
   readonly branch?: string;
-  /** Serve this snapshot alone, read-only for good: a tag, a branch or a commit, with `~N` after it if wanted. */
+  /**
+   * Serve this snapshot alone, read-only for good: a tag, a branch or a commit, with `@<when>` (an ISO
+   * date or time, `2h`, `3d`, `yesterday`) and `~N` after it if wanted.
+   */
   readonly ref?: string;
   /** As `ref`, and only a tag will do. */
   readonly tag?: string;
+  /**
+   * Serve an earlier commit of `ref`, `tag` or `branch`, read-only for good: the newest one along first
+   * parents for which the next three hold, or this many before it.
+   */
+  readonly back?: number;
+  /** Made at this time or before, in seconds since the epoch. */
+  readonly beforeSec?: number;
+  /** With a message that matches: `*` is any text, `?` one character. */
+  readonly match?: string;
+  /** Which changed this path. */
+  readonly path?: string;
   /** Nothing can be written through this mount. */
   readonly readOnly?: boolean;
   /** Create the repository when there is none (default true). */
@@ -32,6 +46,8 @@ export interface MountOptions {
   readonly email?: string;
   /** Patterns of names that live for the session only; they take the place of the built-in list. */
   readonly scratch?: readonly string[];
+  /** What a branch's own `.gitignore` files name lives for the session only, too. */
+  readonly gitignore?: boolean;
   /** Writes beyond this size answer EFBIG. */
   readonly maxFileSizeBytes?: number;
   /** Bound of the caches of objects, in bytes. */

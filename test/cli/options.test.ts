@@ -53,6 +53,7 @@ describe('a command line for mounting', () => {
     [['--author', 'A B', '--email', 'a@b'], { author: 'A B', email: 'a@b' }],
     [['--scratch', '*.x'], { scratch: ['*.x'] }],
     [['--scratch', '*.x', '--scratch', 'y'], { scratch: ['*.x', 'y'] }],
+    [['--gitignore'], { gitignore: true }],
     [['--max-file-size', '5'], { maxFileSizeBytes: 5 }],
     [['--max-file-size', '3GiB'], { maxFileSizeBytes: 3 * 2 ** 30 }],
     [['--cache-size', '64k'], { cacheSizeBytes: 65536 }],

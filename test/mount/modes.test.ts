@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { git } from '../helpers/git.ts';
-import { mountRepository } from '../helpers/mount.ts';
+import { mountRepository, vostMount } from '../helpers/mount.ts';
 import { programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 import { shownTree, storedTree } from '../helpers/tree-listing.ts';
@@ -142,6 +142,15 @@ test('--scratch takes the place of the built-in patterns', async () => {
   await unmount();
 });
 
+test('--gitignore leaves out what the branch says', async () => {
+  const { sh, unmount } = await mountWith('--gitignore', '-b', 'main');
+  await sh(
+    'mkdir g; cd g; echo "*.log" > .gitignore; echo 1 > a.log; echo 1 > kept; sync .; cat a.log',
+  );
+  expect(await inRepository('ls-tree', '--name-only', 'main:g')).toBe('.gitignore\nkept\n');
+  await unmount();
+});
+
 test('--log-file and --debug record every request', async () => {
   const log = join(await temporaryDirectory(), 'log');
   const { sh, unmount } = await mountWith('--debug', '--log-file', log);
@@ -150,7 +159,22 @@ test('--log-file and --debug record every request', async () => {
   expect(await shell(`grep -ci lookup ${log}`)).not.toBe('0\n');
 });
 
-test('--commit-on fsync waits for a sync, --commit-on manual for the command', async () => {
+test('--commit-on manual waits for the command, and keeps what is staged for the next mount', async () => {
+  const first = await mountWith('--commit-on', 'manual', '-b', 'main');
+  const tip = await inRepository('rev-parse', 'main');
+  await first.sh('echo x > later; sync later; sleep 0.3');
+  await first.unmount();
+  expect(await inRepository('rev-parse', 'main')).toBe(tip);
+  const second = await mountWith('--commit-on', 'manual', '-b', 'main');
+  expect(await second.sh('cat later')).toBe('x\n');
+  expect(await vostMount(['commit', second.mountpoint, '-m', 'At last'])).toMatchObject({
+    exitCode: 0,
+  });
+  expect(await inRepository('log', '-1', '--format=%s', 'main')).toBe('At last\n');
+  await second.unmount();
+});
+
+test('--commit-on fsync waits for a sync', async () => {
   const { sh, unmount } = await mountWith('--commit-on', 'fsync', '-b', 'main');
   const tip = await inRepository('rev-parse', 'main');
   await sh('echo x > waits; sleep 0.5');
