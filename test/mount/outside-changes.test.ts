@@ -185,7 +185,9 @@ describe('changes here and outside at once', () => {
     const { sh, unmount } = await mountIt();
     // In bursts: a push takes longer than a commit of the mount, and must fit in somewhere.
     const burst = 'for i in $(seq $1 $2); do echo $i > main/ours-$i; sync main/ours-$i; done';
-    const ours = sh(`burst() { ${burst}; }; burst 1 15; sleep 1; burst 16 30; sleep 1; burst 31 40`);
+    const ours = sh(
+      `burst() { ${burst}; }; burst 1 15; sleep 1; burst 16 30; sleep 1; burst 31 40`,
+    );
     let pushes = 0;
     for (let round = 0; round < 15; round++) {
       await inClone('pull', '--quiet', '--rebase', 'origin', 'main');
