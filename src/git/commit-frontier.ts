@@ -1,3 +1,4 @@
+import { ObjectNotFoundError } from '../errors.ts';
 import { parseCommit } from './object.ts';
 import type { ObjectDatabase } from './odb/object-database.ts';
 import type { Oid } from './oid.ts';
@@ -41,7 +42,14 @@ export class CommitFrontier {
       if (isExcluded) this.#exclude(known);
       return;
     }
-    const { data } = await this.#odb.read(oid, 'commit');
+    let data: Buffer;
+    try {
+      ({ data } = await this.#odb.read(oid, 'commit'));
+    } catch (error) {
+      // Of what is left out, nothing need be here: a leftover whose history is gone, say.
+      if (isExcluded && error instanceof ObjectNotFoundError) return;
+      throw error;
+    }
     const { tree, parents, committer } = parseCommit(data, oid);
     const commit = { oid, tree, parents, timeSec: committer.timeSec, isExcluded };
     this.#commits.set(oid, commit);

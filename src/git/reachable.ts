@@ -3,7 +3,7 @@ import { ObjectNotFoundError } from '../errors.ts';
 import { CommitFrontier } from './commit-frontier.ts';
 import { isGitlinkMode, isTreeMode } from './mode.ts';
 import { parseTag } from './object.ts';
-import type { ObjectType } from './object.ts';
+import type { ObjectType, Tree } from './object.ts';
 import type { ObjectDatabase } from './odb/object-database.ts';
 import type { Oid } from './oid.ts';
 
@@ -24,6 +24,10 @@ export interface ReachableOptions {
   readonly checkBlobs?: boolean;
 }
 
+interface WalkOptions extends ReachableOptions {
+  readonly mayLackTrees?: boolean;
+}
+
 const objectsInOneTurn = 2048;
 
 /**
@@ -41,7 +45,7 @@ export async function* reachableObjects(
   for (const oid of new Set(options.excluded ?? [])) {
     if (!(await odb.has(oid))) continue;
     for (const found of await peel(odb, oid, seen, frontier, true)) {
-      if (found.type === 'tree') await exhaust(walkTree(odb, found.oid, seen, options));
+      if (found.type === 'tree') await leaveOut(odb, found.oid, seen, options);
     }
   }
   const roots: ReachableObject[] = [];
@@ -55,8 +59,15 @@ export async function* reachableObjects(
   const wanted = commits.filter(({ isExcluded }) => !isExcluded);
   wanted.sort((a, b) => b.timeSec - a.timeSec);
   for (const { oid } of wanted) yield { oid, type: 'commit' };
-  for (const { tree, isExcluded } of commits) {
-    if (isExcluded) await exhaust(walkTree(odb, tree, seen, options));
+  if (wanted.length > 0) {
+    // What the commits at the edge hold is what is most likely still held by those behind it.
+    const edge = new Set([
+      ...(options.excluded ?? []),
+      ...wanted.flatMap(({ parents }) => parents),
+    ]);
+    for (const { oid, tree, isExcluded } of commits) {
+      if (isExcluded && edge.has(oid)) await leaveOut(odb, tree, seen, options);
+    }
   }
   for (const { tree } of wanted) yield* walkTree(odb, tree, seen, options);
   for (const { oid, type } of roots) {
@@ -87,19 +98,30 @@ async function peel(
   }
 }
 
+/** Takes a tree and all that is in it for seen. What is missing of it may be: nobody is to get it. */
+async function leaveOut(
+  odb: ObjectDatabase,
+  root: Oid,
+  seen: Set<Oid>,
+  { signal }: ReachableOptions,
+): Promise<void> {
+  await exhaust(walkTree(odb, root, seen, { tips: [], signal, mayLackTrees: true }));
+}
+
 /** A tree and all that is in it and was not seen yet. */
 async function* walkTree(
   odb: ObjectDatabase,
   root: Oid,
   seen: Set<Oid>,
-  { signal, checkBlobs = false }: ReachableOptions,
+  { signal, checkBlobs = false, mayLackTrees = false }: WalkOptions,
 ): AsyncGenerator<ReachableObject, void, undefined> {
   if (seen.has(root)) return;
   seen.add(root);
   const stack = [root];
   let sinceTurn = 0;
   for (let oid = stack.pop(); oid !== undefined; oid = stack.pop()) {
-    const tree = await odb.tree(oid);
+    const tree = mayLackTrees ? await treeIfThere(odb, oid) : await odb.tree(oid);
+    if (tree === null) continue;
     yield { oid, type: 'tree' };
     for (const entry of tree) {
       if (seen.has(entry.oid) || isGitlinkMode(entry.mode)) continue;
@@ -116,6 +138,15 @@ async function* walkTree(
     sinceTurn = 0;
     signal?.throwIfAborted();
     await nextTurn();
+  }
+}
+
+async function treeIfThere(odb: ObjectDatabase, oid: Oid): Promise<Tree | null> {
+  try {
+    return await odb.tree(oid);
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return null;
+    throw error;
   }
 }
 

@@ -42,6 +42,7 @@ export async function* packStream(
     }
     options.onObject?.(++written);
   }
+  options.signal?.throwIfAborted();
   const rest = Buffer.concat(waiting);
   hash.update(rest);
   yield Buffer.concat([rest, hash.digest()]);
