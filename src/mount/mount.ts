@@ -16,6 +16,7 @@ import { mountStatus } from './observe/status.ts';
 import type { MountStatus } from './observe/status.ts';
 import { serveTree } from './serve-tree.ts';
 import type { ServedTree } from './serve-tree.ts';
+import { choosesCommit } from './served-snapshot.ts';
 import { InoAllocator } from './vfs/ino-allocator.ts';
 import { InodeTable } from './vfs/inode-table.ts';
 import { statfsOf } from './vfs/statfs.ts';
@@ -141,7 +142,7 @@ class Mount implements MountHandle {
         log,
         readOnly,
         immutable: tree.immutable,
-        xattrs: !tree.immutable,
+        xattrs: true,
       },
       statfs: () => statfsOf(gitDir),
     });
@@ -186,8 +187,9 @@ class Mount implements MountHandle {
   }
 }
 
-function isReadOnly({ readOnly, ref, tag }: MountOptions): boolean {
-  return readOnly === true || ref !== undefined || tag !== undefined;
+function isReadOnly(options: MountOptions): boolean {
+  const { readOnly, ref, tag } = options;
+  return readOnly === true || ref !== undefined || tag !== undefined || choosesCommit(options);
 }
 
 /** Opens a repository, or makes one that begins with an empty commit on `main`. */

@@ -1,11 +1,20 @@
+import { InvalidArgumentError } from '../errors.ts';
 import type { Identity } from '../git/identity.ts';
+import type { Oid } from '../git/oid.ts';
 import type { Repository } from '../git/repository.ts';
 import type { MountOptions } from './mount-options.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { BranchStatus, MountStatus } from './observe/status.ts';
 import { serveBranch, serveRepository } from './served-branches.ts';
-import { commitNamed, commitOfTag, serveSnapshot } from './served-snapshot.ts';
+import {
+  choosesCommit,
+  chosenCommit,
+  commitNamed,
+  commitOfBranch,
+  commitOfTag,
+  serveSnapshot,
+} from './served-snapshot.ts';
 import type { NodeContext } from './vfs/node-context.ts';
 import type { KernelNotifier } from './vfs/operations.ts';
 import type { DirectoryVnode } from './vfs/vnode.ts';
@@ -45,12 +54,24 @@ export interface TreeSource {
  */
 export async function serveTree(source: TreeSource): Promise<ServedTree> {
   const { repository, options, context } = source;
-  if (options.ref !== undefined) {
-    return serveSnapshot(repository, context, await commitNamed(repository, options.ref));
-  }
-  if (options.tag !== undefined) {
-    return serveSnapshot(repository, context, await commitOfTag(repository, options.tag));
+  const named = await namedCommit(repository, options);
+  if (named !== undefined) {
+    const commit = choosesCommit(options) ? await chosenCommit(repository, named, options) : named;
+    return serveSnapshot(repository, context, commit);
   }
   if (options.branch !== undefined) return serveBranch(source, options.branch);
   return serveRepository(source);
+}
+
+/** The commit that the options begin from; `undefined` when no snapshot is asked for. */
+async function namedCommit(
+  repository: Repository,
+  options: MountOptions,
+): Promise<Oid | undefined> {
+  const { ref, tag, branch } = options;
+  if (ref !== undefined) return commitNamed(repository, ref);
+  if (tag !== undefined) return commitOfTag(repository, tag);
+  if (!choosesCommit(options)) return undefined;
+  if (branch !== undefined) return commitOfBranch(repository, branch);
+  throw new InvalidArgumentError('a commit is chosen along a history: name a ref, tag or branch');
 }

@@ -1,9 +1,14 @@
-import { InvalidArgumentError, KeyNotFoundError } from '../errors.ts';
+import { KeyNotFoundError } from '../errors.ts';
 import type { Oid } from '../git/oid.ts';
-import { tagPrefix } from '../git/refs/ref-name.ts';
+import { branchPrefix, tagPrefix } from '../git/refs/ref-name.ts';
 import type { Repository } from '../git/repository.ts';
-import { ancestor, readCommit } from '../snapshot/history.ts';
+import { branchAt, historyAt } from '../snapshot/branch-at.ts';
+import { FirstParentWalk, commitSource } from '../snapshot/first-parent-walk.ts';
+import { readCommit, walkHistory } from '../snapshot/history.ts';
+import { parseMoment } from '../snapshot/moment.ts';
+import { pathFromText } from '../snapshot/path.ts';
 import { refNamed, resolveRevision, tipOf } from '../snapshot/revision.ts';
+import type { MountOptions } from './mount-options.ts';
 import type { ServedTree } from './serve-tree.ts';
 import { openCommit } from './snapshot-nodes.ts';
 import type { NodeContext } from './vfs/node-context.ts';
@@ -25,35 +30,94 @@ export async function serveSnapshot(
   };
 }
 
+/** Which commit along the history of another one is meant. */
+export type CommitChoice = Pick<MountOptions, 'back' | 'beforeSec' | 'match' | 'path'>;
+
+/** Tells whether a commit along a history is to be chosen. */
+export function choosesCommit({ back, beforeSec, match, path }: CommitChoice): boolean {
+  return [back, beforeSec, match, path].some((condition) => condition !== undefined);
+}
+
 /**
- * The commit that a text names: a branch, a tag or a hash, with `~N` after it for the Nth first
- * parent (`~` alone is the first).
+ * The commit that a text names: a branch, a tag or a hash, with `@<when>` after it for what it was at
+ * a time (see `parseMoment`), and `~N` for the Nth first parent (`~` alone is the first).
  * @throws {KeyNotFoundError}
  */
 export async function commitNamed(repository: Repository, text: string): Promise<Oid> {
   const [, name = text, tilde, steps] = /^(.*?)(~(\d*))?$/s.exec(text) ?? [];
-  const { commit } = await resolveRevision(repository, name);
+  const commit = await commitAtTime(repository, name);
   if (tilde === undefined) return commit;
-  const { odb } = repository;
-  try {
-    const tip = await readCommit(odb, commit);
-    return (await ancestor(odb, tip, steps === '' ? 1 : Number(steps))).oid;
-  } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error;
-    throw new KeyNotFoundError(`there is no ${text}: ${error.message}`, {
-      ref: text,
-      cause: error,
-    });
+  return chosenCommit(repository, commit, { back: steps === '' ? 1 : Number(steps) });
+}
+
+/**
+ * The commit that is chosen along first parents: the newest one for which all conditions hold, or
+ * that many before it.
+ * @throws {KeyNotFoundError} when there are not so many
+ */
+export async function chosenCommit(
+  { odb }: Repository,
+  start: Oid,
+  { back = 0, beforeSec, match, path }: CommitChoice,
+): Promise<Oid> {
+  const filter = {
+    ...(beforeSec !== undefined && { beforeSec }),
+    ...(match !== undefined && { match }),
+    ...(path !== undefined && { path: pathFromText(path) }),
+  };
+  let passed = 0;
+  for await (const { oid } of walkHistory(odb, await readCommit(odb, start), filter)) {
+    if (passed === back) return oid;
+    passed += 1;
   }
+  throw new KeyNotFoundError(
+    passed === 0 ? 'no commit is as asked for' : `there are only ${passed} such commits`,
+    { oid: start },
+  );
+}
+
+/** Takes `name@when` apart, unless there is something of that whole name. */
+async function commitAtTime(repository: Repository, text: string): Promise<Oid> {
+  const at = text.lastIndexOf('@');
+  const timeSec = at < 1 ? undefined : parseMoment(text.slice(at + 1));
+  try {
+    return (await resolveRevision(repository, text)).commit;
+  } catch (error) {
+    if (timeSec === undefined || !(error instanceof KeyNotFoundError)) throw error;
+  }
+  const { commit, ref } = await resolveRevision(repository, text.slice(0, at));
+  const { refs, odb, algorithm } = repository;
+  const walk = new FirstParentWalk(commitSource(odb), commit);
+  // Tags have no history of their own: theirs is that of the commit.
+  const found = ref?.startsWith(branchPrefix)
+    ? await branchAt(refs, algorithm, ref, walk, timeSec)
+    : await historyAt(walk, commit, timeSec);
+  if (found !== null) return found;
+  throw new KeyNotFoundError(`there was no ${text.slice(0, at)} at that time: ${text}`, {
+    ref: text,
+  });
+}
+
+/**
+ * The commit of a branch.
+ * @throws {KeyNotFoundError}
+ */
+export function commitOfBranch(repository: Repository, branch: string): Promise<Oid> {
+  return commitOfRef(repository, branchPrefix, branch);
 }
 
 /**
  * The commit of a tag.
  * @throws {KeyNotFoundError}
  */
-export async function commitOfTag(repository: Repository, tag: string): Promise<Oid> {
-  const name = refNamed(tagPrefix, tag);
-  const commit = name === null ? null : await tipOf(repository, name);
-  if (commit === null) throw new KeyNotFoundError(`there is no tag ${tag}`, { ref: tag });
-  return commit;
+export function commitOfTag(repository: Repository, tag: string): Promise<Oid> {
+  return commitOfRef(repository, tagPrefix, tag);
+}
+
+async function commitOfRef(repository: Repository, prefix: string, name: string): Promise<Oid> {
+  const ref = refNamed(prefix, name);
+  const commit = ref === null ? null : await tipOf(repository, ref);
+  if (commit !== null) return commit;
+  const kind = prefix === tagPrefix ? 'tag' : 'branch';
+  throw new KeyNotFoundError(`there is no ${kind} ${name}`, { ref: name });
 }
