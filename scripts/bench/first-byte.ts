@@ -1,8 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -14,6 +12,7 @@ import {
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { importRepository } from './import-repository.ts';
 
 // How long it takes from the start of the command to the first byte of a file, and how much memory
 // the daemon has then, on two large repositories; next to what git needs for the same byte.
@@ -62,29 +61,6 @@ function* manyObjects(): Generator<string> {
     const path = `dir-${directory % 98}/sub-${directory}/file-${file}`;
     yield `M 100644 inline ${path}\ndata ${content.length}\n${content}\n`;
   }
-}
-
-async function generate(gitDir: string, stream: Generator<string>): Promise<void> {
-  if (existsSync(join(gitDir, 'complete'))) return;
-  rmSync(gitDir, { recursive: true, force: true });
-  mkdirSync(cache, { recursive: true });
-  git(['init', '--quiet', '--bare', '--initial-branch=main', gitDir]);
-  const importer = spawn('git', ['--git-dir', gitDir, 'fast-import', '--quiet'], {
-    stdio: ['pipe', 'inherit', 'inherit'],
-  });
-  const ended = once(importer, 'close') as Promise<[number | null]>;
-  let pending = '';
-  for (const part of stream) {
-    pending += part;
-    if (pending.length < 65_536) continue;
-    if (!importer.stdin.write(pending)) await once(importer.stdin, 'drain');
-    pending = '';
-  }
-  importer.stdin.end(pending);
-  if ((await ended)[0] !== 0) throw new Error('git fast-import failed');
-  git(['--git-dir', gitDir, 'repack', '-adq']);
-  git(['--git-dir', gitDir, 'pack-refs', '--all']);
-  writeFileSync(join(gitDir, 'complete'), '');
 }
 
 function git(args: readonly string[]): string {
@@ -184,7 +160,7 @@ console.log(
 console.log(`medians of ${runs} runs, from the start of the command to the first byte`);
 const commits = join(cache, 'commits.git');
 const objects = join(cache, 'objects.git');
-await generate(commits, manyCommits());
-await generate(objects, manyObjects());
+await importRepository(commits, manyCommits());
+await importRepository(objects, manyObjects());
 measure({ title: '100,000 commits', gitDir: commits, path: 'dir-2/file-1414' });
 measure({ title: '500,000 objects', gitDir: objects, path: 'dir-49/sub-4949/file-4949' });
