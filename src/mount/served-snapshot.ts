@@ -3,7 +3,8 @@ import type { Oid } from '../git/oid.ts';
 import { branchPrefix, tagPrefix } from '../git/refs/ref-name.ts';
 import type { Repository } from '../git/repository.ts';
 import { branchAt, historyAt } from '../snapshot/branch-at.ts';
-import { FirstParentWalk, commitSource } from '../snapshot/first-parent-walk.ts';
+import { StoredCommits } from '../snapshot/commit-source.ts';
+import { FirstParentWalk } from '../snapshot/first-parent-walk.ts';
 import { readCommit, walkHistory } from '../snapshot/history.ts';
 import { parseMoment } from '../snapshot/moment.ts';
 import { pathFromText } from '../snapshot/path.ts';
@@ -87,7 +88,9 @@ async function commitAtTime(repository: Repository, text: string): Promise<Oid> 
   }
   const { commit, ref } = await resolveRevision(repository, text.slice(0, at));
   const { refs, odb, algorithm } = repository;
-  const walk = new FirstParentWalk(commitSource(odb), commit);
+  const commits = new StoredCommits(odb);
+  await commits.refresh();
+  const walk = new FirstParentWalk(commits, commit);
   // Tags have no history of their own: theirs is that of the commit.
   const found = ref?.startsWith(branchPrefix)
     ? await branchAt(refs, algorithm, ref, walk, timeSec)

@@ -1,30 +1,9 @@
-import type { ByteString } from '../git/byte-string.ts';
-import { parseCommitLinks } from '../git/commit-links.ts';
 import type { CommitLinks } from '../git/commit-links.ts';
-import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import { CommitColumn, prefixWord } from './commit-column.ts';
 import type { WalkedCommit } from './commit-column.ts';
+import type { CommitSource } from './commit-source.ts';
 import { TimeSlice } from './time-slice.ts';
-
-/** Where a walk finds its commits. */
-export interface CommitSource {
-  /** At once when it is in memory. */
-  links(commit: Oid): CommitLinks | Promise<CommitLinks>;
-  /** Whether a path differs between a commit and its first parent, where an index tells without looking. */
-  changedPath?(commit: Oid, path: ByteString): 'no' | 'maybe';
-}
-
-/** The commits of an object database. */
-export function commitSource(odb: Pick<ObjectDatabase, 'read' | 'readIfCached'>): CommitSource {
-  return {
-    links: (commit) => {
-      const cached = odb.readIfCached(commit);
-      if (cached?.type === 'commit') return parseCommitLinks(cached.data, commit);
-      return odb.read(commit, 'commit').then(({ data }) => parseCommitLinks(data, commit));
-    },
-  };
-}
 
 interface FindOptions {
   readonly start?: number;

@@ -2,6 +2,7 @@ import type { ByteString } from '../git/byte-string.ts';
 import { isGitlinkMode, isSymlinkMode, isTreeMode, modeTree } from '../git/mode.ts';
 import type { FileMode } from '../git/mode.ts';
 import type { Tree } from '../git/object.ts';
+import { ChangedPathQuery } from '../git/odb/changed-paths.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import type { WalkedCommit } from './commit-column.ts';
@@ -104,6 +105,8 @@ async function* contentChanges(
 ): AsyncGenerator<PathVersion, void, undefined> {
   const slice = new TimeSlice();
   const lookup = new PathLookup(trees, path);
+  const query = new ChangedPathQuery(path);
+  await walk.source.refresh();
   let position = walk.top;
   let commit = await walk.at(position);
   let entry = commit === undefined ? null : await lookup.in(commit.tree);
@@ -112,7 +115,7 @@ async function* contentChanges(
     const before: WalkedCommit | undefined = asked instanceof Promise ? await asked : asked;
     let entryBefore: PlacedEntry | null = null;
     if (before !== undefined) {
-      const found = isSame(walk, commit, before, path) ? entry : lookup.in(before.tree);
+      const found = isSame(walk, commit, before, query) ? entry : lookup.in(before.tree);
       entryBefore = found instanceof Promise ? await found : found;
     }
     if (entry !== null && isContent(entry) && contentKey(entry) !== contentKey(entryBefore)) {
@@ -153,12 +156,14 @@ export async function lastEntry(
 ): Promise<PlacedEntry | null> {
   const slice = new TimeSlice();
   const lookup = new PathLookup(trees, path);
+  const query = new ChangedPathQuery(path);
+  await walk.source.refresh();
   let after: WalkedCommit | undefined;
   for (let position = walk.top; position < end; position++) {
     const asked = walk.at(position);
     const commit: WalkedCommit | undefined = asked instanceof Promise ? await asked : asked;
     if (commit === undefined) return null;
-    if (after === undefined || !isSame(walk, after, commit, path)) {
+    if (after === undefined || !isSame(walk, after, commit, query)) {
       const found = lookup.in(commit.tree);
       const entry = found instanceof Promise ? await found : found;
       if (entry !== null) return entry;
@@ -174,9 +179,9 @@ function isSame(
   { source }: FirstParentWalk,
   commit: WalkedCommit,
   parent: WalkedCommit,
-  path: ByteString,
+  path: ChangedPathQuery,
 ): boolean {
-  return commit.tree === parent.tree || source.changedPath?.(commit.oid, path) === 'no';
+  return commit.tree === parent.tree || source.changedPath(commit.oid, path) === 'no';
 }
 
 function isContent({ mode }: PlacedEntry): boolean {

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Oid } from '../../git/oid.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
-import { FirstParentWalk, commitSource } from '../../snapshot/first-parent-walk.ts';
-import type { CommitSource } from '../../snapshot/first-parent-walk.ts';
+import { StoredCommits } from '../../snapshot/commit-source.ts';
+import { FirstParentWalk } from '../../snapshot/first-parent-walk.ts';
 import type { NamespaceOptions } from './namespace-options.ts';
 import { PositionNumbers } from './position-numbers.ts';
 
@@ -43,7 +43,7 @@ export class BranchHistory {
  */
 export class BranchHistories {
   readonly #options: Pick<NamespaceOptions, 'context' | 'odb' | 'refs'>;
-  readonly #source: CommitSource;
+  readonly #source: StoredCommits;
   readonly #known = new LRUCache<RefName, BranchHistory>({ max: historiesKept });
   /** The last look at each branch that has not come to its end: two must not move one walk on. */
   readonly #looking = new Map<RefName, Promise<unknown>>();
@@ -52,7 +52,7 @@ export class BranchHistories {
 
   constructor(options: Pick<NamespaceOptions, 'context' | 'odb' | 'refs'>) {
     this.#options = options;
-    this.#source = commitSource(options.odb);
+    this.#source = new StoredCommits(options.odb);
   }
 
   /** The history of a branch as it is now, its tip read; `null` when there is no such branch. */
@@ -92,6 +92,7 @@ export class BranchHistories {
     if (known !== undefined && (await follows(known.walk, resolved.oid))) return known;
     const key = this.#nextKey(ref);
     this.#counts.set(ref, this.#countOf(ref) + 1);
+    await this.#source.refresh();
     const walk = new FirstParentWalk(this.#source, resolved.oid);
     await walk.at(walk.top);
     const numbers = new PositionNumbers(context.inos);

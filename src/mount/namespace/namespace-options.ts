@@ -12,7 +12,7 @@ import type { BranchProvider } from './branch-provider.ts';
 export interface NamespaceOptions {
   readonly context: NodeContext;
   readonly algorithm: HashAlgorithm;
-  readonly odb: SnapshotObjects & Pick<ObjectDatabase, 'resolvePrefix'>;
+  readonly odb: SnapshotObjects & Pick<ObjectDatabase, 'commitGraph' | 'resolvePrefix'>;
   readonly refs: Pick<
     RefStore,
     'list' | 'read' | 'reflogNewestFirst' | 'rename' | 'resolve' | 'update'

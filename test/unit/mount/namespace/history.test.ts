@@ -314,6 +314,29 @@ describe('.versions', () => {
     }
   });
 
+  it('says the same with the help of a commit-graph and its filters', async () => {
+    const copy = await TestRepository.create();
+    await copy.git(['fetch', '-q', repository.gitDir, 'main:main']);
+    await copy.git(['commit-graph', 'write', '--reachable', '--changed-paths']);
+    const graphed = await MountedNamespace.open(copy);
+    expect(await graphed.ls('.history/main')).toEqual(await mounted.ls('.history/main'));
+    for (const path of [
+      'counter',
+      'notes.txt',
+      'bin/tool.sh',
+      'flip',
+      'gone.txt',
+      'olddir/inner/file',
+    ]) {
+      const at = `.versions/main/${path}`;
+      // What is not in memory yet is answered without the graph, so ask twice.
+      for (let round = 0; round < 2; round++) {
+        expect(await graphed.ls(at), path).toEqual(await mounted.ls(at));
+      }
+    }
+    expect(await graphed.find('.versions/main/never')).toBeNull();
+  });
+
   it('finds what was deleted by its name, and does not list it', async () => {
     expect(await mounted.ls('.versions/main')).not.toContain('gone.txt');
     expect((await mounted.ls('.versions/main/gone.txt')).length).toBe(2);
