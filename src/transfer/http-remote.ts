@@ -62,12 +62,11 @@ export class HttpRemote implements Remote {
   }
 
   async #sendAtOnce(moves: readonly RefMove[]): Promise<void> {
-    const body = await this.#session.post('git-receive-pack', this.#pushRequest(moves));
-    const reader = new PacketReader(body);
-    const report = this.#capabilities.has('side-band-64k')
-      ? new PacketReader(demultiplex(reader))
-      : reader;
-    await checkReport(report);
+    await this.#session.post('git-receive-pack', this.#pushRequest(moves), async (answer) => {
+      const reader = new PacketReader(answer);
+      const isBanded = this.#capabilities.has('side-band-64k');
+      await checkReport(isBanded ? new PacketReader(demultiplex(reader)) : reader);
+    });
   }
 
   async *#pushRequest(moves: readonly RefMove[]): AsyncGenerator<Buffer, void, undefined> {
@@ -96,10 +95,11 @@ export class HttpRemote implements Remote {
     this.#requireCapability('side-band-64k');
     const haves = await someHistory(repository, present);
     const request = this.#fetchRequest([...new Set(tipsOf(moves))], haves);
-    const reader = new PacketReader(await this.#session.post('git-upload-pack', request));
-    const first = await skipAcknowledgements(reader);
-    const pack = demultiplex(reader, first);
-    await receiveMoves(this.#context, pack, { moves, message: 'restore' });
+    await this.#session.post('git-upload-pack', request, async (answer) => {
+      const reader = new PacketReader(answer);
+      const pack = demultiplex(reader, await skipAcknowledgements(reader));
+      await receiveMoves(this.#context, pack, { moves, message: 'restore' });
+    });
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- a body is asynchronous

@@ -51,13 +51,21 @@ export class HttpSession {
     return this.#bodyOf(response, contentType);
   }
 
-  /** Sends a request of the protocol. */
-  async post(
+  /** Sends a request of the protocol, and gives what `read` makes of the answer. */
+  async post<T>(
     service: string,
     body: AsyncGenerator<Buffer, void, undefined>,
-  ): Promise<AsyncIterable<Uint8Array>> {
-    const response = await this.#request({ suffix: `/${service}`, service, body });
-    return this.#bodyOf(response, `application/x-${service}-result`);
+    read: (answer: AsyncIterable<Uint8Array>) => Promise<T>,
+  ): Promise<T> {
+    const guarded = new GuardedBody(body);
+    const suffix = `/${service}`;
+    try {
+      const response = await this.#request({ suffix, service, body: guarded.chunks() });
+      return await read(await this.#bodyOf(response, `application/x-${service}-result`));
+    } finally {
+      // Whatever the server makes of a request that is cut short, this is what was wrong.
+      guarded.check();
+    }
   }
 
   async #request(request: {
@@ -122,6 +130,32 @@ export class HttpSession {
     throw statusCode === 200
       ? new TransferError(`${this.url} is no repository that speaks git's smart protocol`)
       : new TransferError(`${this.url} answers ${statusCode} ${statusMessage}`);
+  }
+}
+
+/**
+ * A body whose failure shows as its end, for not every client can cope with one: to the server the
+ * request is cut short then, which it refuses, and the failure is told here.
+ */
+class GuardedBody {
+  readonly #body: AsyncGenerator<Buffer, void, undefined>;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(body: AsyncGenerator<Buffer, void, undefined>) {
+    this.#body = body;
+  }
+
+  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      yield* this.#body;
+    } catch (error) {
+      this.#failure = { error };
+    }
+  }
+
+  /** Throws what went wrong. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 }
 
