@@ -9,6 +9,8 @@ export interface Candidate {
   readonly tree: Oid;
   /** The tree of the first parent; `null` when there is none. */
   readonly parentTree: Oid | null;
+  /** True where the path is known to be the same in this commit as in the last candidate's parent. */
+  readonly isContinued: boolean;
 }
 
 /** What may be wanted of a history. */
@@ -50,6 +52,8 @@ class GraphHistory {
   readonly #beforeSec: number;
   #position: number | undefined;
   #untilTurn = commitsPerTurn;
+  /** Whether all commits since the last candidate left the path as it was. */
+  #isContinued = false;
 
   constructor(graph: CommitGraph, { position, path, beforeSec }: GraphFilter) {
     this.#graph = graph;
@@ -70,7 +74,9 @@ class GraphHistory {
       const candidate = this.#isExcluded(position) ? null : this.#candidate(position, parent);
       // From here on nothing can fault: the position moves on once for each commit.
       this.#position = parent;
-      if (candidate !== null) return candidate;
+      if (candidate === null) continue;
+      this.#isContinued = true;
+      return candidate;
     }
     return null;
   }
@@ -81,13 +87,15 @@ class GraphHistory {
     }
     if (this.#beforeSec === Infinity) return false;
     const timeSec = this.#graph.timeSecAt(position);
-    return timeSec !== undefined && timeSec > this.#beforeSec;
+    if (timeSec === undefined || timeSec <= this.#beforeSec) return false;
+    this.#isContinued = false;
+    return true;
   }
 
   #candidate(position: number, parent: number | undefined): Candidate | null {
     const tree = this.#graph.treeAt(position);
     const parentTree = parent === undefined ? null : this.#graph.treeAt(parent);
     if (this.#path !== undefined && tree === parentTree) return null;
-    return { oid: this.#graph.oidAt(position), tree, parentTree };
+    return { oid: this.#graph.oidAt(position), tree, parentTree, isContinued: this.#isContinued };
   }
 }

@@ -95,8 +95,8 @@ export async function* walkHistory(
   const matches = filter.match === undefined ? () => true : compileWildcard(filter.match);
   const changes = path === undefined ? undefined : new PathChanges(odb, path);
   for await (const candidate of candidates(odb, start, filter)) {
-    const { oid, tree, parentTree } = candidate;
-    if (changes !== undefined && !(await changes.isChangedBetween(parentTree, tree))) continue;
+    const { oid } = candidate;
+    if (changes !== undefined && !(await changes.isChangedIn(candidate))) continue;
     const found = candidate.read ?? (oid === start.oid ? start : await readCommit(odb, oid));
     const { committer } = found.commit;
     if (committer.timeSec <= beforeSec && matches(messageText(found.commit))) yield found;
@@ -129,7 +129,8 @@ async function* candidates(
       continue;
     }
     const parent = await firstParent(odb, current);
-    yield { oid, tree: commit.tree, parentTree: parent?.commit.tree ?? null, read: current };
+    const parentTree = parent?.commit.tree ?? null;
+    yield { oid, tree: commit.tree, parentTree, isContinued: false, read: current };
     current = parent;
   }
 }

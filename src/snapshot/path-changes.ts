@@ -2,30 +2,35 @@ import type { ByteString } from '../git/byte-string.ts';
 import { canonicalMode, isTreeMode } from '../git/mode.ts';
 import type { Tree } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
-import type { Oid } from '../git/oid.ts';
+import type { Candidate } from './graph-history.ts';
 import { PathLookup } from './path-versions.ts';
 import type { PlacedEntry } from './path-versions.ts';
 import { treeOf } from './tree.ts';
 
 /**
- * Tells between which trees a path changes. As for git, directories that hold no file at all are
- * none: their coming and going is no change, for the filters of a commit-graph do not know it.
+ * Tells in which commits along a history a path changes. As for git, directories that hold no file at
+ * all are none: their coming and going is no change, for the filters of a commit-graph do not know it.
  */
 export class PathChanges {
   readonly #odb: ObjectDatabase;
   readonly #lookup: PathLookup;
+  /** What stood there before the last commit; undefined when nothing was asked yet. */
+  #before: PlacedEntry | null | undefined;
 
   constructor(odb: ObjectDatabase, path: ByteString) {
     this.#odb = odb;
     this.#lookup = new PathLookup(odb, path);
   }
 
-  /** Between a root tree, `null` for none, and another. Cheapest when the next call's `after` is this `before`. */
-  async isChangedBetween(before: Oid | null, after: Oid): Promise<boolean> {
-    if (before === after) return false;
-    const to = await this.#lookup.in(after);
-    const from = before === null ? null : await this.#lookup.in(before);
-    return differ(this.#odb, from, to);
+  /** Tells it of the next commit, newest first. */
+  async isChangedIn(commit: Candidate): Promise<boolean> {
+    const { tree, parentTree, isContinued } = commit;
+    const known = isContinued ? this.#before : undefined;
+    const after = known === undefined ? await this.#lookup.in(tree) : known;
+    // Where the root is the same, so is all below it: that costs no look at a tree.
+    const before = parentTree === null ? null : await this.#lookup.in(parentTree);
+    this.#before = before;
+    return differ(this.#odb, before, after);
   }
 }
 
