@@ -41,8 +41,9 @@ export interface CopyIn {
 
 type Part = SourcePart<DiskItem>;
 
-// As many files as are read at the same time: enough to keep the disk and zlib's threads busy.
-const filesAtOnce = 16;
+// As many files as are read at the same time. Each waits a few times for another thread; with this many
+// there is always one that is ready, also on a busy machine. Small ones are in memory meanwhile.
+const filesAtOnce = 64;
 
 /**
  * Copies files from the disk into the branch of a snapshot, in one commit, under rsync's rules. The

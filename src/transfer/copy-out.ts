@@ -35,7 +35,7 @@ export interface CopyOut {
 type Part = SourcePart<StoredItem>;
 
 // As many files as are written at the same time.
-const filesAtOnce = 16;
+const filesAtOnce = 64;
 
 /**
  * Copies files of a snapshot to the disk under rsync's rules, and gives what changed there; paths in

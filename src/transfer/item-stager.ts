@@ -16,6 +16,7 @@ import type { DiskItem } from './disk-source.ts';
 import {
   hashLocalFile,
   isChangedAt,
+  readLocalFile,
   readLocalLink,
   streamLocalFile,
   wholeFileBytes,
@@ -73,7 +74,7 @@ export class ItemStager {
       if (entry !== undefined && (await this.#hasSizeOf(entry, file))) return entry.oid;
     }
     if (file.sizeBytes <= wholeFileBytes) {
-      return this.#stageBytes(await file.handle.readFile(), entry);
+      return this.#stageBytes(await readLocalFile(file), entry);
     }
     const { algorithm } = this.#odb;
     if (staging === null) return hashLocalFile(file, algorithm);
