@@ -65,6 +65,7 @@ export { diskGlob } from './transfer/disk-glob.ts';
 export { ExcludeFilter } from './transfer/exclude-filter.ts';
 export type { ExcludeFilterOptions } from './transfer/exclude-filter.ts';
 
+import './transfer/store-maintenance.ts';
 import './transfer/store-transfer.ts';
 export { mirrorDiffInSync, mirrorDiffTotal } from './transfer/mirror-diff.ts';
 export type { MirrorDiff, RefChange } from './transfer/mirror-diff.ts';
@@ -78,6 +79,8 @@ export type {
   RestoreOptions,
 } from './transfer/mirror-options.ts';
 export type { AuthCallback, GitAuth, HttpClient } from './transfer/http-client.ts';
+
+export type { MaintenanceOptions, MaintenanceProgress } from './git/odb/repack.ts';
 
 export { archiveIn } from './transfer/archive-in.ts';
 export type { ArchiveInOptions } from './transfer/archive-in.ts';

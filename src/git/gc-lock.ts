@@ -16,14 +16,15 @@ export async function isGcRunning(commonDir: string): Promise<boolean> {
     const { mtimeMs } = await stat(path);
     if (Date.now() - mtimeMs > longestRunMs) return false;
     const [pid = '', host = ''] = (await readFile(path, 'utf8')).trim().split(' ');
-    return host !== hostname() || isProcess(Number(pid));
+    return host !== hostname() || isProcessAlive(Number(pid));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
     throw error;
   }
 }
 
-function isProcess(pid: number): boolean {
+/** Tells whether a process of this machine has this id. */
+export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -1,4 +1,4 @@
-import { access, readdir, utimes } from 'node:fs/promises';
+import { access, readdir, unlink, utimes } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
 import type { ObjectType } from '../object.ts';
 import { isOid } from '../oid.ts';
@@ -21,7 +21,7 @@ import {
   inflateStartInputBytes,
   largestSyncInflateBytes,
 } from './inflate.ts';
-import { isSystemError } from './temporary-file.ts';
+import { ignoring, isSystemError } from './temporary-file.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
 // Most loose objects are smaller, and so read in one go.
@@ -101,6 +101,11 @@ export class LooseObjects {
    */
   async freshen(oid: Oid): Promise<boolean> {
     return freshenFile(this.#path(oid));
+  }
+
+  /** Removes the object, if it is still there: nothing else may need it. */
+  async remove(oid: Oid): Promise<void> {
+    await unlink(this.#path(oid)).catch(ignoring('ENOENT'));
   }
 
   /** The ids that start with these digits. */

@@ -20,6 +20,8 @@ import type { ObjectUse } from './object-directories.ts';
 import { named, namingObject, ofType } from './object-errors.ts';
 import { packAgain } from './pack-again.ts';
 import type { PackLocation } from './pack-directory.ts';
+import { packLooseObjects } from './repack.ts';
+import type { MaintenanceOptions } from './repack.ts';
 import type { StagingArea } from './staging-area.ts';
 import { StagingAreas } from './staging-areas.ts';
 import { Unpacking } from './unpacking.ts';
@@ -284,6 +286,16 @@ export class ObjectDatabase {
   /** Stores objects once more, in a pack that a `git gc` which is at work leaves alone; see `packAgain`. */
   packAgain(oids: Iterable<Oid>, options: { readonly fsync: boolean }): Promise<void> {
     return packAgain(this, this.#staging.openForCopies(), oids, options);
+  }
+
+  /** Puts the loose objects into one pack and gives their number; see `packLooseObjects`. */
+  async packLoose(options: MaintenanceOptions = {}): Promise<number> {
+    const { objectsDirectory, algorithm } = this;
+    const compressionLevel = this.#compressionLevel;
+    const how = { ...options, objectsDirectory, algorithm, compressionLevel };
+    const count = await packLooseObjects(how);
+    await this.refresh();
+    return count;
   }
 
   /**
