@@ -272,6 +272,10 @@ describe.each(transports)('a mirror by $name', (transport) => {
       ...theirs,
       'refs/heads/mine': before['refs/heads/mine'],
     });
+    expect((await store.branches.reflog('main')).at(-1)).toMatchObject({
+      committer: 'vost <vost@localhost>',
+      message: expect.stringMatching(/^restore(?!.*(?:127|other))/) as string,
+    });
     expect(mirrorDiffInSync(await restore(url))).toBe(true);
     expect(await git(['symbolic-ref', 'HEAD'], { cwd: gitDir })).toBe('refs/heads/mine\n');
 
