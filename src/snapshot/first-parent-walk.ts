@@ -11,8 +11,9 @@ interface FindOptions {
   readonly timeSec?: number;
 }
 
-/** How many commits are read together with one that is asked for. */
-const readAhead = 64;
+/** How many commits are read together with one that is asked for: as many as are known, in these bounds. */
+const leastReadAhead = 64;
+const mostReadAhead = 4096;
 /** How many new commits may stand between two tips for the walk to go on from the new one. */
 const longestAdvance = 4096;
 
@@ -126,7 +127,8 @@ export class FirstParentWalk {
 
   async #readTo(position: number): Promise<void> {
     while (this.#next !== null && this.#older.size <= position) {
-      this.#reading ??= this.#read(position + readAhead).finally(() => {
+      const ahead = Math.min(mostReadAhead, Math.max(leastReadAhead, this.#older.size));
+      this.#reading ??= this.#read(position + ahead).finally(() => {
         this.#reading = undefined;
       });
       await this.#reading;

@@ -1,9 +1,11 @@
 import type { ByteString } from '../../git/byte-string.ts';
 import { canonicalMode } from '../../git/mode.ts';
+import type { Oid } from '../../git/oid.ts';
 import { baseName } from '../../snapshot/path.ts';
 import { pathVersions, versionAt } from '../../snapshot/path-versions.ts';
 import type { PathVersion } from '../../snapshot/path-versions.ts';
 import { directoryAttr } from '../vfs/attr.ts';
+import { FixedStream } from '../vfs/fixed-stream.ts';
 import { forever } from '../vfs/operations.ts';
 import type { Attr, Ino, MaybePromise } from '../vfs/operations.ts';
 import { nameLimitBytes } from '../vfs/statfs.ts';
@@ -16,6 +18,9 @@ import { PositionNumbers } from './position-numbers.ts';
 import { versionNode } from './version-file.ts';
 
 const commitNameLength = commitName(''.padEnd(40, '0') as PathVersion['oid'], 0).length;
+
+/** Longer listings are found anew each time. */
+const entriesKept = 10_000;
 
 // A version stays what it is. One that is missing may come with the next commit.
 const cache: CacheRule = { entriesValidSec: forever, missingValidSec: 0, attrValidSec: 0 };
@@ -34,6 +39,8 @@ export class FileVersionsDirectory extends DirectoryVnode {
   /** As it was when somebody last looked, and the numbers of its versions. */
   #history: BranchHistory;
   #numbers: PositionNumbers;
+  /** The last listing that came to its end, and the tip that it is of: finding it may have taken long. */
+  #listed: { readonly tip: Oid; readonly entries: readonly DirectoryEntry[] } | undefined;
 
   constructor(
     shared: BranchTreeShared,
@@ -78,8 +85,16 @@ export class FileVersionsDirectory extends DirectoryVnode {
   async entries(): Promise<DirectoryStream> {
     const history = await this.#now();
     if (history === null) return { entry: () => undefined };
-    const versions = pathVersions(this.#shared.options.odb, history.walk, this.#path);
-    return new VersionsStream(versions, (version) => this.#entry(version));
+    const { walk } = history;
+    const { tip } = walk;
+    if (this.#listed?.tip === tip) return new FixedStream(this.#listed.entries);
+    const versions = pathVersions(this.#shared.options.odb, walk, this.#path);
+    return new VersionsStream(versions, {
+      entryOf: (version) => this.#entry(version),
+      whenWhole: (entries) => {
+        if (entries.length <= entriesKept) this.#listed = { tip, entries };
+      },
+    });
   }
 
   #entry({ position, commit, mode }: PathVersion): DirectoryEntry {
@@ -107,6 +122,7 @@ export class FileVersionsDirectory extends DirectoryVnode {
     if (history !== null && history !== this.#history) {
       this.#history = history;
       this.#numbers = new PositionNumbers(this.#shared.options.context.inos);
+      this.#listed = undefined;
     }
     return history;
   }
@@ -119,22 +135,25 @@ function extensionOf(name: ByteString): ByteString {
   return (commitNameLength + extension.length > nameLimitBytes ? '' : extension) as ByteString;
 }
 
+/** What a listing is made for. */
+interface Listing {
+  readonly entryOf: (version: PathVersion) => DirectoryEntry;
+  readonly whenWhole: (entries: readonly DirectoryEntry[]) => void;
+}
+
 /** The versions as they are found; those that were found are kept until the directory is closed. */
 class VersionsStream implements DirectoryStream {
   readonly isSearch = true;
   readonly #versions: AsyncGenerator<PathVersion, void, undefined>;
-  readonly #entryOf: (version: PathVersion) => DirectoryEntry;
+  readonly #listing: Listing;
   readonly #found: DirectoryEntry[] = [];
   #isWhole = false;
   /** Finds one after the other; where that fails, it fails again whenever somebody asks on. */
   #looking: Promise<void> = Promise.resolve();
 
-  constructor(
-    versions: AsyncGenerator<PathVersion, void, undefined>,
-    entryOf: (version: PathVersion) => DirectoryEntry,
-  ) {
+  constructor(versions: AsyncGenerator<PathVersion, void, undefined>, listing: Listing) {
     this.#versions = versions;
-    this.#entryOf = entryOf;
+    this.#listing = listing;
   }
 
   entry(index: number): MaybePromise<DirectoryEntry | undefined> {
@@ -152,7 +171,11 @@ class VersionsStream implements DirectoryStream {
 
   async #lookForNext(): Promise<void> {
     const { value, done } = await this.#versions.next();
-    if (done === true) this.#isWhole = true;
-    else this.#found.push(this.#entryOf(value));
+    if (done !== true) {
+      this.#found.push(this.#listing.entryOf(value));
+    } else if (!this.#isWhole) {
+      this.#isWhole = true;
+      this.#listing.whenWhole(this.#found);
+    }
   }
 }
