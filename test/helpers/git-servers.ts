@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -77,6 +78,9 @@ function serve(root: string, request: IncomingMessage, response: ServerResponse)
       GIT_PROTOCOL: header('git-protocol'),
     },
     stdio: ['pipe', 'pipe', 'ignore'],
+    // A group of its own: `git` starts the backend as its child, and a backend whose request was
+    // cut short reads the end of its input over and over until it is killed itself.
+    detached: true,
   });
   child.stdin.on('error', () => undefined);
   request.on('error', () => undefined).pipe(child.stdin);
@@ -99,7 +103,17 @@ function serve(root: string, request: IncomingMessage, response: ServerResponse)
     response.write(head.subarray(end + 4));
   });
   child.stdout.on('end', () => response.end());
-  response.on('close', () => child.kill());
+  response.on('close', () => endGroup(child));
+}
+
+function endGroup(leader: ChildProcess): void {
+  if (leader.pid === undefined) return;
+  try {
+    process.kill(-leader.pid, 'SIGTERM');
+  } catch (error) {
+    // Nobody of the group is left: it had come to its end by itself.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** `git daemon` that takes pushes. */
