@@ -48,7 +48,13 @@ export async function commitNamed(repository: Repository, text: string): Promise
   const [, name = text, tilde, steps] = /^(.*?)(~(\d*))?$/s.exec(text) ?? [];
   const commit = await commitAtTime(repository, name);
   if (tilde === undefined) return commit;
-  return chosenCommit(repository, commit, { back: steps === '' ? 1 : Number(steps) });
+  try {
+    return await chosenCommit(repository, commit, { back: steps === '' ? 1 : Number(steps) });
+  } catch (error) {
+    if (!(error instanceof KeyNotFoundError)) throw error;
+    const message = `there is no ${text}: ${error.message}`;
+    throw new KeyNotFoundError(message, { ref: text, cause: error });
+  }
 }
 
 /**
@@ -72,7 +78,9 @@ export async function chosenCommit(
     passed += 1;
   }
   throw new KeyNotFoundError(
-    passed === 0 ? 'no commit is as asked for' : `there are only ${passed} such commits`,
+    passed === 0
+      ? 'no commit is as asked for'
+      : `not so many commits are as asked for, only ${passed}`,
     { oid: start },
   );
 }

@@ -2,7 +2,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
-import { git } from '../helpers/git.ts';
+import { fsck, git } from '../helpers/git.ts';
 import {
   daemonEnvironment,
   freshMountpoint,
@@ -202,19 +202,24 @@ describe('in the background', () => {
 
   test('paths may be relative, and the mountpoint a link', async () => {
     const mountpoint = await freshMountpoint();
+    const above = { cwd: join(mountpoint, '..') };
     await symlink('mnt', join(mountpoint, '../link'));
-    const result = await vostMount(['repo.git', '../link/../link'.replace('../link/', '')], {
-      cwd: directory,
-    });
-    expect(result.exitCode).toBe(1);
-    expect(await vostMount([gitDir, 'link'], { cwd: join(mountpoint, '..') })).toMatchObject({
-      exitCode: 0,
-      stderr: '',
-    });
+    await symlink(gitDir, join(mountpoint, '../repo'));
+    expect(await vostMount(['repo', 'link'], above)).toMatchObject({ exitCode: 0, stderr: '' });
     expect(await isMounted(mountpoint)).toBe(true);
-    expect(await vostMount(['unmount', 'link'], { cwd: join(mountpoint, '..') })).toMatchObject({
-      exitCode: 0,
-    });
+    expect(await vostMount(['unmount', 'link'], above)).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await isMounted(mountpoint)).toBe(false);
+  });
+
+  test('paths may hold what shells and mount tables escape', async () => {
+    const mountpoint = join(await freshMountpoint(), 'a b\t"ü\\,x=y');
+    await mkdir(mountpoint);
+    const odd = join(await temporaryDirectory(), 'odd ,name=\\.git');
+    expect(await vostMount([odd, mountpoint])).toMatchObject({ exitCode: 0, stderr: '' });
+    expect((await vostMount(['list'])).stdout).toContain(`${odd}  ${mountpoint}\n`);
+    expect(await program('ls', [mountpoint])).toBe('main\n');
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0, stderr: '' });
+    await fsck(odd);
   });
 });
 
