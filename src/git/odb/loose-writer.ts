@@ -57,8 +57,13 @@ async function writeOne(object: LooseObject, options: LooseWriterOptions): Promi
   const path = join(directory, object.oid.slice(2));
   for (let attempt = 1; ; attempt++) {
     try {
-      if (!(await freshenFile(path))) await writeAndRename(object, directory, path, options);
-      else if (fsync) await syncPath(path);
+      if (await freshenFile(path)) {
+        if (fsync) await syncPath(path);
+      } else {
+        // After a few losses by a name that git leaves alone; it clears away only `tmp_obj_*`.
+        const file = await TemporaryFile.create(directory, attempt <= 3 ? 'tmp_obj_' : 'vost_obj_');
+        await writeAndRename(object, file, path, options);
+      }
       return path;
     } catch (error) {
       // `git prune` removes temporary files, directories in the moment that they are empty, and the
@@ -70,11 +75,10 @@ async function writeOne(object: LooseObject, options: LooseWriterOptions): Promi
 
 async function writeAndRename(
   { type, data }: LooseObject,
-  directory: string,
+  file: TemporaryFile,
   path: string,
   { compressionLevel, fsync }: LooseWriterOptions,
 ): Promise<void> {
-  const file = await TemporaryFile.create(directory, 'tmp_obj_');
   try {
     try {
       let position = 0;

@@ -41,7 +41,7 @@ async function directoriesOf(objectsDirectory: string): Promise<string[]> {
 
 /** git's `tmp_…` and `.tmp-<pid>-pack-…`, ours `tmp_…_<pid>_<random>` and `vost_…_<pid>_<random>`. */
 function isTemporaryName(name: string): boolean {
-  return /^(?:tmp_|\.tmp-|vost_(?:idx|pack)_)/.test(name);
+  return /^(?:tmp_|\.tmp-|vost_(?:idx|obj|pack)_)/.test(name);
 }
 
 async function isLeftBehind(path: string, name: string): Promise<boolean> {

@@ -330,6 +330,8 @@ describe('a commit from outside', () => {
       // Either was first; in a race fast-import may also have gone back behind our commit.
       expect(ancestors.split('\n')).toContain(outside);
     }
+    // Theirs may have been last, with nothing of ours left to be put on top.
+    await follow(mount);
     await mount.expectCommitted();
   });
 });
