@@ -80,7 +80,7 @@ export async function chosenCommit(
   throw new KeyNotFoundError(
     passed === 0
       ? 'no commit is as asked for'
-      : `not so many commits are as asked for, only ${passed}`,
+      : `there are only so many commits as asked for: ${passed}`,
     { oid: start },
   );
 }

@@ -35,10 +35,11 @@ import { systemErrorCode } from '../system-error.ts';
 /** What filesystems answer that have no hard links, or none between two places. */
 const withoutLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
 const socketName = 'alive';
-/** The name of a directory whose owner was found dead by one who clears up after it; see `claim`. */
+/** The name of a directory whose owner was found dead by one who clears up after it; see `claimIfAbandoned`. */
 const claimed = '.claimed-';
-/** How the name of a directory begins that is being made, and how long that may take. */
+/** How the name of a directory begins that is being made. */
 const unfinished = '.new-';
+/** How long a directory may be in the making, or in the hands of one who clears up. */
 const graceMs = 60_000;
 
 /** A lock that was created, and its mark. */
@@ -120,8 +121,7 @@ export class LockMarks {
 async function removeAbandonedLocks(commonDir: string): Promise<void> {
   const parent = join(commonDir, 'vost/locks');
   for (const name of await readdir(parent)) {
-    if (await mayBeAlive(join(parent, name), name)) continue;
-    const directory = await claim(parent, name);
+    const directory = await claimIfAbandoned(parent, name);
     if (directory === undefined) continue;
     const marks = await marksIn(directory);
     if (marks.size > 0) await removeLocks(bytesFromText(commonDir), marks);
@@ -132,15 +132,17 @@ async function removeAbandonedLocks(commonDir: string): Promise<void> {
 /**
  * Of several who clear up at the same time, one gets the directory: another, who comes later, must
  * not take away a lock that was created in the place of the abandoned one. A claim that was cut off
- * is claimed again.
+ * is claimed again after a while.
  */
-async function claim(parent: string, name: string): Promise<string | undefined> {
+async function claimIfAbandoned(parent: string, name: string): Promise<string | undefined> {
   const owner = name.split(claimed, 1).join('');
   const directory = join(parent, `${owner}${claimed}${randomBytes(8).toString('hex')}`);
   try {
+    if (await mayBeAlive(join(parent, name), name)) return undefined;
     await rename(join(parent, name), directory);
     return directory;
   } catch (error) {
+    // Another one has claimed it meanwhile.
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
@@ -148,8 +150,10 @@ async function claim(parent: string, name: string): Promise<string | undefined> 
 
 /** Whether the owner of a directory lives, for all that is known: nobody knows that of another machine. */
 async function mayBeAlive(directory: string, name: string): Promise<boolean> {
-  if (name.includes(claimed)) return false;
-  if (name.startsWith(unfinished)) return Date.now() - (await stat(directory)).mtimeMs < graceMs;
+  // Somebody is at work in it, unless he was killed as well.
+  if (name.startsWith(unfinished) || name.includes(claimed)) {
+    return Date.now() - (await stat(directory)).ctimeMs < graceMs;
+  }
   const [machine, boot] = name.split('-');
   const [ourMachine, ourBoot] = (await kernelName()).split('-');
   if (machine !== ourMachine) return true;
