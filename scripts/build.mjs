@@ -1,21 +1,23 @@
-// Compiles src/ to dist/ from scratch, so that a renamed file leaves nothing behind, and makes the
-// bins executable. The old dist/ is replaced only by a whole new one: a build that fails, or that
-// runs beside a daemon which still loads its modules, leaves no half of it.
+// Compiles src/ to dist/ from scratch, so that a renamed file leaves nothing behind. The library is
+// compiled module by module; the programs are bundled into dist/bin, for loading two hundred modules
+// one at a time is most of what it takes to start. The old dist/ is replaced only by a whole new one:
+// a build that fails, or that runs beside a daemon which still loads its modules, leaves no half of it.
 //
 //   node scripts/build.mjs [--if-older]     --if-older: only when src/ is newer than dist/
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build as bundle } from 'rolldown';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const bins = Object.values(bin);
 
-if (!process.argv.includes('--if-older') || !isUpToDate()) build();
+if (!process.argv.includes('--if-older') || !isUpToDate()) await build();
 
-function build() {
+async function build() {
   const next = join(root, `.dist-${process.pid}`);
   try {
     execFileSync(
@@ -23,6 +25,8 @@ function build() {
       [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'src', '--outDir', next],
       { cwd: root, stdio: 'inherit' },
     );
+    rmSync(join(next, 'cli'), { recursive: true });
+    await bundlePrograms(join(next, 'bin'));
     for (const file of bins) chmodSync(join(next, relative('dist', file)), 0o755);
     rmSync(dist, { recursive: true, force: true });
     renameSync(next, dist);
@@ -33,6 +37,16 @@ function build() {
   } finally {
     rmSync(next, { recursive: true, force: true });
   }
+}
+
+/** The command and the daemon it starts; packages stay outside, and what is imported late stays apart. */
+function bundlePrograms(directory) {
+  return bundle({
+    input: ['vost-mount', 'daemon'].map((name) => join(root, `src/cli/${name}.ts`)),
+    platform: 'node',
+    external: (id) => !id.startsWith('.') && !isAbsolute(id),
+    output: { dir: directory, sourcemap: true, chunkFileNames: '[name]-[hash].js' },
+  });
 }
 
 function isUpToDate() {

@@ -29,7 +29,7 @@ const runs = 5;
 const cold = process.argv.includes('--cold');
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cache = join(root, '.cache/bench');
-const vostMount = join(root, 'dist/cli/vost-mount.js');
+const vostMount = join(root, 'dist/bin/vost-mount.js');
 
 const identity = 'Bench <bench@example.com>';
 

@@ -23,7 +23,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const repository = join(root, '.cache/bench/commits.git');
-const vostMount = join(root, 'dist/cli/vost-mount.js');
+const vostMount = join(root, 'dist/bin/vost-mount.js');
 const path = 'dir-2/file-1414';
 
 function vost(...args: string[]): string {

@@ -13,7 +13,7 @@ import { temporaryDirectory } from './temporary-directory.ts';
 
 /** The program under test, as it is installed. */
 export const vostMountProgram: string = fileURLToPath(
-  new URL('../../dist/cli/vost-mount.js', import.meta.url),
+  new URL('../../dist/bin/vost-mount.js', import.meta.url),
 );
 
 /** Nothing of the machine's git configuration reaches the daemon. */
