@@ -183,7 +183,8 @@ class CopyInWalk {
     }
     if (this.#deletes && listing.pours && listing.isComplete) {
       for (const entry of tree ?? []) {
-        if (!merged.has(entry.name)) await this.#deleteVisible(path, rel, entry);
+        const at = [joinPath(path, entry.name), joinPath(rel, entry.name)] as const;
+        if (!merged.has(entry.name)) await this.#deleteVisible(...at, entry);
       }
     }
     for (const [name, next] of merged) {
@@ -241,19 +242,14 @@ class CopyInWalk {
     return this.#exclude?.isExcludedInWalk(textFromBytes(rel), isDirectory) ?? false;
   }
 
-  /** Deletes an entry of a directory, but not what is excluded in it. Tells whether all of it went away. */
-  async #deleteVisible(
-    directory: ByteString,
-    directoryRel: ByteString,
-    entry: TreeEntry,
-  ): Promise<boolean> {
-    const path = joinPath(directory, entry.name);
-    const rel = joinPath(directoryRel, entry.name);
+  /** Deletes an entry of the tree, but not what is excluded in it. Tells whether all of it went away. */
+  async #deleteVisible(path: ByteString, rel: ByteString, entry: TreeEntry): Promise<boolean> {
     if (this.#isExcluded(rel, isDirectoryEntry(entry))) return false;
     if (isTreeMode(entry.mode) && this.#exclude !== null) {
       let isGone = true;
       for (const child of await treeOf(this.#fs.context.repository.odb, entry.oid)) {
-        if (!(await this.#deleteVisible(path, rel, child))) isGone = false;
+        const at = [joinPath(path, child.name), joinPath(rel, child.name)] as const;
+        if (!(await this.#deleteVisible(...at, child))) isGone = false;
       }
       return isGone;
     }
@@ -275,7 +271,10 @@ class CopyInWalk {
     const staged = await this.#stage(item, isBlocked ? undefined : entry);
     if (staged === null) return;
     if (isBlocked) {
-      const isGone = await this.#deleteVisible(parentPath(path), parentPath(rel), entry);
+      // As in rsync, what excludes the directory says nothing of a file of its name, which is to be
+      // copied: only what is excluded in the directory keeps it.
+      this.#exclude?.admitDirectory(textFromBytes(rel));
+      const isGone = await this.#deleteVisible(path, rel, entry);
       if (!isGone) {
         const text = textFromBytes(path);
         throw new IsADirectoryError(`a directory with excluded files: ${text}`, { path: text });

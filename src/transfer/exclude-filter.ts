@@ -27,6 +27,8 @@ export class ExcludeFilter {
   #base: Ignore = matcher([]);
   /** The rules found in each entered directory, rewritten so that they count from the root. */
   readonly #rules = new Map<string, readonly string[]>();
+  /** Rules that take single directories back. */
+  #admitted: readonly string[] = [];
   /** What decides below a directory that has rules: those above it, its own, then the caller's. */
   readonly #matchers = new Map<string, Ignore>();
 
@@ -79,9 +81,19 @@ export class ExcludeFilter {
     this.#matchers.clear();
   }
 
-  /** Forgets the directories that were entered, so that another walk can begin. */
+  /**
+   * Takes a directory back in for the rest of the walk, whatever excludes it, so that what is in it is
+   * judged by itself.
+   */
+  admitDirectory(relDir: string): void {
+    this.#admitted = [...this.#admitted, `!${rooted(trimSlashes(bytesFromText(relDir)))}/`];
+    this.#matchers.clear();
+  }
+
+  /** Forgets the directories that were entered or admitted, so that another walk can begin. */
   leaveDirectories(): void {
     this.#rules.clear();
+    this.#admitted = [];
     this.#matchers.clear();
   }
 
@@ -101,7 +113,7 @@ export class ExcludeFilter {
       rules.unshift(this.#rules.get(at) ?? []);
       if (at === '') break;
     }
-    const made = matcher(rules.flat());
+    const made = matcher([...rules.flat(), ...this.#admitted]);
     this.#matchers.set(nearest, made);
     return made;
   }
@@ -132,7 +144,7 @@ function readPatternLines(path: string): string[] | null {
 /** Rewrites the rules of a directory's `.gitignore` so that they mean the same from the root. */
 function rulesFromRoot(lines: readonly string[], directory: string): string[] {
   if (directory === '') return [...lines];
-  const prefix = `/${directory.replace(/[\\*?[\]! #]/g, '\\$&')}`;
+  const prefix = rooted(directory);
   const rules: string[] = [];
   for (const line of lines) {
     if (line.trim() === '' || line.startsWith('#')) continue;
@@ -144,6 +156,11 @@ function rulesFromRoot(lines: readonly string[], directory: string): string[] {
     rules.push(`${negated ? '!' : ''}${prefix}/${below}`);
   }
   return rules;
+}
+
+/** A pattern that matches this path alone. */
+function rooted(path: string): string {
+  return `/${path.replace(/[\\*?[\]! #]/g, '\\$&')}`;
 }
 
 function trimSlashes(path: string): string {

@@ -232,6 +232,16 @@ describe('exclude', () => {
       const exclude = new ExcludeFilter({ patterns: ['*.log'] });
       await expect(base.syncIn(disk, '', { exclude })).rejects.toBeInstanceOf(IsADirectoryError);
     }));
+  test('of directories does not keep one from making way for a file', () =>
+    onScene({ 'p/d': 'file' }, async ({ fs, disk }) => {
+      const base = await fs.apply({ 'd/x': 'y', 'p/d/e/d': 'z', 'p/d/x': 'gone' });
+      const exclude = new ExcludeFilter({ patterns: ['d/'] });
+      const after = await base.syncIn(disk, '', { exclude });
+      expect(await stored(after)).toEqual({ 'd/x': 'y', 'p/d': 'file' });
+      // What is in it is judged by itself, and may keep it.
+      exclude.addPatterns(['x']);
+      await expect(base.syncIn(disk, '', { exclude })).rejects.toBeInstanceOf(IsADirectoryError);
+    }));
 });
 
 describe('links', () => {

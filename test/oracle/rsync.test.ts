@@ -12,7 +12,9 @@ import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 // rsync is the reference for what copies between the disk and a snapshot do. What git cannot store
 // is left out of the comparison: empty directories, and permissions but for the executable bit.
 
+// VOST_TEST_ROUNDS makes it longer: that many times the cases.
 const rounds = Number(process.env['VOST_TEST_ROUNDS'] ?? 1);
+const timeout = 60_000 * rounds;
 
 type Node =
   | { readonly kind: 'file'; readonly content: string; readonly isExecutable: boolean }
@@ -170,7 +172,7 @@ function flags(given: { delete: boolean; ignoreExisting: boolean }): string[] {
   ];
 }
 
-describe.concurrent('copies do what rsync does', () => {
+describe.concurrent('copies do what rsync does', { timeout }, () => {
   test('into a snapshot', async () => {
     const ground = await Playground.open();
     const exclude = fc.uniqueArray(fc.constantFrom('a', '*.x', 'b/', '/a', '/one/b', '.d', 'e f'), {
