@@ -161,7 +161,9 @@ describe('branches', () => {
       ['mkdir name..with..dots', 'Invalid argument'],
       ['mkdir .tags/x', 'Read-only file system'],
       ['touch .commits/x', 'Read-only file system'],
-      ['mkdir main/.git', 'Operation not permitted'],
+      ['mkdir main/.GIT', 'Operation not permitted'],
+      ['mkdir .git', 'Invalid argument'],
+      ['mkdir main/git~1', 'Operation not permitted'],
       ['touch main/.GIT', 'Operation not permitted'],
     ];
     for (const [attempt, words] of attempts) {

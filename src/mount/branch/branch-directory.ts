@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { bufferFromByteString } from '../../git/byte-string.ts';
+import { bufferFromByteString, textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import { isForbiddenName } from '../../git/forbidden-name.ts';
 import {
@@ -14,6 +14,7 @@ import {
 import type { FileMode } from '../../git/mode.ts';
 import type { TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
+import { refNameText } from '../../git/refs/ref-name.ts';
 import { joinPath, rootPath } from '../../snapshot/path.ts';
 import { ErrnoError } from '../vfs/errno.ts';
 import { undoOnFailure, whenReady } from '../vfs/maybe-promise.ts';
@@ -32,6 +33,7 @@ import { DirectoryNames } from './directory-names.ts';
 import { Inode } from './inode.ts';
 import { adoptOutside } from './outside-changes.ts';
 import { renameNode } from './rename.ts';
+import { nestedRepositoryName } from './scratch-names.ts';
 
 /**
  * A directory of a branch. What is in it is for `DirectoryNames` to know; here is what one can do
@@ -253,6 +255,7 @@ export class BranchDirectory extends DirectoryVnode {
     if (node instanceof BranchDirectory) node.isInPlace = false;
     node.inode.changed();
     this.inode.modified();
+    if (name === nestedRepositoryName) this.#warnOfNestedRepository();
     if (node instanceof BranchDirectory || node.placed) this.markPending(name);
     // A FIFO concerns a commit only where it hides something.
     else if (node.placed === null && this.names.mayBeStored(name)) this.markPending(name);
@@ -297,9 +300,9 @@ export class BranchDirectory extends DirectoryVnode {
     this.branch?.recordConflict(joinPath(this.path, name));
   }
 
-  /** Makes what a name leads to durable; nothing for scratch names, which end with the session. */
+  /** Makes what a name leads to durable; nothing for what ends with the session. */
   async syncName(name: ByteString): Promise<void> {
-    if (!this.isScratch(name)) await this.branch?.sync();
+    if (!this.#isSessionOnly(name)) await this.branch?.sync();
   }
 
   /** Lets go of a node that nobody refers to, when the tree gives the same again. */
@@ -317,9 +320,9 @@ export class BranchDirectory extends DirectoryVnode {
     branch.requireWritable();
   }
 
-  /** EPERM for a name that git would not store. */
+  /** EPERM for a name that git would not store, but for that of a nested repository. */
   requireGoodName(name: ByteString, mode: FileMode): void {
-    if (isForbiddenName(name, mode)) throw new ErrnoError('EPERM');
+    if (name !== nestedRepositoryName && isForbiddenName(name, mode)) throw new ErrnoError('EPERM');
   }
 
   /** It has no name and nobody refers to it. */
@@ -332,10 +335,26 @@ export class BranchDirectory extends DirectoryVnode {
     this.requireGoodName(name, mode);
   }
 
+  /** A scratch name, or a name below one. */
+  #isSessionOnly(name: ByteString): boolean {
+    if (this.isScratch(name)) return true;
+    const [link] = this.inode.links;
+    return link !== undefined && link.parent.#isSessionOnly(link.name);
+  }
+
   #markSelfPending(): void {
     const [link] = this.inode.links;
     if (link === undefined) this.branch?.changed();
     else link.parent.markPending(link.name);
+  }
+
+  #warnOfNestedRepository(): void {
+    this.inode.context.log.warn('nested-repository', {
+      ...(this.branch && { branch: refNameText(this.branch.ref) }),
+      path: textFromBytes(joinPath(this.path, nestedRepositoryName)),
+      message:
+        'it ends with this mount and is in no commit: push what it has, or keep it elsewhere',
+    });
   }
 
   #dropSelf(): void {

@@ -18,20 +18,27 @@ export const defaultScratchPatterns: readonly string[] = [
   '.fuse_hidden*',
 ];
 
-/** Names that live for the session only: they are never committed, until renamed to another name. */
+/**
+ * The repository of a working tree that somebody has made in a branch. Git can store no entry of
+ * this name, and yet `git init` and `git clone` have to work; so it lives for the session only.
+ */
+export const nestedRepositoryName = '.git' as ByteString;
+
+/**
+ * Names that live for the session only: they are never committed, until renamed to another name.
+ * What is below them is not committed either.
+ */
 export class ScratchNames {
   readonly #pattern: RegExp;
 
   /** In a pattern `*` stands for any bytes and `?` for one; it is compared with a name, not with a path. */
   constructor(patterns: readonly string[] = defaultScratchPatterns) {
-    this.#pattern = new RegExp(`^(?:${patterns.map(patternSource).join('|')})$`, 's');
-    this.#isEmpty = patterns.length === 0;
+    const sources = [nestedRepositoryName, ...patterns].map(patternSource);
+    this.#pattern = new RegExp(`^(?:${sources.join('|')})$`, 's');
   }
 
-  readonly #isEmpty: boolean;
-
   has(name: ByteString): boolean {
-    return !this.#isEmpty && this.#pattern.test(name);
+    return this.#pattern.test(name);
   }
 }
 
