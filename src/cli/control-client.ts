@@ -49,10 +49,12 @@ export async function askDaemon(
     return answer;
   } catch (error) {
     if (error instanceof CommandError) throw error;
-    const why = (error as Error).message;
-    throw new CommandError(`the daemon of ${entry.mountpoint} does not answer: ${why}`, undefined, {
-      cause: error,
-    });
+    const { code, message: why } = error as NodeJS.ErrnoException;
+    const reason =
+      code === 'EACCES'
+        ? `${entry.mountpoint} belongs to another user, and only they and root may ask its daemon`
+        : `the daemon of ${entry.mountpoint} does not answer: ${why}`;
+    throw new CommandError(reason, undefined, { cause: error });
   } finally {
     socket.destroy();
   }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MountTableEntry } from '../mount/mount-table.ts';
 import type { MountStatus } from '../mount/observe/status.ts';
@@ -25,7 +25,16 @@ export function controlSocketPath(entry: MountTableEntry): string {
   const ownerId = /^user_id=(\d+)$/.exec(
     entry.options.find((option) => option.startsWith('user_id=')) ?? '',
   )?.[1];
-  return join(runtimeDirectory(Number(ownerId ?? 0)), `${entry.device}.sock`);
+  return join(runtimeDirectory(systemId(Number(ownerId ?? 0))), `${entry.device}.sock`);
+}
+
+/** The id that the user has outside of a user namespace (user_namespaces(7)), whose root may not write to /run. */
+function systemId(userId: number): number {
+  for (const line of readFileSync('/proc/self/uid_map', 'utf8').split('\n')) {
+    const [inside = 0, outside = 0, count = 0] = line.trim().split(/ +/).map(Number);
+    if (userId >= inside && userId < inside + count) return outside + userId - inside;
+  }
+  return userId;
 }
 
 function runtimeDirectory(userId: number): string {

@@ -68,7 +68,7 @@ async function awaitReport(daemon: ChildProcess, channel: Duplex): Promise<Daemo
 
 function openLog(path: string): number {
   try {
-    return openSync(path, 'a');
+    return openSync(path, 'a', 0o600);
   } catch (error) {
     throw unwritableLog(error);
   }

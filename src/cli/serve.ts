@@ -3,6 +3,7 @@ import type { MountHandle } from '../mount/index.ts';
 import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
 import { openControlServer } from './control-server.ts';
+import type { ControlServer } from './control-server.ts';
 import { CommandError, unwritableLog } from './exit-codes.ts';
 import type { MountInvocation } from './mount-invocation.ts';
 
@@ -39,8 +40,9 @@ export async function serve(
   const { mount } = await import('../mount/index.ts');
   const log = await openLog(invocation);
   const handle = await mount(invocation.repository, invocation.mountpoint, invocation.options, log);
-  const control = await openControlServer(handle);
+  let control: ControlServer | undefined;
   try {
+    control = await openControl(handle);
     if (givenUp?.aborted === true) stop.abort();
     else onReady();
     await Promise.race([handle.done, stopRequested]);
@@ -49,6 +51,16 @@ export async function serve(
     await control?.close();
     await log.close();
     setTimeout(() => process.exit(), lingerMs).unref();
+  }
+}
+
+/** A mount that nobody can ask anything is worse than none. */
+async function openControl(handle: MountHandle): Promise<ControlServer | undefined> {
+  try {
+    return await openControlServer(handle);
+  } catch (error) {
+    await handle.unmount();
+    throw error;
   }
 }
 

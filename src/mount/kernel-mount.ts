@@ -39,7 +39,7 @@ export class KernelMount {
     log: Log,
     metrics: Metrics,
   ): Promise<KernelMount> {
-    const mounter = chooseMounter(request.mountpoint);
+    const mounter = await chooseMounter();
     const { fd } = await mounter.mount(request);
     const session = new FuseSession(openChannel(fd), vfs, sessionOptions(log, metrics));
     const mount = new KernelMount(request, mounter, session, log);

@@ -11,8 +11,11 @@ export class MountpointError extends GitStoreError {
   }
 }
 
-/** Whether a mount answers: `dead` has lost its daemon, `hanging` has one that does not answer. */
-export type MountLiveness = 'live' | 'dead' | 'hanging';
+/**
+ * Whether a mount answers: `dead` has lost its daemon, `hanging` has one that does not answer,
+ * `unreachable` is where this user may not look.
+ */
+export type MountLiveness = 'live' | 'dead' | 'hanging' | 'unreachable';
 
 const probeTimeoutMs = 3000;
 
@@ -26,6 +29,7 @@ export async function probeMount(path: string): Promise<MountLiveness> {
   if (/Transport endpoint is not connected|Software caused connection abort/.test(stderr)) {
     return 'dead';
   }
+  if (stderr.includes('Permission denied')) return 'unreachable';
   throw new MountpointError(`cannot look at ${path}: ${stderr.trim()}`, path);
 }
 

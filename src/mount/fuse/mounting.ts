@@ -61,7 +61,7 @@ export const rootMounter: Mounter = {
     const args = mountArguments(request);
     const fd = await openDevice(request.mountpoint);
     try {
-      await runProgram('mount', args, request.mountpoint, fd);
+      await runProgram('mount', args, request.mountpoint, { fd });
     } catch (error) {
       await closeFile(fd);
       throw error;
@@ -83,13 +83,10 @@ export const rootMounter: Mounter = {
   },
 };
 
-/**
- * The mounter for this process.
- * @throws {MountFailedError} when it has none
- */
-export function chooseMounter(mountpoint: string): Mounter {
+/** The mounter for this process; what only users without root need is loaded for them alone. */
+export async function chooseMounter(): Promise<Mounter> {
   if (process.geteuid?.() === 0) return rootMounter;
-  throw new MountFailedError('only root can mount in this way', mountpoint);
+  return (await import('./fusermount.ts')).fusermountMounter;
 }
 
 /** The arguments of mount(8); values with a comma would be options of their own, and are refused. */
@@ -106,12 +103,7 @@ export function mountArguments(request: MountRequest): string[] {
     request.readOnly === true ? 'ro' : 'rw',
   ];
   if (request.allowOther === true) options.push('allow_other');
-  for (const option of request.extraOptions ?? []) {
-    if (!/^[a-z_]+(=[\w.:/-]+)?$/.test(option)) {
-      throw new InvalidArgumentError(`${JSON.stringify(option)} is no mount option`);
-    }
-    options.push(option);
-  }
+  options.push(...checkedExtraOptions(request));
   return [
     '-i',
     '-t',
@@ -122,6 +114,19 @@ export function mountArguments(request: MountRequest): string[] {
     request.source,
     request.mountpoint,
   ];
+}
+
+/**
+ * The further options of a request, none of which can hold more than one.
+ * @throws {InvalidArgumentError}
+ */
+export function checkedExtraOptions({ extraOptions = [] }: MountRequest): readonly string[] {
+  for (const option of extraOptions) {
+    if (!/^[a-z_]+(=[\w.:/-]+)?$/.test(option)) {
+      throw new InvalidArgumentError(`${JSON.stringify(option)} is no mount option`);
+    }
+  }
+  return extraOptions;
 }
 
 async function openDevice(mountpoint: string): Promise<number> {
@@ -139,18 +144,27 @@ async function openDevice(mountpoint: string): Promise<number> {
   }
 }
 
-/** Runs a program of the system, which may inherit one descriptor, and gives up on it after a while. */
-function runProgram(
+/** What a program gets from us: a descriptor, as its own number 3, and variables. */
+interface Inherited {
+  readonly fd?: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs a program of the system, and gives up on it after a while.
+ * @throws {MountFailedError} with what it said
+ */
+export function runProgram(
   program: string,
   args: readonly string[],
   mountpoint: string,
-  fd?: number,
+  { fd, env }: Inherited = {},
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       // Its messages are read below and shown; a timeout that kills it cannot be waited for when
       // the kernel holds on to it, so nothing of it is kept.
-      env: { ...process.env, LC_ALL: 'C' },
+      env: { ...process.env, LC_ALL: 'C', ...env },
       stdio: ['ignore', 'ignore', 'pipe', fd ?? 'ignore'],
     });
     let messages = '';

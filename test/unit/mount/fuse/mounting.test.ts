@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidArgumentError } from '../../../../src/errors.ts';
+import { fusermountOptions } from '../../../../src/mount/fuse/fusermount.ts';
 import { mountArguments } from '../../../../src/mount/fuse/mounting.ts';
 
 const request = { mountpoint: '/mnt/x', source: '/srv/a,allow_other.git' };
@@ -33,4 +34,20 @@ describe('the arguments of mount(8)', () => {
       );
     },
   );
+});
+
+describe('the options of fusermount3', () => {
+  it('keep the source apart from options', () => {
+    const options = fusermountOptions({ ...request, source: '/srv/a,allow_other\\.git' });
+    expect(options).toContain('fsname=/srv/a\\,allow_other\\\\.git,subtype=vost,');
+    expect(options).toMatch(/,rw$/);
+  });
+
+  it('hold what was asked for, and nothing that holds more than one', () => {
+    const asked = { ...request, readOnly: true, allowOther: true, extraOptions: ['noatime'] };
+    expect(fusermountOptions(asked)).toMatch(/,ro,allow_other,noatime$/);
+    expect(() => fusermountOptions({ ...request, extraOptions: ['noatime,suid'] })).toThrow(
+      InvalidArgumentError,
+    );
+  });
 });

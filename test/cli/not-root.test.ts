@@ -1,0 +1,211 @@
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { fsck, git } from '../helpers/git.ts';
+import type { ProgramResult } from '../helpers/program.ts';
+import { otherUser, user, UserNamespace } from '../helpers/unprivileged.ts';
+
+let namespace: UserNamespace;
+
+beforeAll(async () => {
+  namespace = await UserNamespace.create();
+});
+
+const asUser = (script: string): Promise<ProgramResult> => namespace.as(user, script);
+
+async function succeeds(script: string): Promise<string> {
+  const result = await asUser(script);
+  expect(result).toMatchObject({ exitCode: 0, stderr: '' });
+  return result.stdout;
+}
+
+/** Other mounts of the machine are listed too. */
+const mountsHere = '$vost list | { grep -F "$PWD" || true; }';
+
+/** One line about what to do, and nothing is left mounted. */
+async function refusal(script: string): Promise<string> {
+  const result = await asUser(script);
+  expect(result).toMatchObject({ exitCode: 1, stdout: '' });
+  expect(result.stderr).toMatch(/^vost-mount: .*\n$/);
+  expect(await succeeds(mountsHere)).toBe('');
+  return result.stderr;
+}
+
+describe('a user mounts without the help of root', () => {
+  test('writes, is listed, commits and unmounts', async () => {
+    const repository = join(namespace.home, 'a repo,allow_other\\.git');
+    const shown = await succeeds(`
+      set -e
+      mkdir -p mnt
+      $vost '${repository}' mnt --commit-on manual
+      echo hello > mnt/main/greeting
+      sync mnt/main
+      cat mnt/main/greeting
+      ${mountsHere}
+      $vost status mnt | grep -c '^branch *main: at'
+      echo 'staged' > mnt/main/second
+      $vost commit mnt -m 'By a user'
+      $vost unmount mnt
+      ${mountsHere}
+    `);
+    expect(shown).toBe(`hello\n${repository}  ${namespace.home}/mnt\n1\n`);
+    const log = await git([
+      '-C',
+      repository,
+      '-c',
+      'safe.directory=*',
+      'log',
+      '--format=%s',
+      'main',
+    ]);
+    expect(log.split('\n')).toContain('By a user');
+    await fsck(repository);
+  });
+
+  test('and umount from outside, or a signal, ends the daemon', async () => {
+    await succeeds(`
+      set -e
+      mkdir -p mnt
+      $vost r.git mnt
+      pid=$($vost status mnt --json | grep -o '"pid": [0-9]*' | cut -d' ' -f2)
+      echo 1 > mnt/main/file
+      fusermount3 -u mnt
+      timeout 10 tail --pid=$pid -f /dev/null
+      $vost r.git mnt
+      cat mnt/main/file >/dev/null
+      pid=$($vost status mnt --json | grep -o '"pid": [0-9]*' | cut -d' ' -f2)
+      kill $pid
+      timeout 10 tail --pid=$pid -f /dev/null
+      test -z "$(${mountsHere})"
+    `);
+  });
+
+  test('in use, it disappears all the same; a crashed one is replaced', async () => {
+    await succeeds(`
+      set -e
+      mkdir -p mnt
+      $vost r.git mnt
+      exec 9< mnt/main
+      $vost unmount mnt
+      exec 9<&-
+      $vost r.git mnt
+      kill -9 $($vost status mnt --json | grep -o '"pid": [0-9]*' | cut -d' ' -f2)
+      ${mountsHere} | grep -q '(dead)'
+      $vost r.git mnt -o noexec,noatime
+      ls mnt
+      grep ' ${namespace.home}/mnt .*noexec' /proc/self/mountinfo >/dev/null
+      $vost unmount mnt
+    `);
+  });
+
+  test('and it is theirs alone: nobody else looks in, root included', async () => {
+    await succeeds('mkdir -p mnt && $vost r.git mnt && echo secret > mnt/main/file');
+    for (const uid of [otherUser, 0]) {
+      for (const look of ['ls mnt', 'cat mnt/main/file', 'stat mnt/main', 'echo > mnt/main/new']) {
+        const { exitCode, stderr } = await namespace.as(uid, look);
+        expect(exitCode).not.toBe(0);
+        expect(stderr).toContain('Permission denied');
+      }
+    }
+    // Nor does anybody else learn of it by the control socket.
+    const status = await namespace.as(otherUser, `$vost status ${namespace.home}/mnt`);
+    expect(status).toMatchObject({ exitCode: 1, stdout: '' });
+    expect(status.stderr).toContain('belongs to another user');
+    await succeeds('$vost unmount mnt');
+  });
+
+  test('with --allow-other where the system lets users, and modes still hold', async () => {
+    await namespace.asRoot('echo user_allow_other > /etc/fuse.conf');
+    await succeeds('mkdir -p mnt && $vost r.git mnt --allow-other && echo seen > mnt/main/file');
+    expect(await namespace.as(otherUser, 'cat mnt/main/file')).toMatchObject({ stdout: 'seen\n' });
+    const write = await namespace.as(otherUser, 'echo > mnt/main/file');
+    expect(write.stderr).toContain('Permission denied');
+    await succeeds('$vost unmount mnt');
+    await namespace.asRoot(': > /etc/fuse.conf');
+  });
+});
+
+describe('what is in the way is said with what to do', () => {
+  beforeAll(async () => {
+    await succeeds('mkdir -p mnt');
+  });
+
+  test('no user_allow_other', async () => {
+    const message = await refusal('$vost r.git mnt --allow-other');
+    expect(message).toContain('"user_allow_other" to /etc/fuse.conf');
+  });
+
+  test('no fusermount3', async () => {
+    // Only what starts Node is on the path.
+    const message = await refusal('PATH=/nonexistent $vost r.git mnt');
+    expect(message).toContain('install the package fuse3');
+  });
+
+  test('no koffi', async () => {
+    const home = namespace.home;
+    await namespace.asRoot(`mount -t tmpfs none ${home}/../checkout/node_modules/koffi`);
+    const message = await refusal('$vost r.git mnt');
+    await namespace.asRoot(`umount ${home}/../checkout/node_modules/koffi`);
+    expect(message).toContain('npm install koffi');
+  });
+
+  test('a /dev/fuse that this user may not open', async () => {
+    await namespace.asRoot('chmod 600 /dev/fuse');
+    const message = await refusal('$vost r.git mnt');
+    await namespace.asRoot('chmod 666 /dev/fuse');
+    expect(message).toContain('chmod 666 /dev/fuse');
+  });
+
+  test('no /dev/fuse', async () => {
+    const result = await namespace.as(
+      0,
+      `exec unshare -m bash -c 'mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 &&
+        exec setpriv --reuid ${user} --regid ${user} --clear-groups '"$vost"' r.git mnt'`,
+    );
+    expect(result).toMatchObject({ exitCode: 1, stdout: '' });
+    expect(result.stderr).toMatch(/^vost-mount: .*no \/dev\/fuse.*modprobe fuse.*\n$/);
+  });
+
+  test("a directory that is not the user's", async () => {
+    await namespace.asRoot(`mkdir -p ${namespace.home}/../roots`);
+    expect(await refusal('$vost r.git ../roots')).toContain('a directory that is their own');
+  });
+
+  test('a process that may gain no rights', async () => {
+    const message = await refusal('exec setpriv --no-new-privs $vost r.git mnt');
+    expect(message).toContain('set-user-id root');
+  });
+
+  test('an option that only root can use', async () => {
+    const message = await refusal('$vost r.git mnt -o nodiratime');
+    expect(message).toContain('only root can mount with the option nodiratime');
+  });
+
+  test('a repository that the user may not write or read', async () => {
+    await namespace.asRoot(`
+      git init --quiet --bare ${namespace.home}/roots.git
+      chmod 700 ${namespace.home}/roots.git
+    `);
+    const message = await refusal('$vost roots.git mnt');
+    expect(message).toContain('roots.git');
+    expect(message).toMatch(/permission/i);
+  });
+});
+
+test('without a place for the control socket nothing stays mounted', async () => {
+  await namespace.asRoot(
+    `test ! -e /run/user/${user}; mkdir -p /tmp/vost-${user}; chown ${otherUser} /tmp/vost-${user}`,
+  );
+  const message = await refusal('$vost r.git mnt');
+  await namespace.asRoot(`chown ${user} /tmp/vost-${user}`);
+  expect(message).toMatch(/no control socket at .* belongs to another user/);
+});
+
+test('root of a user namespace mounts as root does', async () => {
+  const shown = await succeeds(`
+    mkdir -p mnt
+    unshare --user --map-root-user --mount bash -euc '
+      $0 $1 r.git mnt; echo inside > mnt/main/ns; cat mnt/main/ns; $0 $1 unmount mnt
+    ' $vost
+  `);
+  expect(shown).toBe('inside\n');
+});
