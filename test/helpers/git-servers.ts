@@ -19,7 +19,8 @@ afterAll(async () => {
   for (const server of running) await server.close();
 });
 
-function started(port: number, close: () => Promise<void>): GitServer {
+/** Has a server closed when the tests of a file are over, unless it has been before. */
+export function started(port: number, close: () => Promise<void>): GitServer {
   const server: GitServer = {
     port,
     close: async () => {
@@ -118,10 +119,7 @@ function endGroup(leader: ChildProcess): void {
 
 /** `git daemon` that takes pushes. */
 export async function gitDaemon(root: string): Promise<GitServer> {
-  const probe = createServer();
-  const port = await listening(probe);
-  probe.close();
-  await once(probe, 'close');
+  const port = await freePort();
   const args = ['daemon', '--reuseaddr', '--export-all', '--enable=receive-pack'];
   const child = spawn(
     'git',
@@ -141,7 +139,17 @@ export async function gitDaemon(root: string): Promise<GitServer> {
   });
 }
 
-async function answers(port: number): Promise<boolean> {
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  const port = await listening(probe);
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** Tells whether somebody listens on a port. */
+export async function answers(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {
     await once(socket, 'connect');

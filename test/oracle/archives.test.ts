@@ -133,7 +133,8 @@ const makers: [string, string, string][] = [
   ['bsdtar', 'bsd.zip', 'bsdtar --format=zip -cf "$0" .'],
   ['zip', 'info.zip', 'zip -qry "$0" .'],
   ['zip', 'stored.zip', 'zip -qry -0 "$0" .'],
-  ['zip', 'streamed.zip', 'zip -qry - . | cat > "$0"'],
+  // Not zip, which cannot send links through a pipe.
+  ['bsdtar', 'streamed.zip', 'bsdtar --format=zip -cf - . | cat > "$0"'],
   ['zip', 'zip64.zip', 'zip -qry -fz "$0" .'],
   ['git archive', 'git.tar.gz', 'git --git-dir="$1" archive -o "$0" "$2"'],
   ['git archive', 'git.zip', 'git --git-dir="$1" archive -o "$0" "$2"'],

@@ -1,169 +1,29 @@
-import { chmod, cp, readdir, rm, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { chmod, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import http from 'isomorphic-git/http/node';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { GitStore, GitStoreError, mirrorDiffInSync, mirrorDiffTotal } from '../../src/index.ts';
-import type { MirrorDiff, MirrorProgress, RestoreOptions } from '../../src/index.ts';
-import { cuttingProxy, gitDaemon, gitHttpServer } from '../helpers/git-servers.ts';
-import type { GitServer } from '../helpers/git-servers.ts';
-import { fsck, git, gitEnvironment } from '../helpers/git.ts';
-import { noise, text } from '../helpers/git-objects.ts';
+import { GitStore, mirrorDiffInSync, mirrorDiffTotal } from '../../src/index.ts';
+import type { MirrorDiff, MirrorProgress } from '../../src/index.ts';
+import { noise } from '../helpers/git-objects.ts';
+import { fsck, git } from '../helpers/git.ts';
+import {
+  byHttp,
+  byPath,
+  failure,
+  fixture,
+  names,
+  onPath,
+  refsOf,
+  startServers,
+  transports,
+} from '../helpers/mirror-fixture.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
-// What the library runs git with is what this process has.
-const { HOME, ...environment } = gitEnvironment;
-Object.assign(process.env, environment, { NO_PROXY: '*', no_proxy: '*', HOME });
-
-const credentials = { user: 'ada', password: 's3cr3t/&' };
-const secret = /s3cr3t/;
-
-interface Servers {
-  readonly root: string;
-  readonly daemon: GitServer;
-  readonly http: GitServer;
-  readonly locked: GitServer;
-}
-
-let servers: Servers;
-let template: string;
-
-beforeAll(async () => {
-  const root = await temporaryDirectory();
-  servers = {
-    root,
-    daemon: await gitDaemon(root),
-    http: await gitHttpServer(root),
-    locked: await gitHttpServer(root, credentials),
-  };
-  template = join(await temporaryDirectory(), 'template.git');
-  const store = await GitStore.open(template);
-  let main = await store.branches.get('main');
-  main = await main.apply({ noise: noise(400_000, 7), 'docs/text': text(20_000, 1) }, []);
-  await store.branches.set('feature/ünï', main);
-  await store.tags.set('light', main);
-  for (let change = 0; change < 3; change++) {
-    main = await main.writeText('docs/text', `${text(20_000, 1).toString()}${change}\n`);
-  }
-  await store.notes.commits.set(main, 'a note');
-  await store.close();
-  await git(['tag', '-a', 'v1', '-m', 'a tag', 'main'], { cwd: template });
-  await git(['update-ref', 'refs/custom/thing', 'main~2'], { cwd: template });
-});
-
-interface Transport {
-  readonly name: string;
-  readonly url: (repository: string) => string;
-  readonly withoutGit?: true;
-  readonly options?: RestoreOptions;
-  readonly runsHooks?: false;
-}
-
-const asUser = `${credentials.user}:${encodeURIComponent(credentials.password)}@`;
-const transports: readonly Transport[] = [
-  { name: 'a path', url: (name) => join(servers.root, name) },
-  { name: 'git daemon', url: (name) => `git://127.0.0.1:${servers.daemon.port}/${name}` },
-  { name: 'http', url: (name) => `http://127.0.0.1:${servers.http.port}/${name}` },
-  {
-    name: 'http with a password',
-    url: (name) => `http://${asUser}127.0.0.1:${servers.locked.port}/${name}`,
-  },
-  {
-    name: 'a path, without git',
-    url: (name) => join(servers.root, name),
-    withoutGit: true,
-    runsHooks: false,
-  },
-  {
-    name: 'http, without git',
-    url: (name) => `http://127.0.0.1:${servers.http.port}/${name}`,
-    withoutGit: true,
-  },
-  {
-    name: 'http with a password, without git',
-    url: (name) => `http://${asUser}127.0.0.1:${servers.locked.port}/${name}`,
-    withoutGit: true,
-  },
-  {
-    name: 'http with a password that is asked for',
-    url: (name) => `http://127.0.0.1:${servers.locked.port}/${name}`,
-    options: {
-      onAuth: () => ({ username: credentials.user, password: credentials.password }),
-    },
-  },
-];
-
-let repositories = 0;
-
-interface Fixture {
-  readonly store: GitStore;
-  readonly gitDir: string;
-  /** The other repository, on its disk. */
-  readonly otherDir: string;
-  readonly url: string;
-  readonly backup: GitStore['backup'];
-  readonly restore: GitStore['restore'];
-}
-
-/** A copy of the template, and an empty repository behind the transport. */
-async function fixture(transport: Transport): Promise<Fixture> {
-  const name = `other-${++repositories}.git`;
-  const otherDir = join(servers.root, name);
-  const gitDir = join(await temporaryDirectory(), 'ours.git');
-  await cp(template, gitDir, { recursive: true });
-  await git(['init', '--quiet', '--bare', otherDir]);
-  const store = await GitStore.open(gitDir);
-  onTestFinished(() => store.close());
-  const url = transport.url(name);
-  return {
-    store,
-    gitDir,
-    otherDir,
-    url,
-    backup: (to, options) =>
-      onPath(transport, () => store.backup(to, { ...transport.options, ...options })),
-    restore: (from, options) =>
-      onPath(transport, () => store.restore(from, { ...transport.options, ...options })),
-  };
-}
-
-async function onPath<T>({ withoutGit }: Transport, work: () => Promise<T>): Promise<T> {
-  const path = process.env['PATH'];
-  if (withoutGit === true) process.env['PATH'] = '/nonexistent';
-  try {
-    return await work();
-  } finally {
-    process.env['PATH'] = path;
-  }
-}
-
-async function refsOf(gitDir: string): Promise<Record<string, string>> {
-  const output = await git(['for-each-ref', '--format=%(refname) %(objectname)'], { cwd: gitDir });
-  const lines = output.split('\n').filter((line) => line !== '');
-  return Object.fromEntries(lines.map((line) => line.split(' ') as [string, string]));
-}
-
-function names(diff: MirrorDiff): Record<keyof MirrorDiff, string[]> {
-  const refs = (kind: keyof MirrorDiff): string[] => diff[kind].map(({ ref }) => ref);
-  return { add: refs('add'), update: refs('update'), delete: refs('delete') };
-}
-
-async function failure(work: Promise<unknown>): Promise<GitStoreError> {
-  const error = await work.then(
-    () => new Error('it did not fail'),
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(GitStoreError);
-  // Nothing of it may hold the password, the cause included.
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    expect(at.message).not.toMatch(secret);
-    expect(JSON.stringify(at)).not.toMatch(secret);
-  }
-  return error as GitStoreError;
-}
+beforeAll(startServers);
 
 test('a file url is a path, which is made when nothing is there', async () => {
-  const { store, gitDir } = await fixture(transports[0]!);
+  const { store, gitDir } = await fixture(byPath);
   const path = join(await temporaryDirectory(), 'made', 'new one.git');
   const url = pathToFileURL(path).href;
   await store.backup(url, { dryRun: true });
@@ -176,7 +36,7 @@ test('a file url is a path, which is made when nothing is there', async () => {
 });
 
 test('an HTTP client of isomorphic-git can be used', async () => {
-  const { store, gitDir, otherDir, url } = await fixture(transports[2]!);
+  const { store, gitDir, otherDir, url } = await fixture(byHttp);
   await store.backup(url, { http });
   expect(await refsOf(otherDir)).toEqual(await refsOf(gitDir));
   await git(['update-ref', '-d', 'refs/tags/v1'], { cwd: gitDir });
@@ -192,18 +52,6 @@ test('an HTTP client of isomorphic-git can be used', async () => {
     oid: broken.trim(),
   });
   expect(Object.keys(await refsOf(otherDir))).not.toContain('refs/heads/broken');
-});
-
-test('a wrong password is told, but not shown', async () => {
-  const { store, backup, otherDir } = await fixture(transports[2]!);
-  for (const options of [{}, { onAuth: () => ({ username: 'ada', password: 's3cr3t' }) }]) {
-    const to = `http://ada:s3cr3t-not@127.0.0.1:${servers.locked.port}/${basename(otherDir)}`;
-    expect((await failure(backup(to, options))).message).toMatch(/denies access|Authentication/);
-  }
-  const cancelled = store.backup(`http://127.0.0.1:${servers.locked.port}/${basename(otherDir)}`, {
-    onAuth: () => ({ cancel: true }),
-  });
-  await expect(cancelled).rejects.toThrow(/cancelled/);
 });
 
 describe.each(transports.filter(({ name }) => !name.includes('password')))(
@@ -364,37 +212,3 @@ async function packSizes(gitDir: string): Promise<number[]> {
   }
   return counts.sort((a, b) => a - b);
 }
-
-const limits = [
-  ['what is sent', { toServerBytes: 200_000 }],
-  ['what is fetched', { toClientBytes: 200_000 }],
-] as const;
-
-describe.each(transports.filter(({ name }) => /http$|http,/.test(name)))(
-  'a connection by $name',
-  (transport) => {
-    test.each(limits)('that is cut off in %s changes no ref', async (what, limit) => {
-      const { backup, gitDir, otherDir, url } = await fixture(transport);
-      const target = Number(new URL(url).port);
-      const proxy = await cuttingProxy(target, limit);
-      const throughProxy = url.replace(String(target), String(proxy.port));
-      const store = await GitStore.open(join(await temporaryDirectory(), 'a.git'), {
-        branch: null,
-      });
-      onTestFinished(() => store.close());
-      if (what === 'what is sent') {
-        await failure(backup(throughProxy));
-        expect(await refsOf(otherDir)).toEqual({});
-      } else {
-        await backup(url);
-        await failure(onPath(transport, () => store.restore(throughProxy)));
-        expect(await store.branches.list()).toEqual([]);
-        // It works once the connection does.
-        await onPath(transport, () => store.restore(url));
-      }
-      await backup(url);
-      expect(await refsOf(otherDir)).toEqual(await refsOf(gitDir));
-      await proxy.close();
-    });
-  },
-);
