@@ -1,6 +1,5 @@
 import { parseCommitLinks } from '../git/commit-links.ts';
 import type { CommitLinks } from '../git/commit-links.ts';
-import type { ChangedPathQuery } from '../git/odb/changed-paths.ts';
 import type { CommitGraph } from '../git/odb/commit-graph.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
@@ -9,8 +8,8 @@ import type { Oid } from '../git/oid.ts';
 export interface CommitSource {
   /** At once when it is in memory. */
   links(commit: Oid): CommitLinks | Promise<CommitLinks>;
-  /** Whether a path differs between a commit and its first parent, as far as that is noted in memory. */
-  changedPath(commit: Oid, path: ChangedPathQuery): 'no' | 'maybe';
+  /** What git has noted of commits, as of the last look; undefined when there is nothing. */
+  readonly graph: CommitGraph | undefined;
   /** Looks for what was noted of commits since. To be called before a long piece of work. */
   refresh(): Promise<void>;
 }
@@ -19,30 +18,33 @@ export interface CommitSource {
 export class StoredCommits implements CommitSource {
   readonly #odb: Pick<ObjectDatabase, 'commitGraph' | 'read' | 'readIfCached'>;
   #graph: CommitGraph | undefined;
+  /** Where the last commit was found in the graph: as a rule the next question is about its parent. */
+  #position: number | undefined;
+
+  get graph(): CommitGraph | undefined {
+    return this.#graph;
+  }
 
   constructor(odb: Pick<ObjectDatabase, 'commitGraph' | 'read' | 'readIfCached'>) {
     this.#odb = odb;
   }
 
   links(commit: Oid): CommitLinks | Promise<CommitLinks> {
-    const graph = this.#graph;
-    const noted = graph?.answerIfReady(() => graph.links(commit));
+    const { graph } = this;
+    const noted = graph?.answerIfReady(() => {
+      this.#position = graph.find(commit, this.#position);
+      return this.#position === undefined ? undefined : graph.linksAt(this.#position);
+    });
     if (noted !== undefined) return noted;
     const cached = this.#odb.readIfCached(commit);
     if (cached?.type === 'commit') return parseCommitLinks(cached.data, commit);
     return this.#odb.read(commit, 'commit').then(({ data }) => parseCommitLinks(data, commit));
   }
 
-  changedPath(commit: Oid, path: ChangedPathQuery): 'no' | 'maybe' {
-    const graph = this.#graph;
-    const answer = graph?.answerIfReady(() => {
-      const position = graph.find(commit);
-      return position === undefined ? 'maybe' : graph.changedPathAt(position, path);
-    });
-    return answer ?? 'maybe';
-  }
-
   async refresh(): Promise<void> {
-    this.#graph = await this.#odb.commitGraph();
+    const graph = await this.#odb.commitGraph();
+    if (graph === this.#graph) return;
+    this.#graph = graph;
+    this.#position = undefined;
   }
 }

@@ -9,6 +9,8 @@ export interface Candidate {
   readonly tree: Oid;
   /** The tree of the first parent; `null` when there is none. */
   readonly parentTree: Oid | null;
+  /** How many first parents it is away from the first commit that is looked at. */
+  readonly step: number;
   /** True where the path is known to be the same in this commit as in the last candidate's parent. */
   readonly isContinued: boolean;
 }
@@ -17,6 +19,8 @@ export interface Candidate {
 export interface GraphFilter {
   /** The position of the first commit that is looked at. */
   readonly position: number;
+  /** How many commits are looked at; `Infinity` for all. */
+  readonly end: number;
   readonly path: ChangedPathQuery | undefined;
   /** Seconds since the epoch. Times that a graph does not hold (see `timeSecAt`) exclude nothing. */
   readonly beforeSec: number;
@@ -50,12 +54,15 @@ class GraphHistory {
   readonly #graph: CommitGraph;
   readonly #path: ChangedPathQuery | undefined;
   readonly #beforeSec: number;
+  readonly #end: number;
   #position: number | undefined;
+  #step = 0;
   #untilTurn = commitsPerTurn;
   /** Whether all commits since the last candidate left the path as it was. */
   #isContinued = false;
 
-  constructor(graph: CommitGraph, { position, path, beforeSec }: GraphFilter) {
+  constructor(graph: CommitGraph, { position, end, path, beforeSec }: GraphFilter) {
+    this.#end = end;
     this.#graph = graph;
     this.#position = position;
     this.#path = path;
@@ -64,7 +71,7 @@ class GraphHistory {
 
   /** The next candidate, `null` at the end. It may throw a `Fault`, and then goes on from there. */
   next(): Candidate | null {
-    while (this.#position !== undefined) {
+    while (this.#position !== undefined && this.#step < this.#end) {
       if (--this.#untilTurn < 0) {
         this.#untilTurn = commitsPerTurn;
         throw new YieldFault('others have their turn');
@@ -74,6 +81,7 @@ class GraphHistory {
       const candidate = this.#isExcluded(position) ? null : this.#candidate(position, parent);
       // From here on nothing can fault: the position moves on once for each commit.
       this.#position = parent;
+      this.#step += 1;
       if (candidate === null) continue;
       this.#isContinued = true;
       return candidate;
@@ -96,6 +104,7 @@ class GraphHistory {
     const tree = this.#graph.treeAt(position);
     const parentTree = parent === undefined ? null : this.#graph.treeAt(parent);
     if (this.#path !== undefined && tree === parentTree) return null;
-    return { oid: this.#graph.oidAt(position), tree, parentTree, isContinued: this.#isContinued };
+    const oid = this.#graph.oidAt(position);
+    return { oid, tree, parentTree, step: this.#step, isContinued: this.#isContinued };
   }
 }

@@ -104,7 +104,7 @@ export async function* walkHistory(
 }
 
 /** A candidate, and the commit where it has been read already. */
-type WalkedCandidate = Candidate & { readonly read?: IdentifiedCommit };
+type WalkedCandidate = Omit<Candidate, 'step'> & { readonly read?: IdentifiedCommit };
 
 /**
  * The commits that may be wanted. Where git made a commit-graph, it only makes this quicker: what it
@@ -123,7 +123,8 @@ async function* candidates(
     const { oid, commit }: IdentifiedCommit = current;
     const position = await graph?.answer(() => graph.find(oid));
     if (graph !== undefined && position !== undefined) {
-      const last = yield* graphCandidates(graph, { position, path: query, beforeSec });
+      const wanted = { position, end: Infinity, path: query, beforeSec };
+      const last = yield* graphCandidates(graph, wanted);
       if (last === null) return;
       if (last !== undefined) current = await firstParent(odb, await readCommit(odb, last));
       continue;

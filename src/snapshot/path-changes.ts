@@ -23,7 +23,7 @@ export class PathChanges {
   }
 
   /** Tells it of the next commit, newest first. */
-  async isChangedIn(commit: Candidate): Promise<boolean> {
+  async isChangedIn(commit: Omit<Candidate, 'step'>): Promise<boolean> {
     const { tree, parentTree, isContinued } = commit;
     const known = isContinued ? this.#before : undefined;
     const after = known === undefined ? await this.#lookup.in(tree) : known;

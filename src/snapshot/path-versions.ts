@@ -7,6 +7,8 @@ import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import type { WalkedCommit } from './commit-column.ts';
 import type { FirstParentWalk } from './first-parent-walk.ts';
+import { graphCandidates } from './graph-history.ts';
+import type { Candidate } from './graph-history.ts';
 import { rootPath, splitPath } from './path.ts';
 import { TimeSlice } from './time-slice.ts';
 
@@ -103,28 +105,69 @@ async function* contentChanges(
   walk: FirstParentWalk,
   path: ByteString,
 ): AsyncGenerator<PathVersion, void, undefined> {
-  const slice = new TimeSlice();
   const lookup = new PathLookup(trees, path);
+  let entryBefore: PlacedEntry | null = null;
+  for await (const { position, oid, tree, parentTree, isContinued } of changes(walk, path)) {
+    const entry: PlacedEntry | null = isContinued ? entryBefore : await lookup.in(tree);
+    entryBefore = parentTree === null ? null : await lookup.in(parentTree);
+    if (entry === null || !isContent(entry) || contentKey(entry) === contentKey(entryBefore)) {
+      continue;
+    }
+    const { timeSec } = await walk.source.links(oid);
+    yield { position, commit: { oid, tree, timeSec }, mode: entry.mode, oid: entry.oid };
+  }
+}
+
+/** A commit that may have changed a path. */
+type Change = Omit<Candidate, 'step'> & Pick<PathVersion, 'position'>;
+
+/**
+ * The commits along a walk that may have changed a path, from the tip on and before position `end`.
+ * As far as git has noted them in a commit-graph they are found there, and the walk does not have to
+ * read them.
+ */
+async function* changes(
+  walk: FirstParentWalk,
+  path: ByteString,
+  end = Infinity,
+): AsyncGenerator<Change, void, undefined> {
   const query = new ChangedPathQuery(path);
+  const slice = new TimeSlice();
   await walk.source.refresh();
+  const { graph } = walk.source;
   let position = walk.top;
-  let commit = await walk.at(position);
-  let entry = commit === undefined ? null : await lookup.in(commit.tree);
-  while (commit !== undefined) {
-    const asked = walk.at(position + 1);
-    const before: WalkedCommit | undefined = asked instanceof Promise ? await asked : asked;
-    let entryBefore: PlacedEntry | null = null;
-    if (before !== undefined) {
-      const found = isSame(walk, commit, before, query) ? entry : lookup.in(before.tree);
-      entryBefore = found instanceof Promise ? await found : found;
+  while (position < end) {
+    const commit = await walk.at(position);
+    if (commit === undefined) return;
+    const noted = await graph?.answer(() => graph.find(commit.oid));
+    if (graph !== undefined && noted !== undefined) {
+      const filter = { position: noted, end: end - position, path: query, beforeSec: Infinity };
+      const next = yield* changesInGraph(graphCandidates(graph, filter), position);
+      if (next === null) return;
+      position = next;
+      continue;
     }
-    if (entry !== null && isContent(entry) && contentKey(entry) !== contentKey(entryBefore)) {
-      yield { position, commit, mode: entry.mode, oid: entry.oid };
+    const parent = await walk.at(position + 1);
+    const parentTree = parent?.tree ?? null;
+    if (commit.tree !== parentTree) {
+      yield { position, oid: commit.oid, tree: commit.tree, parentTree, isContinued: false };
     }
-    commit = before;
-    entry = entryBefore;
     position += 1;
     if (slice.isOver) await slice.rest();
+  }
+}
+
+/** Tells at the end where to go on, when the graph has proved damaged; `null` when there is no more. */
+async function* changesInGraph(
+  candidates: ReturnType<typeof graphCandidates>,
+  start: number,
+): AsyncGenerator<Change, number | null, undefined> {
+  for (let next = start; ;) {
+    const { value, done } = await candidates.next();
+    if (done === true) return value === null ? null : next;
+    const { step, ...candidate } = value;
+    next = start + step + 1;
+    yield { ...candidate, position: start + step };
   }
 }
 
@@ -154,34 +197,14 @@ export async function lastEntry(
   path: ByteString,
   end: number = Infinity,
 ): Promise<PlacedEntry | null> {
-  const slice = new TimeSlice();
   const lookup = new PathLookup(trees, path);
-  const query = new ChangedPathQuery(path);
-  await walk.source.refresh();
-  let after: WalkedCommit | undefined;
-  for (let position = walk.top; position < end; position++) {
-    const asked = walk.at(position);
-    const commit: WalkedCommit | undefined = asked instanceof Promise ? await asked : asked;
-    if (commit === undefined) return null;
-    if (after === undefined || !isSame(walk, after, commit, query)) {
-      const found = lookup.in(commit.tree);
-      const entry = found instanceof Promise ? await found : found;
-      if (entry !== null) return entry;
-    }
-    after = commit;
-    if (slice.isOver) await slice.rest();
+  for await (const { tree, parentTree, isContinued } of changes(walk, path, end)) {
+    const entry = isContinued ? null : await lookup.in(tree);
+    if (entry !== null) return entry;
+    const entryBefore = parentTree === null ? null : await lookup.in(parentTree);
+    if (entryBefore !== null) return entryBefore;
   }
   return null;
-}
-
-/** True where a path is known to be the same in a commit and in its first parent. */
-function isSame(
-  { source }: FirstParentWalk,
-  commit: WalkedCommit,
-  parent: WalkedCommit,
-  path: ChangedPathQuery,
-): boolean {
-  return commit.tree === parent.tree || source.changedPath(commit.oid, path) === 'no';
 }
 
 function isContent({ mode }: PlacedEntry): boolean {

@@ -79,8 +79,13 @@ export class CommitGraph {
     }
   }
 
-  /** The position of a commit; undefined when it is not in the graph. */
-  find(commit: Oid): number | undefined {
+  /**
+   * The position of a commit; undefined when it is not in the graph. The first parent of the commit
+   * at `child` is found without a search.
+   */
+  find(commit: Oid, child?: number): number | undefined {
+    const parent = child === undefined ? undefined : this.firstParentAt(child);
+    if (parent !== undefined && this.oidAt(parent) === commit) return parent;
     const raw = oidToBytes(commit);
     for (let at = this.#files.length - 1; at >= 0; at--) {
       const index = this.#files[at]?.find(raw) ?? -1;
@@ -151,9 +156,7 @@ export class CommitGraph {
   }
 
   /** What a walk along first parents needs of a commit; undefined when that is not all to be had here. */
-  links(commit: Oid): CommitLinks | undefined {
-    const position = this.find(commit);
-    if (position === undefined) return undefined;
+  linksAt(position: number): CommitLinks | undefined {
     const timeSec = this.timeSecAt(position);
     if (timeSec === undefined) return undefined;
     const parent = this.firstParentAt(position);
