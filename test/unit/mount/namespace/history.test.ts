@@ -314,10 +314,17 @@ describe('.versions', () => {
     }
   });
 
-  it('says the same with the help of a commit-graph and its filters', async () => {
+  it.each([
+    ['and its filters', 'main', ['--changed-paths']],
+    ['that has no filters', 'main', []],
+    ['of the older commits', 'main~9', ['--changed-paths']],
+  ])('says the same with the help of a commit-graph %s', async (_, covered, flags) => {
     const copy = await TestRepository.create();
     await copy.git(['fetch', '-q', repository.gitDir, 'main:main']);
-    await copy.git(['commit-graph', 'write', '--reachable', '--changed-paths']);
+    const oid = await copy.git(['rev-parse', covered]);
+    await copy.git(['update-ref', 'refs/heads/main', oid]);
+    await copy.git(['commit-graph', 'write', '--reachable', ...flags]);
+    await copy.git(['fetch', '-q', repository.gitDir, 'main:main']);
     const graphed = await MountedNamespace.open(copy);
     expect(await graphed.ls('.history/main')).toEqual(await mounted.ls('.history/main'));
     for (const path of [
@@ -329,7 +336,7 @@ describe('.versions', () => {
       'olddir/inner/file',
     ]) {
       const at = `.versions/main/${path}`;
-      // What is not in memory yet is answered without the graph, so ask twice.
+      // The first look reads the graph, the second finds it in memory.
       for (let round = 0; round < 2; round++) {
         expect(await graphed.ls(at), path).toEqual(await mounted.ls(at));
       }
