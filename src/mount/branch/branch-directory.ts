@@ -96,7 +96,7 @@ export class BranchDirectory extends DirectoryVnode {
     return whenReady(this.names.subdirectories(), (subdirectories) =>
       this.inode.attr({
         mode: modeTree | 0o755,
-        nlink: 2 + subdirectories,
+        nlink: this.branch === undefined ? 0 : 2 + subdirectories,
         sizeBytes: 4096,
         blocks: 8,
       }),

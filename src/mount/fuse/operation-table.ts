@@ -4,6 +4,7 @@ import { whenReady } from '../vfs/maybe-promise.ts';
 import type {
   AttrChange,
   AttrReply,
+  Caller,
   EntryReply,
   Ino,
   MaybePromise,
@@ -154,7 +155,11 @@ const served: readonly Operation<unknown>[] = [
   operation('release', (vfs, r) => vfs.release(r.ino, r.fh(0)), nothing),
   operation(
     'fallocate',
-    (vfs, r) => vfs.fallocate(r.ino, r.fh(0), r.filePosition(8), r.filePosition(16), r.u32(24)),
+    (vfs, r, kernel) => {
+      const { ino } = r;
+      const done = vfs.fallocate(ino, r.fh(0), r.filePosition(8), r.filePosition(16), r.u32(24));
+      return changedBy(r.caller(), vfs, ino, kernel, done);
+    },
     nothing,
   ),
   operation(
@@ -162,10 +167,14 @@ const served: readonly Operation<unknown>[] = [
     (vfs, r) => vfs.lseek(r.ino, r.optionalFh(0), r.byteCount(8), r.u32(16)),
     number64,
   ),
-  operation('copyfilerange', (vfs, r) => copyFileRange(vfs, r, 0xffff_f000), number32),
+  operation(
+    'copyfilerange',
+    (vfs, r, kernel) => copyFileRange(vfs, r, kernel, 0xffff_f000),
+    number32,
+  ),
   operation(
     'copyfilerange64',
-    (vfs, r) => copyFileRange(vfs, r, Number.MAX_SAFE_INTEGER),
+    (vfs, r, kernel) => copyFileRange(vfs, r, kernel, Number.MAX_SAFE_INTEGER),
     number64,
   ),
 
@@ -257,12 +266,32 @@ function write(vfs: VfsOperations, r: RequestReader, kernel: KernelCache): Maybe
   const caller = r.caller();
   // First the data, which is not there any more when something had to be waited for.
   const written = vfs.write(ino, r.fh(0), r.filePosition(8), data);
-  if (!kills) return written;
-  return whenReady(written, (count) =>
+  return kills ? withoutPrivileges(caller, vfs, ino, kernel, written) : written;
+}
+
+/** Of these changes the kernel does not say whether they kill privileges: root's do not. */
+function changedBy<T>(
+  caller: Caller,
+  vfs: VfsOperations,
+  ino: Ino,
+  kernel: KernelCache,
+  done: MaybePromise<T>,
+): MaybePromise<T> {
+  return caller.uid === 0 ? done : withoutPrivileges(caller, vfs, ino, kernel, done);
+}
+
+function withoutPrivileges<T>(
+  caller: Caller,
+  vfs: VfsOperations,
+  ino: Ino,
+  kernel: KernelCache,
+  done: MaybePromise<T>,
+): MaybePromise<T> {
+  return whenReady(done, (result) =>
     whenReady(killPrivileges(vfs, ino, caller), (hadSome) => {
-      // The kernel does not expect a write to change the mode that it keeps.
+      // The kernel does not expect a change of the content to change the mode that it keeps.
       if (hadSome) kernel.dropAttributes(ino);
-      return count;
+      return result;
     }),
   );
 }
@@ -282,12 +311,23 @@ function rename(
 function copyFileRange(
   vfs: VfsOperations,
   r: RequestReader,
+  kernel: KernelCache,
   limitBytes: number,
 ): MaybePromise<number> {
   if (r.u64(48) !== 0) throw new ErrnoError('EINVAL', 'copy_file_range has no flags');
   const length = Math.min(r.byteCount(40), limitBytes);
   const to = { ino: r.ino64(16), fh: r.fh(24), offset: r.filePosition(32) };
-  return vfs.copyFileRange(r.ino, r.fh(0), r.filePosition(8), to.ino, to.fh, to.offset, length);
+  const from = { ino: r.ino, fh: r.fh(0), offset: r.filePosition(8) };
+  const copied = vfs.copyFileRange(
+    from.ino,
+    from.fh,
+    from.offset,
+    to.ino,
+    to.fh,
+    to.offset,
+    length,
+  );
+  return changedBy(r.caller(), vfs, to.ino, kernel, copied);
 }
 
 function readdir(vfs: VfsOperations, r: RequestReader, plus: boolean): MaybePromise<Uint8Array> {
