@@ -11,6 +11,7 @@ import {
   nothingOnDisk,
   statIfThere,
 } from './local-path.ts';
+import { isNear } from './read-pace.ts';
 import type { SourceItem } from './source-parts.ts';
 import type { TransferRun } from './transfer-run.ts';
 
@@ -21,6 +22,8 @@ export type DiskKind = 'file' | 'directory' | 'link' | 'special' | 'unknown';
 export interface DiskItem extends SourceItem {
   readonly path: ByteString;
   readonly kind: DiskKind;
+  /** Whether it can be read without waiting for anybody but the disk. */
+  readonly isNear: boolean;
   /** The directories above it, and itself; kept only while links are followed. */
   readonly lineage: readonly string[];
 }
@@ -37,6 +40,8 @@ export class DiskSource {
   readonly #followSymlinks: boolean;
   /** Directories that are never entered: the repository that is copied into. */
   readonly #forbidden: ReadonlySet<string>;
+  /** Of the devices seen so far, whether they are near. */
+  readonly #nearDevices = new Map<bigint, boolean>();
 
   constructor(run: TransferRun, followSymlinks: boolean, forbidden: ReadonlySet<string>) {
     this.#run = run;
@@ -48,20 +53,24 @@ export class DiskSource {
   async find(path: ByteString, follow: boolean): Promise<DiskItem> {
     const found = await (follow || this.#followSymlinks ? statIfThere(path) : lstatIfThere(path));
     if (found === null) throw nothingOnDisk(path);
-    return diskItem(path, kindOf(found), []);
+    return diskItem(path, kindOf(found), { lineage: [], isNear: false });
   }
 
   /** What is in a directory; `null` for one that must not be entered. */
   async list(directory: DiskItem): Promise<DiskEntry[] | null> {
     const bytes = localPathBytes(directory.path);
-    const identity = identityOf(await stat(bytes, { bigint: true }));
+    const attributes = await stat(bytes, { bigint: true });
+    const identity = identityOf(attributes);
     if (this.#forbidden.has(identity)) {
       this.#run.warn(directory.path, 'the repository itself is not copied');
       return null;
     }
     const { path, lineage } = directory;
     if (lineage.includes(identity)) throw loop(path);
-    const here = this.#followSymlinks ? [...lineage, identity] : lineage;
+    const here = {
+      lineage: this.#followSymlinks ? [...lineage, identity] : lineage,
+      isNear: await this.#isNear(bytes, attributes),
+    };
     const entries: DiskEntry[] = [];
     for (const dirent of await readdir(bytes, { encoding: 'buffer', withFileTypes: true })) {
       const name = byteStringFromBuffer(dirent.name);
@@ -79,12 +88,23 @@ export class DiskSource {
       if (lineage.includes(identityOf(target))) throw loop(path);
       return target;
     });
-    return diskItem(path, found === undefined ? 'unknown' : kindOf(found), lineage);
+    const kindFound = found === undefined ? 'unknown' : kindOf(found);
+    return diskItem(path, kindFound, { lineage, isNear: false });
+  }
+
+  async #isNear(directory: Buffer, { dev }: BigIntStats): Promise<boolean> {
+    const known = this.#nearDevices.get(dev) ?? (await isNear(directory));
+    this.#nearDevices.set(dev, known);
+    return known;
   }
 }
 
-function diskItem(path: ByteString, kind: DiskKind, lineage: readonly string[]): DiskItem {
-  return { path, kind, lineage, isDirectory: kind === 'directory' };
+function diskItem(
+  path: ByteString,
+  kind: DiskKind,
+  where: { readonly lineage: readonly string[]; readonly isNear: boolean },
+): DiskItem {
+  return { path, kind, isDirectory: kind === 'directory', ...where };
 }
 
 /** The kind of what attributes, or an entry of a directory, tell of. */

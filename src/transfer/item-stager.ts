@@ -23,6 +23,7 @@ import {
   withLocalFile,
 } from './local-content.ts';
 import type { LocalFile } from './local-content.ts';
+import { ReadPace } from './read-pace.ts';
 
 /** How files and links of the disk become objects. */
 export interface ItemStagerOptions {
@@ -45,6 +46,7 @@ export interface StagedItem {
 export class ItemStager {
   readonly #odb: ObjectDatabase;
   readonly #options: ItemStagerOptions;
+  readonly #pace = new ReadPace();
 
   constructor(odb: ObjectDatabase, options: ItemStagerOptions) {
     this.#odb = odb;
@@ -52,13 +54,16 @@ export class ItemStager {
   }
 
   /** Stages an item whose place holds `entry`; `null` when something else stands at its path by now. */
-  async stage({ path, kind }: DiskItem, entry: TreeEntry | undefined): Promise<StagedItem | null> {
+  async stage(item: DiskItem, entry: TreeEntry | undefined): Promise<StagedItem | null> {
+    const { path, kind, isNear } = item;
     if (kind === 'link') {
       const target = await readLocalLink(path);
       const oid = await this.#stageBytes(target, entry);
       return { object: { mode: modeSymlink, oid }, sizeBytes: target.length };
     }
-    return withLocalFile(path, this.#options, async (file) => {
+    const { follow } = this.#options;
+    const pace = isNear ? this.#pace : undefined;
+    return withLocalFile(path, { follow, pace }, async (file) => {
       const oid = await this.#stageFile(file, entry);
       return { object: { mode: this.#modeOf(file), oid }, sizeBytes: file.sizeBytes };
     });

@@ -1,4 +1,15 @@
-import { closeSync, constants, fstatSync, open, read, readFile } from 'node:fs';
+import {
+  close,
+  closeSync,
+  constants,
+  fstat,
+  fstatSync,
+  open,
+  openSync,
+  read,
+  readFile,
+  readSync,
+} from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -6,8 +17,11 @@ import type { ByteString } from '../git/byte-string.ts';
 import { beginObjectHash, finishObjectHash, hashObject } from '../git/hash-object.ts';
 import type { HashAlgorithm, Oid } from '../git/oid.ts';
 import { localPathBytes } from './local-path.ts';
+import type { ReadPace } from './read-pace.ts';
 
 const openFile = promisify(open);
+const closeFile = promisify(close);
+const attributesOf = promisify(fstat);
 const readFrom = promisify(read);
 const readAll = promisify(readFile);
 
@@ -19,40 +33,69 @@ export interface LocalFile {
   readonly descriptor: number;
   readonly attributes: BigIntStats;
   readonly sizeBytes: number;
+  /** What it is read by in this thread; without it the thread pool reads. */
+  readonly pace: ReadPace | undefined;
+}
+
+/** How a file is opened. */
+export interface LocalFileOptions {
+  /** Whether a link is followed. */
+  readonly follow: boolean;
+  /** Given for a file that is near: it may be read in this thread. */
+  readonly pace?: ReadPace | undefined;
 }
 
 /**
  * Opens a regular file and gives it to `use`; `null` when something else stands there. It waits for
- * nobody: a FIFO is opened without its other end. A link is followed only when told.
+ * nobody: a FIFO is opened without its other end.
  */
 export async function withLocalFile<Result>(
   path: ByteString,
-  { follow }: { readonly follow: boolean },
+  { follow, pace }: LocalFileOptions,
   use: (file: LocalFile) => Promise<Result>,
 ): Promise<Result | null> {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
   const flags = O_RDONLY | O_NONBLOCK | (follow ? 0 : O_NOFOLLOW);
-  const descriptor = await openFile(localPathBytes(path), flags);
+  const bytes = localPathBytes(path);
+  if (pace?.takeNext() === true) {
+    const descriptor = pace.run(() => openSync(bytes, flags));
+    try {
+      return await useIfRegular(descriptor, fstatSync(descriptor, { bigint: true }), pace, use);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+  const descriptor = await openFile(bytes, flags);
   try {
-    // What is open has its attributes in memory, and closing it after reading writes nothing: neither
-    // waits for the disk, and a trip to another thread costs more than the reading itself.
-    const attributes = fstatSync(descriptor, { bigint: true });
-    if (!attributes.isFile()) return null;
-    return await use({ descriptor, attributes, sizeBytes: Number(attributes.size) });
+    const attributes = await attributesOf(descriptor, { bigint: true });
+    return await useIfRegular(descriptor, attributes, undefined, use);
   } finally {
-    closeSync(descriptor);
+    await closeFile(descriptor);
   }
 }
 
+async function useIfRegular<Result>(
+  descriptor: number,
+  attributes: BigIntStats,
+  pace: ReadPace | undefined,
+  use: (file: LocalFile) => Promise<Result>,
+): Promise<Result | null> {
+  if (!attributes.isFile()) return null;
+  return use({ descriptor, attributes, sizeBytes: Number(attributes.size), pace });
+}
+
 /** The whole content of an open file that is not big. */
-export async function readLocalFile({ descriptor, sizeBytes }: LocalFile): Promise<Buffer> {
+export async function readLocalFile({ descriptor, sizeBytes, pace }: LocalFile): Promise<Buffer> {
   // Files in /proc say 0 and hold more.
   if (sizeBytes === 0) return readAll(descriptor);
   const content = Buffer.allocUnsafe(sizeBytes);
   let filledBytes = 0;
   while (filledBytes < sizeBytes) {
     const lackedBytes = sizeBytes - filledBytes;
-    const { bytesRead } = await readFrom(descriptor, content, filledBytes, lackedBytes, null);
+    const bytesRead =
+      pace === undefined
+        ? (await readFrom(descriptor, content, filledBytes, lackedBytes, null)).bytesRead
+        : pace.run(() => readSync(descriptor, content, filledBytes, lackedBytes, null));
     if (bytesRead === 0) break;
     filledBytes += bytesRead;
   }

@@ -30,6 +30,7 @@ export async function repositoryForStaging(
     compressionLevel: -1,
     unsynced: new UnsyncedFiles(),
     exists: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
+    isKnown: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     refresh: () => Promise.resolve(),
   };
   return { gitDir, options };

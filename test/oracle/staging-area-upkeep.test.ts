@@ -284,8 +284,8 @@ describe('when the disk fails', () => {
 
   test('a repository that cannot be looked at is told, and asked again', async () => {
     const { gitDir, options } = await repositoryForStaging();
-    const exists = vi.fn(options.exists).mockRejectedValueOnce(systemError('EIO'));
-    const area = new StagingArea({ ...options, exists });
+    const isKnown = vi.fn(options.isKnown).mockRejectedValueOnce(systemError('EIO'));
+    const area = new StagingArea({ ...options, isKnown });
     const data = Buffer.from('content');
     await expect(area.write('blob', data)).rejects.toMatchObject({ code: 'EIO' });
     const oid = await area.write('blob', data);

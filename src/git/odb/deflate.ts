@@ -42,10 +42,17 @@ function shrinks(data: Uint8Array): boolean {
 /** Deflates content that fits into one piece, as a zlib stream; small content at once. */
 export function deflateWhole(data: Uint8Array, level: number): Buffer | Promise<Buffer> {
   const chosen = compressionLevelFor(data, data.length, level);
-  const options = { level: chosen, chunkSize: roomFor(data) };
+  const options = { level: chosen, chunkSize: roomFor(data), windowBits: windowBitsFor(data) };
   return data.length <= smallContentBytes
     ? deflateSync(data, options)
     : deflateInPool(data, options);
+}
+
+// Zlib sets up memory for the whole window, which for a small file takes longer than deflating it. Matches
+// reach as far back as the window less 262 bytes.
+function windowBitsFor(data: Uint8Array): number {
+  const needed = Math.ceil(Math.log2(data.length + 262));
+  return Math.min(Math.max(needed, 9), 15);
 }
 
 // Output in one buffer: each one that fills up costs another hop between the threads.

@@ -29,8 +29,16 @@ const firstReadBytes = 16 * 1024;
 const laterReadBytes = 256 * 1024;
 // Thousands of reads that begin at once would each hold a buffer and a descriptor otherwise.
 const filesBeingRead = new ByteBudget(64 * firstReadBytes);
+// How long a listing of a directory is taken at its word.
+const listingMs = 1000;
 const headerPattern = /^(commit|tree|blob|tag) (0|[1-9][0-9]{0,15})\0/;
 const longestHeaderBytes = 32;
+
+interface Listing {
+  readonly takenMs: number;
+  readonly names: Promise<ReadonlySet<string>>;
+}
+const noNames: ReadonlySet<string> = new Set();
 
 /**
  * The loose objects of an object directory: `<2 digits>/<the others>`, each a zlib stream of
@@ -39,6 +47,7 @@ const longestHeaderBytes = 32;
  */
 export class LooseObjects {
   readonly #directory: string;
+  readonly #listings = new Map<string, Listing>();
 
   constructor(objectsDirectory: string) {
     this.#directory = objectsDirectory;
@@ -101,6 +110,25 @@ export class LooseObjects {
    */
   async freshen(oid: Oid): Promise<boolean> {
     return freshenFile(this.#path(oid));
+  }
+
+  /**
+   * `freshen` for many objects of which most are not there: their directories are listed now and then
+   * instead of asking for each object. One that came within the last second may be missed.
+   */
+  async freshenListed(oid: Oid): Promise<boolean> {
+    const directory = oid.slice(0, 2);
+    let listing = this.#listings.get(directory);
+    if (listing === undefined || performance.now() - listing.takenMs > listingMs) {
+      // Why a directory cannot be read is for those to say who need what is in it.
+      const names = this.#list(directory).then(
+        (found) => new Set(found),
+        () => noNames,
+      );
+      listing = { takenMs: performance.now(), names };
+      this.#listings.set(directory, listing);
+    }
+    return (await listing.names).has(oid.slice(2)) && this.freshen(oid);
   }
 
   /** Removes the object, if it is still there: nothing else may need it. */

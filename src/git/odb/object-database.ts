@@ -111,6 +111,7 @@ export class ObjectDatabase {
       compressionLevel: this.#compressionLevel,
       unsynced: this.#unsynced,
       exists: (oid) => this.freshen(oid),
+      isKnown: (oid) => this.#directories.freshenListed(oid),
       refresh: () => this.refresh(),
     });
   }

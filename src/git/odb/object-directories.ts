@@ -5,7 +5,7 @@ import { findAlternates } from './alternates.ts';
 import type { CommitGraph } from './commit-graph.ts';
 import { CommitGraphFinder } from './commit-graph-finder.ts';
 import { whenReady } from './fault.ts';
-import { LooseObjects, freshenFile } from './loose-objects.ts';
+import { LooseObjects } from './loose-objects.ts';
 import type { Pack } from './pack.ts';
 import { PackDirectory } from './pack-directory.ts';
 import type { PackLocation } from './pack-directory.ts';
@@ -110,6 +110,16 @@ export class ObjectDirectories {
     return false;
   }
 
+  /**
+   * `freshen` for many objects of which most are new: loose ones are looked for in listings of their
+   * directories that may be a second old, so one that came meanwhile may be missed.
+   */
+  async freshenListed(oid: Oid): Promise<boolean> {
+    if (await this.freshenPacked(oid)) return true;
+    for (const { loose } of this.#directories) if (await loose.freshenListed(oid)) return true;
+    return false;
+  }
+
   /** `freshen` for objects in packs only. */
   async freshenPacked(oid: Oid): Promise<boolean> {
     const raw = oidToBytes(oid);
@@ -120,7 +130,7 @@ export class ObjectDirectories {
       const { pack } = location;
       // Git itself writes anew what it finds in a cruft pack.
       const isKept = !pack.isCruft && !pack.isBroken;
-      if (isKept && (await freshenFile(pack.file.path))) return true;
+      if (isKept && (await pack.freshen())) return true;
       excluded.add(pack);
     }
   }

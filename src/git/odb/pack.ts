@@ -11,6 +11,7 @@ import {
   inflateStart,
   inflateStartInputBytes,
 } from './inflate.ts';
+import { freshenFile } from './loose-objects.ts';
 import { PackIndex } from './pack-index.ts';
 import type { PageCache } from './page-cache.ts';
 import { PagedFile } from './paged-file.ts';
@@ -18,6 +19,9 @@ import { PagedFile } from './paged-file.ts';
 const magic = 0x5041434b; // "PACK"
 const headerSizeBytes = 12;
 const directReadSizeBytes = 256 * 1024;
+
+// Its time need not be more exact than this, however many objects are looked for.
+const freshMs = 1000;
 
 const types: readonly (ObjectType | undefined)[] = [undefined, 'commit', 'tree', 'blob', 'tag'];
 const ofsDelta = 6;
@@ -55,6 +59,7 @@ export class Pack {
   #indexFailure: CorruptObjectError | undefined;
   #packFailure: CorruptObjectError | undefined;
   #isChecked = false;
+  #freshenedMs = -Infinity;
 
   constructor(
     directory: string,
@@ -91,6 +96,15 @@ export class Pack {
       this.#indexFailure = error;
       return false;
     }
+  }
+
+  /** Sets the time of the file to now, unless that was done within the last second; false when it is gone. */
+  async freshen(): Promise<boolean> {
+    const nowMs = performance.now();
+    if (nowMs - this.#freshenedMs < freshMs) return true;
+    if (!(await freshenFile(this.file.path))) return false;
+    this.#freshenedMs = nowMs;
+    return true;
   }
 
   /** The offset of an object; undefined when the pack does not hold it. */

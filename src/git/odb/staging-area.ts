@@ -24,11 +24,13 @@ export interface StagingAreaOptions {
   readonly compressionLevel: number;
   /** Shared by all that writes to the object directory. */
   readonly unsynced: UnsyncedFiles;
-  /**
-   * Tells whether the repository holds an object, staging areas not counted. Asked for every object
-   * that is staged, so it should be quick: a false no only stores something twice.
-   */
+  /** Tells whether the repository holds an object, staging areas not counted. */
   readonly exists: (oid: Oid) => Promise<boolean>;
+  /**
+   * The same for every object that is staged, most of which are new, so it should be quick: a false
+   * no only stores something twice.
+   */
+  readonly isKnown: (oid: Oid) => Promise<boolean>;
   /** Makes `exists` see what happened to the repository meanwhile, packs that are gone above all. */
   readonly refresh: () => Promise<void>;
   /** Called when the area is discarded. */
@@ -236,7 +238,7 @@ export class StagingArea {
 
   async #store(oid: Oid, type: ObjectType, data: Uint8Array): Promise<void> {
     const { compressionLevel } = this.#options;
-    const existing = this.#options.exists(oid);
+    const existing = this.#options.isKnown(oid);
     // The disk looks while this thread deflates.
     const early =
       data.length <= smallContentBytes ? deflateWhole(data, compressionLevel) : undefined;

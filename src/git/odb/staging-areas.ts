@@ -23,7 +23,8 @@ export class StagingAreas {
 
   /** Opens an area that takes what the repository holds already; it is read by nobody else. */
   openForCopies(): StagingArea {
-    return new StagingArea({ ...this.#options, exists: () => Promise.resolve(false) });
+    const no = (): Promise<boolean> => Promise.resolve(false);
+    return new StagingArea({ ...this.#options, exists: no, isKnown: no });
   }
 
   /** The type and size of an object that is staged. */

@@ -42,7 +42,7 @@ describe('the level', () => {
 });
 
 describe('content in one go', () => {
-  test.each([0, 1, smallContentBytes, smallContentBytes + 1, pieceBytes])(
+  test.each([0, 1, 250, 251, 3834, 3835, smallContentBytes, smallContentBytes + 1, pieceBytes])(
     'of %i bytes is a zlib stream',
     async (sizeBytes) => {
       for (const content of [text(sizeBytes), mixed(sizeBytes), randomBytes(sizeBytes)]) {

@@ -202,6 +202,18 @@ describe('writing', () => {
 });
 
 describe('a staging area', () => {
+  it('does not stage what is loose, and makes that young again', async () => {
+    const database = await openObjects(gitDir);
+    await database.write('blob', content);
+    utimesSync(loosePath(oid), 1000, 1000);
+    const area = database.stage();
+    const other = await area.write('blob', Buffer.from('other'));
+    expect(await area.write('blob', content)).toBe(oid);
+    expect([...area.stagedOids()]).toEqual([other]);
+    expect(Date.now() - statSync(loosePath(oid)).mtimeMs).toBeLessThan(60_000);
+    await area.discard();
+  });
+
   it('is read through the database until it is discarded, and git sees nothing of it', async () => {
     const database = await openObjects(gitDir);
     const area = database.stage();

@@ -1,0 +1,49 @@
+import { statfs } from 'node:fs/promises';
+
+// The kinds of filesystem that hold their files on a disk of this machine, or in its memory: f_type of
+// statfs(2), by linux/magic.h. Behind others (FUSE, networks) may stand somebody whom one waits for,
+// in the worst case this very process.
+const nearFilesystems: ReadonlySet<number> = new Set([
+  0xef53, // ext2, ext3, ext4
+  0x58465342, // xfs
+  0x9123683e, // btrfs
+  0xf2f52010, // f2fs
+  0x2fc12fc1, // zfs
+  0x01021994, // tmpfs
+  0x794c7630, // overlayfs
+]);
+
+/** Tells whether the files of a directory that are in memory can be read without waiting for anybody. */
+export async function isNear(directory: Buffer): Promise<boolean> {
+  return nearFilesystems.has((await statfs(directory)).type);
+}
+
+// What is in memory is read within some 30 µs.
+const slowMs = 0.5;
+const callsAfterSlow = 64;
+
+/**
+ * Decides which small files are read in this thread: those that are near and, by all that is known, in
+ * memory. To ask another thread takes longer than to read one of these. Once a call was slow the next
+ * ones are left to the pool, where several can wait for the disk at a time.
+ */
+export class ReadPace {
+  #callsLeftToPool = 0;
+
+  /** Whether the next file is to be read in this thread; to be asked once for each. */
+  takeNext(): boolean {
+    if (this.#callsLeftToPool === 0) return true;
+    this.#callsLeftToPool -= 1;
+    return false;
+  }
+
+  /** Makes a call that may have to wait for the disk. */
+  run<Result>(call: () => Result): Result {
+    const startMs = performance.now();
+    try {
+      return call();
+    } finally {
+      if (performance.now() - startMs > slowMs) this.#callsLeftToPool = callsAfterSlow;
+    }
+  }
+}
