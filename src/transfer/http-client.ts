@@ -4,10 +4,10 @@ import { withoutCredentials } from './mirror-url.ts';
 /** A request, in the form that isomorphic-git's HTTP clients take. */
 export interface HttpRequest {
   readonly url: string;
-  readonly method?: string;
-  readonly headers?: Record<string, string>;
-  readonly body?: AsyncIterableIterator<Uint8Array>;
-  readonly signal?: AbortSignal;
+  readonly method?: string | undefined;
+  readonly headers?: Record<string, string> | undefined;
+  readonly body?: AsyncIterableIterator<Uint8Array> | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** An answer, in the form that isomorphic-git's HTTP clients give. */

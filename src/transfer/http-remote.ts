@@ -10,7 +10,7 @@ import { isRefName } from '../git/refs/ref-name.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
 import type { Repository } from '../git/repository.ts';
 import { HttpSession } from './http-session.ts';
-import type { HttpOptions } from './http-session.ts';
+import type { HttpOptions, HttpService } from './http-session.ts';
 import type { RefMove } from './mirror-diff.ts';
 import type { TransferContext } from './mirror-options.ts';
 import { inSteps, objectsToSend, reporting, tipsOf } from './outgoing.ts';
@@ -19,9 +19,6 @@ import { receiveMoves } from './receive-moves.ts';
 import { allRefs } from './ref-selection.ts';
 import { moveRefs } from './ref-updates.ts';
 import type { ReceivedMove, Remote } from './remote.ts';
-
-/** What is to be done there: git has a service for each. */
-export type HttpService = 'git-upload-pack' | 'git-receive-pack';
 
 const mostHaves = 256;
 
@@ -48,9 +45,9 @@ export class HttpRemote implements Remote {
     context: TransferContext & HttpOptions,
   ): Promise<HttpRemote> {
     const session = new HttpSession(url, context);
-    const type = `application/x-${service}-advertisement`;
-    const body = await session.get(`/info/refs?service=${service}`, type);
-    const advertised = await readAdvertisement(new PacketReader(body));
+    const advertised = await session.discover(service, (answer) =>
+      readAdvertisement(new PacketReader(answer)),
+    );
     checkAlgorithm(advertised, context.repository, session.url);
     return new HttpRemote(session, advertised, context);
   }
@@ -62,7 +59,7 @@ export class HttpRemote implements Remote {
   }
 
   async #sendAtOnce(moves: readonly RefMove[]): Promise<void> {
-    await this.#session.post('git-receive-pack', this.#pushRequest(moves), async (answer) => {
+    await this.#session.connect('git-receive-pack', this.#pushRequest(moves), async (answer) => {
       const reader = new PacketReader(answer);
       const isBanded = this.#capabilities.has('side-band-64k');
       await checkReport(isBanded ? new PacketReader(demultiplex(reader)) : reader);
@@ -95,7 +92,7 @@ export class HttpRemote implements Remote {
     this.#requireCapability('side-band-64k');
     const haves = await someHistory(repository, present);
     const request = this.#fetchRequest([...new Set(tipsOf(moves))], haves);
-    await this.#session.post('git-upload-pack', request, async (answer) => {
+    await this.#session.connect('git-upload-pack', request, async (answer) => {
       const reader = new PacketReader(answer);
       const pack = demultiplex(reader, await skipAcknowledgements(reader));
       await receiveMoves(this.#context, pack, { moves, message: 'restore' });

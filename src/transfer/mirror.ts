@@ -13,7 +13,7 @@ import { Repository } from '../git/repository.ts';
 import { BundleSource, exportBundle } from './bundle.ts';
 import { GitRemote } from './git-remote.ts';
 import { HttpRemote } from './http-remote.ts';
-import type { HttpService } from './http-remote.ts';
+import type { HttpService } from './http-session.ts';
 import { LocalRemote, requireSameAlgorithm } from './local-remote.ts';
 import { mirrorDiff, movesBetween } from './mirror-diff.ts';
 import type { MirrorDiff } from './mirror-diff.ts';

@@ -74,6 +74,8 @@ export interface Transport {
   readonly withoutGit?: true;
   readonly options?: RestoreOptions;
   readonly runsHooks?: false;
+  /** Only how one gets in differs from another one. */
+  readonly isVariant?: true;
 }
 
 /** A directory, git doing the talking. */
@@ -93,22 +95,29 @@ export const transports: readonly Transport[] = [
     name: 'an ssh url',
     url: (name) => `ssh://127.0.0.1:${servers.ssh.port}${servers.root}/${name}`,
   },
-  { name: 'an scp-like url', url: (name) => `${servers.ssh.alias}:${servers.root}/${name}` },
+  {
+    name: 'an scp-like url',
+    url: (name) => `${servers.ssh.alias}:${servers.root}/${name}`,
+    isVariant: true,
+  },
   byHttp,
   {
     name: 'http with a password',
     url: (name) => `http://${asUser}127.0.0.1:${servers.locked.port}/${name}`,
+    isVariant: true,
   },
   { ...byPath, name: 'a path, without git', withoutGit: true, runsHooks: false },
   { ...byHttp, name: 'http, without git', withoutGit: true },
   {
     name: 'http with a password, without git',
     url: (name) => `http://${asUser}127.0.0.1:${servers.locked.port}/${name}`,
+    isVariant: true,
     withoutGit: true,
   },
   {
     name: 'http with a password that is asked for',
     url: (name) => `http://127.0.0.1:${servers.locked.port}/${name}`,
+    isVariant: true,
     options: {
       onAuth: () => ({ username: credentials.user, password: credentials.password }),
     },

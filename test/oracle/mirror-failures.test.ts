@@ -2,6 +2,7 @@ import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { GitStore } from '../../src/index.ts';
 import { cuttingProxy } from '../helpers/git-servers.ts';
+import { git, gitBytes } from '../helpers/git.ts';
 import {
   byHttp,
   failure,
@@ -61,3 +62,39 @@ describe.each(transports.filter(({ name }) => /daemon|an ssh url|http$|http,/.te
     });
   },
 );
+
+const ownHttp = transports.filter(({ name }) => name === 'http, without git');
+
+describe.each(ownHttp)('a list of refs by $name', (transport) => {
+  test('that is cut short is not taken for the whole one', async () => {
+    const { backup, restore, gitDir, url } = await fixture(transport);
+    await backup(url);
+    const before = await refsOf(gitDir);
+    await git(['update-ref', '-d', 'refs/tags/v1'], { cwd: gitDir });
+    const target = Number(new URL(url).port);
+    const listing = await fetch(`${url}/info/refs?service=git-upload-pack`);
+    const headBytes = 250;
+    const sizeBytes = headBytes + (await listing.arrayBuffer()).byteLength;
+    for (let toClientBytes = headBytes; toClientBytes < sizeBytes; toClientBytes += 40) {
+      const proxy = await cuttingProxy(target, { toClientBytes });
+      const throughProxy = url.replace(String(target), String(proxy.port));
+      await failure(restore(throughProxy));
+      await proxy.close();
+    }
+    expect(Object.keys(await refsOf(gitDir))).not.toContain('refs/tags/v1');
+    await restore(url);
+    expect(await refsOf(gitDir)).toEqual(before);
+  });
+
+  test('keeps names that are no UTF-8', async () => {
+    const { backup, restore, gitDir, otherDir, url } = await fixture(transport);
+    const name = Buffer.from('refs/heads/\xff\xe3\x80\x80', 'latin1');
+    const input = Buffer.concat([Buffer.from('create '), name, Buffer.from(' refs/heads/main\n')]);
+    await git(['update-ref', '--stdin'], { cwd: gitDir, input });
+    await backup(url);
+    const listing = ['for-each-ref', '--format=%(refname)'];
+    const theirs = await gitBytes(listing, { cwd: otherDir });
+    expect(theirs.equals(await gitBytes(listing, { cwd: gitDir }))).toBe(true);
+    expect(await restore(url)).toEqual({ add: [], update: [], delete: [] });
+  });
+});
