@@ -1,0 +1,109 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const loader = join(root, 'scripts/typescript-loader.mjs');
+const memoryDaemon = join(root, 'test/fixtures/memory-filesystem-daemon.ts');
+
+/** A directory that can be measured, and how to get rid of it. */
+export interface Place {
+  readonly name: string;
+  readonly path: string;
+  /** The process that serves it. */
+  readonly pid?: number;
+  readonly close: () => void;
+}
+
+/** Makes mounts below one directory; what is left at the end is unmounted. */
+export class Places {
+  readonly #scratch: string;
+  readonly #vostMount: string;
+  readonly #open = new Set<string>();
+
+  /** `dist` is the compiled package. */
+  constructor(scratch: string, dist: string) {
+    this.#scratch = scratch;
+    this.#vostMount = join(dist, 'cli/vost-mount.js');
+  }
+
+  /** Whatever went wrong: no mount is left behind. */
+  closeAll(): void {
+    for (const path of this.#open) spawnSync('umount', ['-i', '-l', path], { stdio: 'ignore' });
+    this.#open.clear();
+  }
+
+  /** The value of `--transport` for the other transport; `undefined` in a version without one. */
+  get otherTransport(): string | undefined {
+    const help = execFileSync(process.execPath, [this.#vostMount, '--help'], { encoding: 'utf8' });
+    return help.includes('--transport') ? /fuse-native|libfuse/.exec(help)?.[0] : undefined;
+  }
+
+  /** A mount of this package. */
+  vost(name: string, repository: string, args: readonly string[]): Place {
+    const path = this.directory();
+    this.#run([repository, path, ...args]);
+    this.#open.add(path);
+    const status = JSON.parse(this.#run(['status', '--json', path])) as { pid: number };
+    const close = (): void => void this.#run(['unmount', path]);
+    return this.#place(name, path, close, status.pid);
+  }
+
+  /** A libfuse filesystem that passes everything on to a directory. */
+  bindfs(name: string, target: string): Place {
+    const path = this.directory();
+    execFileSync('bindfs', [target, path]);
+    this.#open.add(path);
+    return this.#place(name, path, () => void execFileSync('umount', [path]));
+  }
+
+  /** What the transport can do at best: a filesystem in memory over it. */
+  memory(name: string): Place {
+    const path = this.directory();
+    const args = ['--import', loader, memoryDaemon, path];
+    const daemon = spawn(process.execPath, args, { stdio: 'ignore' });
+    daemon.unref();
+    this.#open.add(path);
+    waitFor(() => readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `));
+    const unmount = (): void => void execFileSync('umount', ['-i', path]);
+    // Beside the files that it makes trouble with.
+    const tree = join(path, 'tree');
+    execFileSync('mkdir', [tree]);
+    return { ...this.#place(name, path, unmount, daemon.pid), path: tree };
+  }
+
+  /** A fresh directory on the disk. */
+  directory(): string {
+    return mkdtempSync(join(this.#scratch, 'place-'));
+  }
+
+  #place(name: string, path: string, unmount: () => void, pid?: number): Place {
+    const close = (): void => {
+      unmount();
+      this.#open.delete(path);
+      rmSync(path, { recursive: true });
+    };
+    return { name, path, close, ...(pid === undefined ? {} : { pid }) };
+  }
+
+  #run(args: readonly string[]): string {
+    return execFileSync(process.execPath, [this.#vostMount, ...args], { encoding: 'utf8' });
+  }
+}
+
+/** The memory of a process in bytes: now, and at most so far. */
+export function memoryOf(pid: number): { readonly nowBytes: number; readonly peakBytes: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const field = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
+  return { nowBytes: field('VmRSS'), peakBytes: field('VmHWM') };
+}
+
+function waitFor(condition: () => boolean): void {
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  for (let tries = 0; !condition(); tries++) {
+    if (tries === 1000) throw new Error('no mount after 10 s');
+    Atomics.wait(cell, 0, 0, 10);
+  }
+}

@@ -1,0 +1,235 @@
+import { compare, names } from './bench.ts';
+import type { Bench, Measure } from './bench.ts';
+import type { Place } from './places.ts';
+import type { Row } from './report.ts';
+import { dropCaches, interleave, shell } from './samples.ts';
+import type { Contender, Samples } from './samples.ts';
+
+// Reading the tree of R. Cold: a daemon that has just started, and no kernel caches. Warm: after the
+// same was done before.
+
+const walk = "find . -printf '%s\\n' >/dev/null";
+const list = 'ls -lR . >/dev/null';
+const grep = 'grep -r qzxjqzxj . || test $? = 1';
+const cat = 'find . -type f -print0 | xargs -0 cat >/dev/null';
+
+interface Maker {
+  readonly name: string;
+  readonly make: () => Place;
+}
+
+/** Everything that shows the tree of R. */
+function makers({ data, places }: Bench): Maker[] {
+  const { project, projectTree } = data;
+  const disk = { name: names.disk, path: projectTree, close: () => undefined };
+  const other = places.otherTransport;
+  const branch = ['--branch', 'main'];
+  return [
+    { name: names.branch, make: () => places.vost(names.branch, project, branch) },
+    { name: names.ref, make: () => places.vost(names.ref, project, ['--ref', 'main']) },
+    { name: names.disk, make: () => disk },
+    { name: names.passthrough, make: () => places.bindfs(names.passthrough, projectTree) },
+    ...(other === undefined
+      ? []
+      : [
+          {
+            name: names.other,
+            make: () => places.vost(names.other, project, [...branch, '--transport', other]),
+          },
+        ]),
+  ];
+}
+
+/** The filesystem in memory keeps its content, so there is one for all rounds. */
+function filledMemory({ data, places }: Bench): Place {
+  const place = places.memory(names.limit);
+  shell(`cp -R . ${place.path}/`, data.projectTree);
+  return place;
+}
+
+function cold(bench: Bench, line: string, others: readonly Contender[] = []): Samples {
+  const memory = filledMemory(bench);
+  const contenders = makers(bench).map(({ name, make }): Contender => {
+    let place: Place;
+    return {
+      name,
+      before: () => {
+        place = make();
+        dropCaches();
+      },
+      run: () => shell(line, place.path),
+      after: () => {
+        place.close();
+      },
+    };
+  });
+  const limit: Contender = {
+    name: memory.name,
+    before: dropCaches,
+    run: () => shell(line, memory.path),
+  };
+  try {
+    return interleave(bench.rounds, [...contenders, limit, ...others]);
+  } finally {
+    memory.close();
+  }
+}
+
+function warm(bench: Bench, lines: readonly string[]): Samples[] {
+  const places = [...makers(bench).map(({ make }) => make()), filledMemory(bench)];
+  try {
+    return lines.map((line) => {
+      for (const { path } of places) shell(line, path);
+      const contenders = places.map(({ name, path }) => ({
+        name,
+        run: () => shell(line, path),
+      }));
+      return interleave(bench.rounds, contenders);
+    });
+  } finally {
+    for (const place of places) place.close();
+  }
+}
+
+interface Targets {
+  readonly measure: string;
+  readonly what: string;
+  readonly samples: Samples;
+  /** How many times as fast as which rival, on which mount. */
+  readonly targets: readonly (readonly [ours: string, rival: string, atLeast?: number])[];
+  /** What it should be against the other transport. */
+  readonly againstOther: number;
+}
+
+function rowsOf({ measure, what, samples, targets, againstOther }: Targets): Row[] {
+  const all = [...targets];
+  if (samples.has(names.other)) all.push([names.branch, names.other, againstOther]);
+  return all.map(([ours, rival, atLeast]) =>
+    compare(samples, {
+      measure,
+      what: `${what}, ${ours}`,
+      ours,
+      rival,
+      ...(atLeast === undefined ? {} : { atLeast }),
+    }),
+  );
+}
+
+export const coldWalk: Measure = {
+  name: 'cold-walk',
+  run: (bench) =>
+    rowsOf({
+      measure: 'cold-walk',
+      what: 'find -printf %s, cold',
+      samples: cold(bench, walk),
+      targets: [
+        [names.branch, names.passthrough, 1],
+        [names.branch, names.disk, 1 / 1.5],
+        [names.ref, names.passthrough, 1],
+        [names.ref, names.disk, 1 / 1.5],
+        [names.branch, names.limit],
+      ],
+      againstOther: 2,
+    }),
+};
+
+export const warmList: Measure = {
+  name: 'warm-list',
+  run: (bench) => {
+    const [listed, walked] = warm(bench, [list, walk]) as [Samples, Samples];
+    const targets = [
+      [names.branch, names.disk, 1],
+      [names.ref, names.disk, 1],
+      [names.branch, names.limit],
+    ] as const;
+    const shared = { measure: 'warm-list', targets, againstOther: 2 };
+    return [
+      ...rowsOf({ ...shared, what: 'ls -lR, warm', samples: listed }),
+      ...rowsOf({ ...shared, what: 'stat of all, warm', samples: walked }),
+    ];
+  },
+};
+
+export const warmRead: Measure = {
+  name: 'warm-read',
+  run: (bench) => {
+    const [grepped, read] = warm(bench, [grep, cat]) as [Samples, Samples];
+    const targets = [
+      [names.ref, names.disk, 1],
+      [names.branch, names.passthrough, 1.5],
+      [names.branch, names.disk, 0.4],
+      [names.branch, names.limit],
+      [names.ref, names.limit],
+    ] as const;
+    const shared = { measure: 'warm-read', targets, againstOther: 1 };
+    return [
+      ...rowsOf({ ...shared, what: 'grep -r, warm', samples: grepped }),
+      ...rowsOf({ ...shared, what: 'cat of all, warm', samples: read }),
+    ];
+  },
+};
+
+export const coldRead: Measure = {
+  name: 'cold-read',
+  run: (bench) => {
+    const here = `git --git-dir ${bench.data.project}`;
+    const blobs = `${here} ls-tree -r --format='%(objectname)' main`;
+    const catFile: Contender = {
+      name: names.git,
+      before: dropCaches,
+      run: () => shell(`${blobs} | ${here} cat-file --batch >/dev/null`, '/'),
+    };
+    return rowsOf({
+      measure: 'cold-read',
+      what: 'cat of all, cold',
+      samples: cold(bench, cat, [catFile]),
+      targets: [
+        [names.branch, names.git, 1 / 1.3],
+        [names.ref, names.git, 1 / 1.3],
+        [names.branch, names.disk],
+        [names.branch, names.passthrough],
+        [names.branch, names.limit],
+      ],
+      againstOther: 1,
+    });
+  },
+};
+
+export const parallel: Measure = {
+  name: 'parallel',
+  run: ({ data, places, rounds }) => {
+    const readers = (count: number): string =>
+      `find . -type f -print0 | xargs -0 -n 100 -P ${count} cat >/dev/null`;
+    const run = (isCold: boolean): Row => {
+      let place: Place | undefined;
+      const contender = (name: string, count: number): Contender => ({
+        name,
+        before: () => {
+          if (!isCold) return;
+          place = places.vost(name, data.project, ['--branch', 'main']);
+          dropCaches();
+        },
+        run: () => shell(readers(count), place!.path),
+        after: () => {
+          if (isCold) place!.close();
+        },
+      });
+      if (!isCold) {
+        place = places.vost(names.branch, data.project, ['--branch', 'main']);
+        shell(readers(1), place.path);
+      }
+      const contenders = [contender('eight', 8), contender('one process', 1)];
+      const samples = interleave(rounds, contenders);
+      if (!isCold) place!.close();
+      const what = `8 processes that read, ${isCold ? 'cold' : 'warm'}`;
+      return compare(samples, {
+        measure: 'parallel',
+        what,
+        ours: 'eight',
+        rival: 'one process',
+        atLeast: 1,
+      });
+    };
+    return [run(false), run(true)];
+  },
+};

@@ -1,0 +1,204 @@
+import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { compare, git, names } from './bench.ts';
+import type { Measure } from './bench.ts';
+import { memoryOf } from './places.ts';
+import type { Place } from './places.ts';
+import type { Row } from './report.ts';
+import { dropCaches, interleave, shell, summary } from './samples.ts';
+import type { Contender } from './samples.ts';
+
+// What depends on the size of the repository.
+
+const randomReads = 300;
+const randomReadBytes = 128 * 1024;
+
+export const firstByte: Measure = {
+  name: 'first-byte',
+  run: ({ data, places, rounds, isQuick }) => {
+    const contender = (branch: string, path: string): Contender => {
+      let place: Place;
+      return {
+        name: branch,
+        run: () => {
+          const start = performance.now();
+          place = places.vost(branch, data.synthetic, ['--branch', branch]);
+          readByte(join(place.path, path));
+          return performance.now() - start;
+        },
+        after: () => {
+          place.close();
+        },
+      };
+    };
+    // The tree with the most files takes git a minute.
+    const [branch, path] = isQuick ? ['flat', 'flat/file-4711'] : ['wide', 'dir-4711/file-4711'];
+    let tree: string;
+    const here = ['--git-dir', data.synthetic, 'worktree'];
+    const worktree: Contender = {
+      name: 'git worktree add',
+      before: () => {
+        tree = join(places.directory(), 'tree');
+      },
+      run: () => {
+        const start = performance.now();
+        git(...here, 'add', '--quiet', '--detach', tree, branch);
+        readByte(join(tree, path));
+        return performance.now() - start;
+      },
+      after: () => {
+        git(...here, 'remove', '--force', tree);
+        rmSync(join(tree, '..'), { recursive: true });
+      },
+    };
+    const samples = interleave(rounds, [contender(branch, path), worktree]);
+    const commits = interleave(rounds, [contender('main', 'dir-2/file-1414')]);
+    const what = 'mount to first byte';
+    return [
+      compare(samples, {
+        measure: 'first-byte',
+        what: `${what} (${branch})`,
+        ours: branch,
+        rival: worktree.name,
+        atLeast: 10,
+      }),
+      ...[...samples, ...commits]
+        .filter(([name]) => name !== worktree.name)
+        .map(([name, values]): Row => ({
+          kind: 'bound',
+          measure: 'first-byte',
+          what: `${what} (${name})`,
+          value: summary(values),
+          unit: 'ms',
+          atMost: 250,
+        })),
+    ];
+  },
+};
+
+export const bigRead: Measure = {
+  name: 'big-read',
+  run: ({ data, places, rounds }) => {
+    const mounts = [
+      places.vost(names.branch, data.synthetic, ['--branch', 'big']),
+      places.vost(names.ref, data.synthetic, ['--ref', 'big']),
+    ];
+    const files = new Map(mounts.map(({ name, path }) => [name, join(path, 'big')]));
+    files.set(names.disk, data.bigFile);
+    // Twice: what is read once from front to back need not be spooled.
+    for (const file of files.values()) {
+      shell(`cat ${file} >/dev/null`, '/');
+      readRandomly(file);
+    }
+    const sequential = interleave(
+      rounds,
+      [...files].map(([name, file]) => ({
+        name,
+        before: dropCaches,
+        run: () => shell(`dd if=${file} of=/dev/null bs=1M status=none`, '/'),
+      })),
+    );
+    const random = interleave(
+      rounds,
+      [...files].map(([name, file]) => ({
+        name,
+        before: dropCaches,
+        run: () => readRandomly(file),
+      })),
+    );
+    for (const mount of mounts) mount.close();
+    return [names.branch, names.ref].flatMap((ours): Row[] => [
+      compare(sequential, {
+        measure: 'big-read',
+        what: `read 1 GiB in order, ${ours}`,
+        ours,
+        rival: names.disk,
+        atLeast: 0.9,
+      }),
+      compare(random, {
+        measure: 'big-read',
+        what: `128 KiB anywhere, ${ours}`,
+        ours,
+        rival: names.disk,
+      }),
+      {
+        kind: 'bound',
+        measure: 'big-read',
+        what: `128 KiB anywhere, ${ours}`,
+        value: summary(random.get(ours)!),
+        unit: 'ms',
+        atMost: 1,
+      },
+    ]);
+  },
+};
+
+export const memory: Measure = {
+  name: 'memory',
+  run: ({ data, places, rounds, isQuick }) => {
+    const walk = "find . -printf '%s\\n' >/dev/null";
+    const [branch, count] = isQuick ? ['flat', 100_002] : ['wide', 1_010_001];
+    const here = ['--git-dir', data.project];
+    const countR = git(...here, 'ls-tree', '-r', '-t', '--name-only', 'main').split('\n').length;
+    return ['--branch', '--ref'].flatMap((option): Row[] => {
+      const name = option === '--branch' ? names.branch : names.ref;
+      const small: number[] = [];
+      for (let round = 0; round < rounds; round++) {
+        const place = places.vost(name, data.project, [option, 'main']);
+        dropCaches();
+        small.push(timed(() => shell(walk, place.path)) / countR);
+        place.close();
+      }
+      const place = places.vost(name, data.synthetic, [option, branch]);
+      dropCaches();
+      const large = timed(() => shell(walk, place.path)) / count;
+      const { peakBytes } = memoryOf(place.pid!);
+      place.close();
+      const what = `${count} files walked, ${name}`;
+      return [
+        {
+          kind: 'bound',
+          measure: 'memory',
+          what: `${what}: peak memory`,
+          value: summary([peakBytes / 1e6]),
+          unit: 'MB',
+          atMost: 300,
+        },
+        {
+          kind: 'bound',
+          measure: 'memory',
+          what: `${what}: time of each, against R`,
+          value: summary(small.map((ms) => large / ms)),
+          unit: '×',
+          atMost: 1.3,
+        },
+      ];
+    });
+  },
+};
+
+/** Milliseconds for a read, on average. */
+function readRandomly(path: string): number {
+  const fd = openSync(path, 'r');
+  const buffer = Buffer.alloc(randomReadBytes);
+  const start = performance.now();
+  for (let read = 0; read < randomReads; read++) {
+    const offset = Math.floor(Math.random() * (2 ** 30 - randomReadBytes));
+    readSync(fd, buffer, 0, randomReadBytes, offset);
+  }
+  const ms = performance.now() - start;
+  closeSync(fd);
+  return ms / randomReads;
+}
+
+function readByte(path: string): void {
+  const fd = openSync(path, 'r');
+  if (readSync(fd, Buffer.alloc(1)) !== 1) throw new Error(`${path} is empty`);
+  closeSync(fd);
+}
+
+function timed(action: () => void): number {
+  const start = performance.now();
+  action();
+  return performance.now() - start;
+}

@@ -1,0 +1,225 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { compare, freshBranch, git, names } from './bench.ts';
+import type { Measure } from './bench.ts';
+import { memoryOf } from './places.ts';
+import type { Place } from './places.ts';
+import { interleave, shell, summary } from './samples.ts';
+import type { Contender } from './samples.ts';
+
+const createFiles = fileURLToPath(new URL('create-files.ts', import.meta.url));
+const loader = ['--import', fileURLToPath(new URL('../../typescript-loader.mjs', import.meta.url))];
+const megabyte = 1e6;
+
+export const tar: Measure = {
+  name: 'tar',
+  run: ({ data, places, rounds }) => {
+    let fresh: ReturnType<typeof freshBranch>;
+    let directory: string;
+    const ours: Contender = {
+      name: names.branch,
+      before: () => {
+        fresh = freshBranch(places);
+      },
+      run: () => shell(`tar xf ${data.projectTar} && sync .`, fresh.branch),
+      after: () => {
+        fresh.place.close();
+      },
+    };
+    const withGit: Contender = {
+      name: 'tar, git add and commit',
+      before: () => {
+        directory = places.directory();
+        git('init', '--quiet', directory);
+      },
+      run: () => shell(`tar xf ${data.projectTar} && git add -A && git commit -qm All`, directory),
+      after: () => {
+        rmSync(directory, { recursive: true });
+      },
+    };
+    let memory: Place;
+    const limit: Contender = {
+      name: names.limit,
+      before: () => {
+        memory = places.memory(names.limit);
+      },
+      run: () => shell(`tar xf ${data.projectTar}`, memory.path),
+      after: () => {
+        memory.close();
+      },
+    };
+    const samples = interleave(rounds, [ours, withGit, limit]);
+    const shared = { measure: 'tar', what: 'tar x until committed', ours: names.branch };
+    return [
+      compare(samples, { ...shared, rival: withGit.name, atLeast: 1 }),
+      compare(samples, { ...shared, rival: names.limit }),
+    ];
+  },
+};
+
+export const create: Measure = {
+  name: 'create',
+  run: ({ places, rounds }) => {
+    const committed: number[] = [];
+    const at = (directory: string): { closedMs: number; syncedMs: number } =>
+      JSON.parse(
+        execFileSync(process.execPath, [...loader, createFiles, directory], { encoding: 'utf8' }),
+      ) as {
+        closedMs: number;
+        syncedMs: number;
+      };
+    let close: () => void;
+    let directory: string;
+    const contender = (name: string, open: () => void): Contender => ({
+      name,
+      before: open,
+      run: () => {
+        const { closedMs, syncedMs } = at(directory);
+        if (name === names.branch) committed.push(syncedMs);
+        return closedMs;
+      },
+      after: () => {
+        close();
+      },
+    });
+    const samples = interleave(rounds, [
+      contender(names.branch, () => {
+        const { place, branch } = freshBranch(places);
+        directory = branch;
+        close = place.close;
+      }),
+      contender(names.disk, () => {
+        directory = places.directory();
+        close = () => {
+          rmSync(directory, { recursive: true });
+        };
+      }),
+      contender(names.limit, () => {
+        const place = places.memory(names.limit);
+        directory = place.path;
+        close = place.close;
+      }),
+    ]);
+    const shared = { measure: 'create', what: '10,000 files of 1 KiB, closed', ours: names.branch };
+    return [
+      compare(samples, { ...shared, rival: names.disk, atLeast: 0.6 }),
+      compare(samples, { ...shared, rival: names.limit }),
+      {
+        kind: 'bound',
+        measure: 'create',
+        what: 'from then until committed',
+        value: summary(committed),
+        unit: 'ms',
+        atMost: 2000,
+      },
+    ];
+  },
+};
+
+export const save: Measure = {
+  name: 'save',
+  run: ({ data, places, rounds }) => {
+    const scratch = places.directory();
+    const bare = join(scratch, 'entries.git');
+    const tree = join(scratch, 'tree');
+    git('clone', '--quiet', '--bare', '--single-branch', '--branch=entries', data.synthetic, bare);
+    git('clone', '--quiet', bare, tree);
+    const place = places.vost(names.branch, bare, ['--branch', 'entries']);
+    let count = 0;
+    const content = (): string => `content number ${(count += 1)}\n`;
+    const write = (path: string, sync: boolean): undefined => {
+      const fd = openSync(path, 'w');
+      writeSync(fd, content());
+      if (sync) fsyncSync(fd);
+      closeSync(fd);
+    };
+    const name = 'entries/file-4711';
+    const samples = interleave(rounds * 10, [
+      { name: names.branch, run: () => write(join(place.path, name), true) },
+      {
+        name: 'git commit',
+        before: () => {
+          write(join(tree, name), false);
+        },
+        run: () => shell(`git commit -qm Save -- ${name}`, tree),
+      },
+      {
+        name: names.disk,
+        run: () => write(join(scratch, 'plain'), true),
+      },
+    ]);
+    place.close();
+    rmSync(scratch, { recursive: true });
+    const what = 'save and fsync, 10,000 entries';
+    const shared = { measure: 'save', what, ours: names.branch };
+    return [
+      compare(samples, { ...shared, rival: 'git commit', atLeast: 5 }),
+      compare(samples, { ...shared, rival: names.disk }),
+      {
+        kind: 'bound',
+        measure: 'save',
+        what,
+        value: summary(samples.get(names.branch)!),
+        unit: 'ms',
+        atMost: 10,
+      },
+    ];
+  },
+};
+
+export const bigWrite: Measure = {
+  name: 'big-write',
+  run: ({ data, places, rounds, isQuick }) => {
+    const mebibytes = isQuick ? 256 : 1024;
+    const peaks: number[] = [];
+    const dd = `dd if=${data.bigFile} of=big bs=1M count=${mebibytes} conv=fsync status=none`;
+    // So that no run waits for the disk to read it.
+    shell(`cat ${data.bigFile}`, '/');
+    let fresh: ReturnType<typeof freshBranch>;
+    let directory: string;
+    const samples = interleave(rounds, [
+      {
+        name: names.branch,
+        before: () => {
+          fresh = freshBranch(places);
+        },
+        run: () => shell(dd, fresh.branch),
+        after: () => {
+          peaks.push(memoryOf(fresh.place.pid!).peakBytes / megabyte);
+          fresh.place.close();
+          rmSync(fresh.repository, { recursive: true });
+        },
+      },
+      {
+        name: names.disk,
+        before: () => {
+          directory = places.directory();
+        },
+        run: () => shell(dd, directory),
+        after: () => {
+          rmSync(directory, { recursive: true });
+        },
+      },
+    ]);
+    const what = `write ${mebibytes} MiB and fsync`;
+    return [
+      compare(samples, {
+        measure: 'big-write',
+        what,
+        ours: names.branch,
+        rival: names.disk,
+        atLeast: 0.3,
+      }),
+      {
+        kind: 'bound',
+        measure: 'big-write',
+        what: 'memory of the daemon, peak',
+        value: summary(peaks),
+        unit: 'MB',
+        atMost: 200,
+      },
+    ];
+  },
+};
