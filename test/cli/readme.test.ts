@@ -2,8 +2,13 @@ import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { fsck } from '../helpers/git.ts';
-import { daemonEnvironment, freshMountpoint, vostMountProgram } from '../helpers/mount.ts';
+import { fsck, git } from '../helpers/git.ts';
+import {
+  daemonEnvironment,
+  freshMountpoint,
+  mountRepository,
+  vostMountProgram,
+} from '../helpers/mount.ts';
 import { shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
@@ -36,3 +41,41 @@ test('the session in the README works, in a directory of its own', async () => {
   expect(output).toContain(v1);
   await fsck(join(directory, 'demo.git'));
 });
+
+test('the recipes for ordinary tools work on a repository with some history', async () => {
+  const blocks = [...(await readFile(readme, 'utf8')).matchAll(/^```sh\n(.*?)^```/gms)];
+  const recipes = blocks.map(([, commands]) => commands!).find((text) => text.includes('diff -ru'));
+  expect(recipes).toContain('.versions/main');
+
+  const gitDir = join(await temporaryDirectory(), 'demo.git');
+  await git(['init', '--quiet', '--bare', '--initial-branch=main', gitDir]);
+  const daysAgo = (days: number): number => Math.floor(Date.now() / 1000) - days * 86_400;
+  await git(['--git-dir', gitDir, 'fast-import', '--quiet'], {
+    input: [
+      commitOf('hello\n', daysAgo(20)),
+      commitOf('hello again\n', daysAgo(3)),
+      'reset refs/tags/v1\nfrom refs/heads/main\n\n',
+      commitOf('gone\n', daysAgo(2)),
+    ].join(''),
+  });
+  const mount = await mountRepository(gitDir);
+  const script = `${recipes!.replace('diff -ru', '! diff -ru')}\ncat main/greeting`;
+  const output = await shell(script.replaceAll('/mnt/vost', mount.mountpoint), { cwd: '/' });
+  expect(output).toMatch(/^-hello$/m);
+  expect(output).toMatch(/^\d{8}T\d{6}Z-[0-9a-f]{7}$/m);
+  expect(output).toContain('user.vost.commit=');
+  expect(output).toMatch(/\ngone\n$/);
+  await mount.unmount();
+  await fsck(gitDir);
+});
+
+function commitOf(content: string, timeSec: number): string {
+  return `commit refs/heads/main
+committer Writer <writer@example.com> ${timeSec} +0000
+data 3
+New
+M 100644 inline greeting
+data ${content.length}
+${content}
+`;
+}
