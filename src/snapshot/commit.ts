@@ -133,9 +133,8 @@ export async function moveRef(
   objects: readonly Oid[] = [move.to],
 ): Promise<void> {
   const { ref: name, from: expected, to: oid, ...rest } = move;
-  for (const object of objects) {
-    if (!(await odb.has(object))) throw new ObjectNotFoundError(object);
-  }
+  const missing = await odb.firstMissing(objects);
+  if (missing !== undefined) throw new ObjectNotFoundError(missing);
   try {
     await refs.update({ name, oid, expected, createReflog: true, ...rest });
   } catch (cause) {

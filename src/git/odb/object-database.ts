@@ -1,5 +1,5 @@
 import { tmpdir } from 'node:os';
-import { CorruptObjectError, InvalidArgumentError, ObjectNotFoundError } from '../../errors.ts';
+import { CorruptObjectError, InvalidArgumentError } from '../../errors.ts';
 import { Tree, emptyTreeOid, hashObject } from '../object.ts';
 import type { ObjectType } from '../object.ts';
 import { oidSizeBytes, oidToBytes } from '../oid.ts';
@@ -19,6 +19,7 @@ import { ObjectDirectories } from './object-directories.ts';
 import type { ObjectUse } from './object-directories.ts';
 import { named, namingObject, ofType } from './object-errors.ts';
 import { packAgain } from './pack-again.ts';
+import type { Pack } from './pack.ts';
 import type { PackLocation } from './pack-directory.ts';
 import { packLooseObjects } from './repack.ts';
 import type { MaintenanceOptions } from './repack.ts';
@@ -222,20 +223,18 @@ export class ObjectDatabase {
    * is not, and there are packs that cannot be read, it is a `CorruptObjectError`.
    */
   async has(oid: Oid): Promise<boolean> {
-    if (oid === this.#emptyTree || this.#staging.header(oid) !== undefined) return true;
-    try {
-      return await this.#find<true>(oid, {
-        packed: async ({ pack }) => {
-          // What is in memory of a pack says nothing about a file that `git gc` has removed.
-          await pack.file.checkThere();
-          return true;
-        },
-        loose: async (objects) => ((await objects.has(oid)) ? true : undefined),
-      });
-    } catch (error) {
-      if (error instanceof ObjectNotFoundError) return false;
-      throw error;
+    return (await this.firstMissing([oid])) === undefined;
+  }
+
+  /** The first of these objects that is not there, as `has` tells; each pack is looked at once for all. */
+  async firstMissing(oids: Iterable<Oid>): Promise<Oid | undefined> {
+    const packsThere = new Set<Pack>();
+    for (const oid of oids) {
+      if (oid === this.#emptyTree || this.#staging.header(oid) !== undefined) continue;
+      const isThere = await namingObject(oid, () => this.#directories.has(oid, packsThere));
+      if (!isThere) return oid;
     }
+    return undefined;
   }
 
   /**

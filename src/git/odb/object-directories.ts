@@ -99,6 +99,24 @@ export class ObjectDirectories {
     });
   }
 
+  /** Tells whether an object is there at this moment. Packs in `packsThere` are, and others come to be in it. */
+  async has(oid: Oid, packsThere: Set<Pack>): Promise<boolean> {
+    try {
+      return await this.find<true>(oid, {
+        packed: async ({ pack }) => {
+          // What is in memory of a pack says nothing about a file that `git gc` has removed.
+          if (!packsThere.has(pack)) await pack.file.checkThere();
+          packsThere.add(pack);
+          return true;
+        },
+        loose: async (objects) => ((await objects.has(oid)) ? true : undefined),
+      });
+    } catch (error) {
+      if (error instanceof ObjectNotFoundError) return false;
+      throw error;
+    }
+  }
+
   /**
    * Tells whether an object is there and will stay: sets the time of its file or pack to now, so that
    * no `git gc` takes it for old. False when that is not allowed, or when only a search that looks
