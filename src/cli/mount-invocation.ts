@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { logLevels } from '../mount/mount-options.ts';
+import { logLevels, transports } from '../mount/mount-options.ts';
 import type { CommitPolicy, MountOptions } from '../mount/mount-options.ts';
 import { UsageError } from './exit-codes.ts';
 import { kernelOptionName } from './fstab-options.ts';
@@ -70,6 +70,7 @@ export function mountInvocation(args: Readonly<Record<string, unknown>>): MountI
     uid: parsed('uid', parseId),
     gid: parsed('gid', parseId),
     nonEmpty: isSet('nonempty'),
+    transport: parsed('transport', (option, word) => parseChoice(option, word, transports)),
     kernelOptions: list(kernelOptionName),
     showDotDirectories: parsed(
       'snapdir',

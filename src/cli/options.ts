@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Options } from 'yargs';
-import { logLevels } from '../mount/mount-options.ts';
+import { logLevels, transports } from '../mount/mount-options.ts';
 import { UsageError } from './exit-codes.ts';
 import { expandFstabOptions, kernelOptionName } from './fstab-options.ts';
 import { mountInvocation, single } from './mount-invocation.ts';
@@ -53,6 +53,7 @@ const mountOptions: Readonly<Record<string, Options>> = {
   gid: value('group that files show'),
   nonempty: flag('mount over a directory that is not empty'),
   snapdir: value('visible: list the dot directories in the root (default hidden)'),
+  transport: value(`how the kernel is spoken to: ${transports.join(', ')}`),
   'log-level': value(`what is logged: ${logLevels.join(', ')}`),
   'log-file': value('where the daemon logs'),
   debug: flag('log every request'),

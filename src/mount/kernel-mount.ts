@@ -11,9 +11,20 @@ import type { KernelNotifier, VfsOperations } from './vfs/operations.ts';
 const sessionEndTimeoutMs = 10_000;
 
 /** A filesystem in the kernel's tree, served from this process. */
-export class KernelMount {
+export interface TransportMount {
   readonly notifier: KernelNotifier;
   /** When the kernel has let go, whoever unmounted. Never rejects. */
+  readonly done: Promise<unknown>;
+  /**
+   * Takes the mount out of the tree and ends the service. While files on it are in use it disappears
+   * all the same, and what is open on it answers with errors from then on.
+   */
+  close(): Promise<void>;
+}
+
+/** A mount whose requests are read from the kernel by this process itself. */
+export class KernelMount implements TransportMount {
+  readonly notifier: KernelNotifier;
   readonly done: Promise<SessionEnd>;
   readonly #mountpoint: string;
   readonly #mounter: Mounter;
@@ -53,10 +64,6 @@ export class KernelMount {
     return mount;
   }
 
-  /**
-   * Takes the mount out of the tree and ends the service. While files on it are in use it disappears
-   * all the same, and what is open on it answers with errors from then on.
-   */
   async close(): Promise<void> {
     try {
       const { lazyReason } = await this.#mounter.unmount(this.#mountpoint);

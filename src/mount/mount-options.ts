@@ -9,6 +9,13 @@ export type LogLevel = (typeof logLevels)[number];
  */
 export type CommitPolicy = 'close' | 'fsync' | 'manual' | { readonly idleMs: number };
 
+/**
+ * How requests get here: `kernel` speaks the protocol of the Linux kernel, `fuse-native` goes by way
+ * of libfuse and the package of that name, and `auto` is `kernel` on Linux.
+ */
+export const transports = ['auto', 'kernel', 'fuse-native'] as const;
+export type Transport = (typeof transports)[number];
+
 /** How a mount looks and behaves; everything has a default. Plain data, so that it can cross a process boundary. */
 export interface MountOptions {
   /** Serve this branch alone, writable, at the root of the mount. */
@@ -61,6 +68,8 @@ export interface MountOptions {
   readonly gid?: number;
   /** Mount over a directory that is not empty. */
   readonly nonEmpty?: boolean;
+  /** Default `auto`. */
+  readonly transport?: Transport;
   /** Options of mount(8) that the kernel itself sees to, such as `noexec`. */
   readonly kernelOptions?: readonly string[];
   /** List `.tags`, `.commits` and the other special directories in the root; they are found by name either way. */

@@ -4,6 +4,7 @@ import type { Identity } from '../git/identity.ts';
 import { Repository } from '../git/repository.ts';
 import type { GitStore } from '../store/git-store.ts';
 import { KernelMount } from './kernel-mount.ts';
+import type { TransportMount } from './kernel-mount.ts';
 import type { MountOptions } from './mount-options.ts';
 import { prepareMountpoint } from './mountpoint.ts';
 import { NotifierRelay } from './notifier-relay.ts';
@@ -82,14 +83,14 @@ class Mount implements MountHandle {
   readonly mountpoint: string;
   readonly done: Promise<void>;
   readonly status: () => MountStatus;
-  readonly #kernel: KernelMount;
+  readonly #kernel: TransportMount;
   readonly #tree: ServedTree;
   readonly #log: Log;
   #unmounting: Promise<void> | undefined;
 
   private constructor(
     mountpoint: string,
-    kernel: KernelMount,
+    kernel: TransportMount,
     tree: ServedTree,
     log: Log,
     status: () => MountStatus,
@@ -135,13 +136,15 @@ class Mount implements MountHandle {
       identity: identityOf(repository, options),
       context: { inos: new InoAllocator(), inodes, owner },
     });
+    const transport = await chooseTransport(options);
     const vfs = new Vfs({
       ...{
         root: tree.root,
         inodes,
         log,
         readOnly,
-        immutable: tree.immutable,
+        // libfuse has no way to do without open.
+        immutable: tree.immutable && transport === KernelMount,
         xattrs: true,
       },
       statfs: () => statfsOf(gitDir),
@@ -149,7 +152,7 @@ class Mount implements MountHandle {
     try {
       const request = { mountpoint, source: gitDir, readOnly };
       const { allowOther = false, kernelOptions: extraOptions = [] } = options;
-      const kernel = await KernelMount.open(
+      const kernel = await transport.open(
         { ...request, allowOther, extraOptions },
         vfs,
         log,
@@ -185,6 +188,17 @@ class Mount implements MountHandle {
     await this.done;
     this.#log.info('unmounted', { mountpoint: this.mountpoint });
   }
+}
+
+/** The kernel transport is Linux's own; what only the other one needs is loaded for it alone. */
+async function chooseTransport(
+  options: MountOptions,
+): Promise<{ open: (...args: Parameters<typeof KernelMount.open>) => Promise<TransportMount> }> {
+  const { transport = 'auto' } = options;
+  if (transport === 'kernel' || (transport === 'auto' && process.platform === 'linux')) {
+    return KernelMount;
+  }
+  return (await import('./libfuse/libfuse-mount.ts')).LibfuseMount;
 }
 
 function isReadOnly(options: MountOptions): boolean {

@@ -61,6 +61,7 @@ describe('a command line for mounting', () => {
     [['--allow-other', '--nonempty'], { allowOther: true, nonEmpty: true }],
     [['--uid', '0', '--gid', '65534'], { uid: 0, gid: 65534 }],
     [['--snapdir', 'visible'], { showDotDirectories: true }],
+    [['--transport', 'fuse-native'], { transport: 'fuse-native' }],
     [['--log-level', 'info'], { logLevel: 'info' }],
     [['--debug'], { logLevel: 'debug' }],
   ])('%j', async ([args, expected]) => {
@@ -105,6 +106,7 @@ describe('a wrong command line says what is wrong', () => {
     [['repo', 'mnt', '--commit-delay', '-1'], /--commit-delay/],
     [['repo', 'mnt', '--commit-on', 'never'], /--commit-on: "never" is not one of close, fsync/],
     [['repo', 'mnt', '--log-level', 'loud'], /--log-level: "loud" is not one of error, warn/],
+    [['repo', 'mnt', '--transport', 'tcp'], /--transport: "tcp" is not one of auto, kernel, fuse/],
     [['repo', 'mnt', '--snapdir', 'x'], /--snapdir: "x" is not one of visible, hidden/],
     [['repo', 'mnt', '--log-file', ''], /--log-file needs a path/],
     [['repo', 'mnt', '-o'], /-o needs a list of options/],

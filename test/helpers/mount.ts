@@ -25,6 +25,10 @@ export const daemonEnvironment: Readonly<Record<string, string>> = {
   GIT_CONFIG_NOSYSTEM: '1',
 };
 
+/** `VOST_TEST_TRANSPORT=fuse-native npx vitest run test/mount` runs the tests over the other transport. */
+const transport = process.env['VOST_TEST_TRANSPORT'];
+const transportArgs = transport === undefined ? [] : ['--transport', transport];
+
 export interface DaemonEnd {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -103,7 +107,7 @@ export async function mountRepository(
   const mountpoint = options.mountpoint ?? (await freshMountpoint());
   const daemon = spawn(
     process.execPath,
-    [vostMountProgram, '-f', gitDir, mountpoint, ...(options.args ?? [])],
+    [vostMountProgram, '-f', gitDir, mountpoint, ...transportArgs, ...(options.args ?? [])],
     {
       cwd: '/',
       env: { ...process.env, ...daemonEnvironment, ...options.env },
