@@ -6,12 +6,16 @@ import type { ArchiveFormatName } from './archive-format.ts';
 import { ArchiveIntake } from './archive-intake.ts';
 import { ArchiveBudget } from './archive-limits.ts';
 import type { ArchiveLimits } from './archive-limits.ts';
+import { counting } from './archive-progress.ts';
 import { readArchive } from './archive-source.ts';
+import type { TransferProgress } from './transfer-options.ts';
 
 /** How an archive is taken into a snapshot. */
 export interface ArchiveInOptions extends CommitOptions, ArchiveLimits {
   /** What the name of the file says by default; a stream needs it. */
   format?: ArchiveFormatName | undefined;
+  /** Called after each file and link. An error that it throws ends it, and nothing is committed. */
+  progress?: ((progress: TransferProgress) => void) | undefined;
   /** Ends it, with the signal's reason; then nothing is committed. */
   signal?: AbortSignal | undefined;
 }
@@ -32,7 +36,7 @@ export async function archiveIn(
   source: string | Readable,
   options: ArchiveInOptions = {},
 ): Promise<FS> {
-  const { message, parents, signal } = options;
+  const { message, parents, progress, signal } = options;
   const format = archiveFormat(typeof source === 'string' ? source : null, options.format);
   const budget = new ArchiveBudget(options);
   const how = { message, parents, operation: 'ar' };
@@ -40,7 +44,8 @@ export async function archiveIn(
     return await fs.transact(how, async ({ staged, staging }) => {
       signal?.throwIfAborted();
       const intake = new ArchiveIntake(staged, staging, budget);
-      for await (const entry of readArchive(source, { format, budget, signal })) {
+      const entries = readArchive(source, { format, budget, signal });
+      for await (const entry of counting(entries, progress)) {
         signal?.throwIfAborted();
         await intake.take(entry);
       }

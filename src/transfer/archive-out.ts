@@ -23,14 +23,18 @@ import { noContent } from './archive-entry.ts';
 import type { ArchiveEntry } from './archive-entry.ts';
 import { archiveFormat } from './archive-format.ts';
 import type { ArchiveFormat, ArchiveFormatName } from './archive-format.ts';
+import { counting } from './archive-progress.ts';
 import { writeTar } from './archive-tar-writer.ts';
 import { writeZip } from './archive-zip-writer.ts';
 import { localPathBytes, localPathFromText } from './local-path.ts';
+import type { TransferProgress } from './transfer-options.ts';
 
 /** How a snapshot is written to an archive. */
 export interface ArchiveOutOptions {
   /** What the name of the file says by default; a stream needs it. */
   format?: ArchiveFormatName | undefined;
+  /** Called after each file and link. An error that it throws ends it. */
+  progress?: ((progress: TransferProgress) => void) | undefined;
   /** Ends it, with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
@@ -49,10 +53,10 @@ export async function archiveOut(
   target: string | Writable,
   options: ArchiveOutOptions = {},
 ): Promise<void> {
-  const { signal } = options;
+  const { progress, signal } = options;
   const isFile = typeof target === 'string';
   const format = archiveFormat(isFile ? target : null, options.format);
-  const content = Readable.from(archiveBytes(fs, format), { objectMode: false });
+  const content = Readable.from(archiveBytes(fs, format, progress), { objectMode: false });
   const write = (stream: Writable): Promise<void> => pipeline(content, stream, { signal });
   try {
     signal?.throwIfAborted();
@@ -65,9 +69,13 @@ export async function archiveOut(
   }
 }
 
-function archiveBytes(fs: FS, format: ArchiveFormat): ByteStream {
+function archiveBytes(
+  fs: FS,
+  format: ArchiveFormat,
+  progress: ArchiveOutOptions['progress'],
+): ByteStream {
   const mtimeSec = fs.head.commit.committer.timeSec;
-  const entries = entriesOf(fs.context.repository.odb, fs);
+  const entries = counting(entriesOf(fs.context.repository.odb, fs), progress);
   if (format.container === 'zip') return writeZip(entries, mtimeSec);
   const tar = writeTar(entries, mtimeSec);
   return format.compression === null ? tar : compress(tar, format.compression);

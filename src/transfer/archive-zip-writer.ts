@@ -14,13 +14,22 @@ const wholeBytes = 1024 * 1024;
 const longestNameBytes = 0xffff;
 const most16 = 0xffff;
 const most32 = 0xffffffff;
-// Deflate can make content a little longer, so room is left below four GiB.
-const leastZip64Bytes = 0xf0000000;
 const madeByUnix = (3 << 8) | 45;
 const methodStore = 0;
 const methodDeflate = 8;
 const flagSizesFollow = 0x0008;
 const flagUtf8 = 0x0800;
+
+/** From where on numbers are written as zip64; lower than has to be only to test that. */
+export interface Zip64Limits {
+  /** The size of an entry. */
+  readonly sizeBytes: number;
+  /** Where something starts in the file. */
+  readonly offset: number;
+}
+
+// Deflate can make content a little longer, so room is left below four GiB.
+const usualLimits: Zip64Limits = { sizeBytes: 0xf0000000, offset: most32 };
 
 /** What the headers of an entry say; both of them say nearly the same. */
 interface Member {
@@ -42,17 +51,18 @@ interface Member {
 export async function* writeZip(
   entries: AsyncIterable<ArchiveEntry>,
   mtimeSec: number,
+  limits: Zip64Limits = usualLimits,
 ): AsyncGenerator<Buffer, void, undefined> {
   const directory: Buffer[] = [];
   let offset = 0;
   for await (const entry of entries) {
     const start = offset;
-    for await (const item of writeMember(entry, mtimeSec)) {
+    for await (const item of writeMember(entry, mtimeSec, limits)) {
       if (Buffer.isBuffer(item)) {
         offset += item.length;
         yield item;
       } else {
-        directory.push(centralHeader(item, { entry, mtimeSec, start }));
+        directory.push(centralHeader(item, { entry, mtimeSec, start: offsetField(start, limits) }));
       }
     }
   }
@@ -61,13 +71,18 @@ export async function* writeZip(
     directoryBytes += header.length;
     yield header;
   }
-  yield endOfDirectory({ count: directory.length, directoryBytes, start: offset });
+  yield endOfDirectory({
+    count: directory.length,
+    directoryBytes,
+    start: offsetField(offset, limits),
+  });
 }
 
 /** The bytes of an entry, and last what has to be known of it for the directory. */
 async function* writeMember(
   entry: ArchiveEntry,
   mtimeSec: number,
+  limits: Zip64Limits,
 ): AsyncGenerator<Buffer | Member, void, undefined> {
   const path = entry.kind === 'directory' ? `${entry.path}/` : entry.path;
   const name = Buffer.from(path, 'latin1');
@@ -89,7 +104,7 @@ async function* writeMember(
     yield member;
     return;
   }
-  const isZip64 = sizeBytes >= leastZip64Bytes;
+  const isZip64 = sizeBytes >= limits.sizeBytes;
   const announced = { crc: 0, storedBytes: 0, sizeBytes: 0, isZip64 };
   const member = { name, flags: flags | flagSizesFollow, method: methodDeflate, ...announced };
   yield localHeader(member, mtimeSec);
@@ -137,25 +152,35 @@ function sizesAfter({ crc, storedBytes, sizeBytes, isZip64 }: Member): Buffer {
   return sizes;
 }
 
+/** A place in the file, and what its field of 32 bits holds: all ones when it stands elsewhere. */
+interface Offset {
+  readonly value: number;
+  readonly field: number;
+}
+
+function offsetField(value: number, { offset }: Zip64Limits): Offset {
+  return { value, field: value < offset ? value : most32 };
+}
+
 interface Placement {
   readonly entry: ArchiveEntry;
   readonly mtimeSec: number;
-  readonly start: number;
+  readonly start: Offset;
 }
 
 function centralHeader(member: Member, { entry, mtimeSec, start }: Placement): Buffer {
   const header = Buffer.alloc(46);
   header.writeUInt32LE(0x02014b50, 0);
   header.writeUInt16LE(madeByUnix, 4);
-  const isZip64 = member.isZip64 || start >= most32;
+  const isZip64 = member.isZip64 || start.field === most32;
   header.writeUInt16LE(isZip64 ? 45 : 20, 6);
   writeCommonFields(header.subarray(8), member, mtimeSec);
   const zip64 = [...(member.isZip64 ? [member.sizeBytes, member.storedBytes] : [])];
-  if (start >= most32) zip64.push(start);
+  if (start.field === most32) zip64.push(start.value);
   const extra = Buffer.concat([zip64Field(zip64), timeField(mtimeSec)]);
   header.writeUInt16LE(extra.length, 30);
   header.writeUInt32LE(attributesOf(entry), 38);
-  header.writeUInt32LE(Math.min(start, most32), 42);
+  header.writeUInt32LE(start.field, 42);
   return Buffer.concat([header, member.name, extra]);
 }
 
@@ -211,7 +236,7 @@ function attributesOf({ kind, isExecutable }: ArchiveEntry): number {
 interface DirectoryPlace {
   readonly count: number;
   readonly directoryBytes: number;
-  readonly start: number;
+  readonly start: Offset;
 }
 
 function endOfDirectory({ count, directoryBytes, start }: DirectoryPlace): Buffer {
@@ -220,8 +245,8 @@ function endOfDirectory({ count, directoryBytes, start }: DirectoryPlace): Buffe
   end.writeUInt16LE(Math.min(count, most16), 8);
   end.writeUInt16LE(Math.min(count, most16), 10);
   end.writeUInt32LE(Math.min(directoryBytes, most32), 12);
-  end.writeUInt32LE(Math.min(start, most32), 16);
-  if (count < most16 && directoryBytes < most32 && start < most32) return end;
+  end.writeUInt32LE(start.field, 16);
+  if (count < most16 && directoryBytes < most32 && start.field < most32) return end;
   const large = Buffer.alloc(56 + 20);
   large.writeUInt32LE(0x06064b50, 0);
   large.writeBigUInt64LE(44n, 4);
@@ -230,10 +255,10 @@ function endOfDirectory({ count, directoryBytes, start }: DirectoryPlace): Buffe
   large.writeBigUInt64LE(BigInt(count), 24);
   large.writeBigUInt64LE(BigInt(count), 32);
   large.writeBigUInt64LE(BigInt(directoryBytes), 40);
-  large.writeBigUInt64LE(BigInt(start), 48);
+  large.writeBigUInt64LE(BigInt(start.value), 48);
   // And where to find it.
   large.writeUInt32LE(0x07064b50, 56);
-  large.writeBigUInt64LE(BigInt(start + directoryBytes), 64);
+  large.writeBigUInt64LE(BigInt(start.value + directoryBytes), 64);
   large.writeUInt32LE(1, 72);
   return Buffer.concat([large, end]);
 }

@@ -2,13 +2,13 @@ import type { ModeOption } from '../snapshot/file-type.ts';
 import type { CommitOptions, DryRunOptions } from '../snapshot/write-options.ts';
 import type { ExcludeFilter } from './exclude-filter.ts';
 
-/** How far a copy between the disk and a repository has come. */
+/** How far a copy between the disk, or an archive, and a repository has come. */
 export interface TransferProgress {
   /** Files and links that are dealt with so far, unchanged ones included. */
   readonly files: number;
   /** Their sizes together. */
   readonly bytes: number;
-  /** The local path of the one before this call. */
+  /** The one before this call: its local path, or the path that it has in the archive. */
   readonly path: string;
 }
 
