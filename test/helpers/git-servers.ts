@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { afterAll } from 'vitest';
@@ -37,22 +38,34 @@ async function listening(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** `git http-backend` behind a small server; with `user` and `password` for all that they are asked of. */
+/** A key and a certificate, in PEM. */
+export interface ServerCertificate {
+  readonly key: string;
+  readonly cert: string;
+}
+
+/**
+ * `git http-backend` behind a small server; with `user` and `password` for all that they are asked
+ * of, and with a certificate over https.
+ */
 export async function gitHttpServer(
   root: string,
   credentials?: { readonly user: string; readonly password: string },
+  certificate?: ServerCertificate,
 ): Promise<GitServer> {
   const expected =
     credentials &&
     `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
-  const server = createHttpServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
     if (expected !== undefined && request.headers.authorization !== expected) {
       request.resume();
       response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end();
       return;
     }
     serve(root, request, response);
-  });
+  };
+  const server =
+    certificate === undefined ? createHttpServer(answer) : createHttpsServer(certificate, answer);
   const port = await listening(server);
   return started(port, async () => {
     server.closeAllConnections();
