@@ -12,7 +12,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'library',
-          include: ['test/{unit,contract,model,oracle,package}/**/*.test.ts'],
+          include: ['test/{unit,contract,model,oracle,package,fuzz}/**/*.test.ts'],
         },
       },
       {

@@ -72,6 +72,11 @@ function fieldsOf(struct: StructName): Field[] {
   });
 }
 
+/** The names of the fields. */
+export function structFields(struct: StructName): string[] {
+  return fieldsOf(struct).map(({ name }) => name);
+}
+
 export function structSizeBytes(struct: StructName): number {
   return fieldsOf(struct).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }

@@ -7,24 +7,16 @@ import type { ObjectDatabaseOptions } from '../../src/git/odb/object-database.ts
 import { parseOid } from '../../src/git/oid.ts';
 import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
 import { git, gitBytes } from './git.ts';
+import { seededRandom } from './seeded-random.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
+
+export { seededRandom } from './seeded-random.ts';
 
 /** An object as git tells it. */
 export interface GitObject {
   readonly oid: Oid;
   readonly type: ObjectType;
   readonly data: Buffer;
-}
-
-/** A number from 0 to 1, each time another, the same ones for the same seed. */
-export function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 /** Bytes that do not compress. */
