@@ -241,17 +241,31 @@ export class Tree {
 
   #checkOrder(): void {
     for (let index = 1; index < this.size; index++) {
-      const name = this.nameAt(index);
       const isTree = this.#isTree(index);
-      if (this.#compareAt(index - 1, name, isTree) >= 0) {
-        throw new CorruptObjectError(`a tree is not in order at ${JSON.stringify(name)}`);
+      if (!this.#isBefore(index, isTree)) {
+        const name = JSON.stringify(this.nameAt(index));
+        throw new CorruptObjectError(`a tree is not in order at ${name}`);
       }
+      if (!isTree) continue;
       // A file and a directory of one name need not be neighbours: `a`, `a.b`, `a/`. Whatever
       // stands between them starts with the name, so most directories need no search.
-      if (isTree && this.#startsWith(index - 1, name) && this.#search(name, false, index) >= 0) {
+      const name = this.nameAt(index);
+      if (this.#startsWith(index - 1, name) && this.#search(name, false, index) >= 0) {
         throw new CorruptObjectError(`a tree holds ${JSON.stringify(name)} twice`);
       }
     }
+  }
+
+  /** Tells whether the entry before this one, a directory or not, sorts before it, as it should. */
+  #isBefore(index: number, isTree: boolean): boolean {
+    const raw = this.#raw;
+    const [start, otherStart] = [this.#nameStart(index - 1), this.#nameStart(index)];
+    // A name ends in NUL, and a shorter one that is the start of the other is found by that.
+    let same = 0;
+    while (raw[start + same] === raw[otherStart + same] && raw[start + same] !== nul) same += 1;
+    const [here, there] = [raw[start + same] ?? nul, raw[otherStart + same] ?? nul];
+    const before = here === nul && this.#isTree(index - 1) ? slash : here;
+    return before < (there === nul && isTree ? slash : there);
   }
 
   #startsWith(index: number, prefix: ByteString): boolean {

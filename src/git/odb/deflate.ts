@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { constants, deflate, deflateRaw, deflateRawSync, deflateSync, inflateRaw } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
+import { adler32 } from './adler32.ts';
 
 /** Content up to this size is deflated where it stands: a hop to another thread costs more. */
 export const smallContentBytes: number = 32 * 1024;
@@ -103,27 +104,6 @@ export function inflatePiece(deflated: Buffer): Promise<Buffer> {
     chunkSize: pieceBytes + 1,
     maxOutputLength: pieceBytes,
   });
-}
-
-// Of RFC 1950: sums modulo the largest prime under 2^16. So many bytes can be added before a sum
-// needs more than the 53 bits that a number holds exactly; fewer keep it a small integer.
-const adlerPrime = 65521;
-const adlerRun = 3800;
-
-function adler32(data: Uint8Array, start: number): number {
-  let low = start & 0xffff;
-  let high = start >>> 16;
-  let index = 0;
-  while (index < data.length) {
-    const end = Math.min(index + adlerRun, data.length);
-    for (; index < end; index++) {
-      low += data[index] ?? 0;
-      high += low;
-    }
-    low %= adlerPrime;
-    high %= adlerPrime;
-  }
-  return ((high << 16) | low) >>> 0;
 }
 
 /** Cuts content into pieces of `pieceBytes`, the last one shorter. Chunks are copied, so they may be used again. */

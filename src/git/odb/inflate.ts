@@ -4,6 +4,7 @@ import type { Inflate } from 'node:zlib';
 import { CorruptObjectError } from '../../errors.ts';
 import { allocateObject } from './allocate.ts';
 import { ByteBudget } from './byte-budget.ts';
+import { inflateSmall } from './inflate-small.ts';
 
 /**
  * What is larger is inflated on zlib's threads: this much takes 1 or 2 ms, and nothing else happens
@@ -18,6 +19,8 @@ export const inflateStartInputBytes = 512;
 const highestRatio = 1032;
 const outputChunkSizeBytes = 256 * 1024;
 const leastChunkSizeBytes = 64;
+// What is larger zlib inflates sooner.
+const smallContentBytes = 512;
 
 // Results that are not complete; one that is larger comes alone.
 const beingInflated = new ByteBudget(64 * 1024 * 1024);
@@ -48,6 +51,10 @@ export function inflateAndMeasure(
   input: Buffer,
   sizeBytes: number,
 ): { readonly data: Buffer; readonly compressedSizeBytes: number } | undefined {
+  if (sizeBytes <= smallContentBytes) {
+    const inflated = inflateSmall(input, sizeBytes);
+    if (inflated !== undefined) return inflated;
+  }
   let inflated: { readonly buffer: Buffer; readonly engine: Inflate };
   try {
     // One byte more than needed, so that zlib reaches the checksum in its first turn.
