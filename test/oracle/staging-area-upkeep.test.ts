@@ -247,6 +247,21 @@ describe('when the disk fails', () => {
     await fsck(gitDir);
   });
 
+  test('without room for copies, the temporary pack becomes one of the repository', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const contents = randomContents(5, 700);
+    const oids = await writeBlobs(area, contents);
+    // The first loose object.
+    failWrite(await fileHandlePrototype(), 1, 'ENOSPC');
+    await area.publish(oids.slice(0, 2), { fsync: true });
+    vi.restoreAllMocks();
+    expect(await countObjects(gitDir)).toMatchObject({ packs: 1, packed: 5 });
+    await area.discard();
+    await expectBlobInGit(gitDir, oids[1]!, contents[1]!);
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    await fsck(gitDir);
+  });
+
   test('while a removed pack is written again, it can be tried again', async () => {
     const { gitDir, area } = await newStagingArea();
     const contents = randomContents(40, 700);

@@ -1,6 +1,6 @@
 import { unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { ignoring } from './temporary-file.ts';
+import { ignoring, isSystemError } from './temporary-file.ts';
 
 /**
  * The packs that were given their name before a ref leads to what is in them. A `.keep` file beside
@@ -17,7 +17,10 @@ export class PackKeeps {
       await writeFile(path, `vost ${process.pid} ${hostname()}\n`, { flag: 'wx' });
       this.#paths.add(path);
     } catch (error) {
-      ignoring('EEXIST')(error);
+      if (isSystemError(error, 'EEXIST')) return;
+      // A full disk may have taken the name and not the text.
+      await unlink(path).catch(ignoring('ENOENT'));
+      throw error;
     }
   }
 

@@ -1,4 +1,5 @@
 import type { HashAlgorithm } from '../oid.ts';
+import { systemErrorCode } from '../system-error.ts';
 import { writeLooseObjects } from './loose-writer.ts';
 import type { LooseObject, LooseWriterOptions } from './loose-writer.ts';
 import type { PackKeeps } from './pack-keeps.ts';
@@ -23,28 +24,43 @@ const mostLooseBytes = 4 * 1024 * 1024;
 const leastNeededShare = 0.75;
 // What is smaller is merged with others rather than made a pack of its own.
 const packOfItsOwnBytes = 64 * 1024 * 1024;
+/** What the disk says when it is full, or the user's share of it is. */
+const withoutRoom = new Set(['ENOSPC', 'EDQUOT']);
 
 /**
  * Makes staged objects a part of the repository: few and small ones as loose objects, others as
  * packs. A temporary pack that holds little else gets its index and its name, and all that is in it
- * becomes visible; what else is wanted is copied to one new pack. Objects that are published
- * already are written again. After an error those with `published` set are safe.
+ * becomes visible; what else is wanted is copied to one new pack. Where the disk has no room for
+ * copies, all temporary packs get their names. Objects that are published already are written again.
+ * After an error those with `published` set are safe.
  */
 export async function publishObjects(
   wanted: readonly StagedObject[],
   options: PublishOptions,
 ): Promise<void> {
-  const mayBeLoose = options.asPack !== true;
-  if (mayBeLoose && areFewAndSmall(wanted)) return publishLoose(wanted, options);
+  if (mayBeLoose(wanted, options)) return publishElsewhere(wanted, options);
   const { packs, others } = packsToFinish(wanted);
   for (const pack of packs) await finishPack(pack, options);
-  if (others.length === 0) return;
-  if (mayBeLoose && areFewAndSmall(others)) await publishLoose(others, options);
-  else await publishCopies(others, options);
+  if (others.length > 0) await publishElsewhere(others, options);
 }
 
-function areFewAndSmall(objects: readonly StagedObject[]): boolean {
-  if (objects.length > mostLooseObjects) return false;
+async function publishElsewhere(
+  objects: readonly StagedObject[],
+  options: PublishOptions,
+): Promise<void> {
+  try {
+    if (mayBeLoose(objects, options)) await publishLoose(objects, options);
+    else await publishCopies(objects, options);
+  } catch (error) {
+    const canFinish = objects.every(({ pack }) => !pack.isFinished && !pack.isStreaming);
+    if (!withoutRoom.has(systemErrorCode(error)) || !canFinish) throw error;
+    // A name for what is there takes next to no room, and `git gc` tidies up.
+    for (const pack of groupedByPack(objects).keys()) await finishPack(pack, options);
+  }
+}
+
+function mayBeLoose(objects: readonly StagedObject[], { asPack }: PublishOptions): boolean {
+  if (asPack === true || objects.length > mostLooseObjects) return false;
   let bytes = 0;
   for (const { packed } of objects) bytes += packed.sizeBytes;
   return bytes <= mostLooseBytes;
