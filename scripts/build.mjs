@@ -1,18 +1,26 @@
 // Compiles src/ to dist/ from scratch, so that a renamed file leaves nothing behind. The library is
 // compiled module by module; the programs are bundled into dist/bin, for loading two hundred modules
-// one at a time is most of what it takes to start. The old dist/ is replaced only by a whole new one:
+// one at a time is most of what it takes to start. The manual is made of the same tables as --help. The old dist/ is replaced only by a whole new one:
 // a build that fails, or that runs beside a daemon which still loads its modules, leaves no half of it.
 //
 //   node scripts/build.mjs [--if-older]     --if-older: only when src/ is newer than dist/
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, isAbsolute, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build as bundle } from 'rolldown';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
-const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const { bin, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const bins = Object.values(bin);
 
 if (!process.argv.includes('--if-older') || !isUpToDate()) await build();
@@ -27,6 +35,7 @@ async function build() {
     );
     rmSync(join(next, 'cli'), { recursive: true });
     await bundlePrograms(join(next, 'bin'));
+    await writeManual(join(next, 'man'));
     for (const file of bins) chmodSync(join(next, relative('dist', file)), 0o755);
     rmSync(dist, { recursive: true, force: true });
     renameSync(next, dist);
@@ -47,6 +56,20 @@ function bundlePrograms(directory) {
     external: (id) => !id.startsWith('.') && !isAbsolute(id),
     output: { dir: directory, sourcemap: true, chunkFileNames: '[name]-[hash].js' },
   });
+}
+
+/** The manual is made from what `--help` shows, by a program of its own that does not stay. */
+async function writeManual(directory) {
+  await bundle({
+    input: join(root, 'src/cli/man-page.ts'),
+    platform: 'node',
+    external: (id) => !id.startsWith('.') && !isAbsolute(id),
+    output: { file: join(directory, 'man-page.mjs') },
+  });
+  const program = join(directory, 'man-page.mjs');
+  const { manPage } = await import(pathToFileURL(program).href);
+  rmSync(program);
+  writeFileSync(join(directory, 'vost-mount.1'), manPage(version));
 }
 
 function isUpToDate() {

@@ -8,7 +8,7 @@ declare -A package_of=(
   [find]=findutils [ps]=procps [mount]=mount [setpriv]=util-linux [unshare]=util-linux
   [flock]=util-linux [bsdtar]=libarchive-tools [zip]=zip [unzip]=unzip [bzip2]=bzip2 [xz]=xz-utils
   [python3]=python3 [getfattr]=attr
-  [mount.fuse3]=fuse3 [ssh]=openssh-client [ssh-keygen]=openssh-client [sshd]=openssh-server
+  [mount.fuse3]=fuse3 [systemd-notify]=systemd [ssh]=openssh-client [ssh-keygen]=openssh-client [sshd]=openssh-server
   [openssl]=openssl
 )
 

@@ -13,6 +13,7 @@ export type Invocation =
   | { readonly verb: 'status'; readonly mountpoint: string; readonly json: boolean }
   | { readonly verb: 'commit'; readonly mountpoint: string; readonly message?: string }
   | { readonly verb: 'unmount'; readonly mountpoint: string }
+  | { readonly verb: 'completion' }
   | { readonly verb: 'print'; readonly text: string };
 
 const flag = (describe: string, more: Options = {}): Options => ({
@@ -27,7 +28,8 @@ const value = (describe: string, more: Options = {}): Options => ({
   ...more,
 });
 
-const mountOptions: Readonly<Record<string, Options>> = {
+/** The options of a mount, for the command line and its manual. */
+export const mountOptions: Readonly<Record<string, Options>> = {
   foreground: flag('stay in the foreground', { alias: 'f' }),
   branch: value('mount this branch at the root', { alias: 'b' }),
   ref: value('mount this tag, branch or commit at the root, read-only; main~3, main@2h'),
@@ -67,6 +69,16 @@ const optionNames = { flags: namesOf('boolean'), valued: namesOf('string') };
 
 const json = { json: flag('as JSON') };
 
+/** What each verb does, for `--help` and the manual. */
+export const verbs = {
+  mount: 'Mounts a git repository: every branch is a directory, every write becomes a commit.',
+  list: 'list what is mounted',
+  status: 'show the state of a mount',
+  commit: 'commit what is closed, on every branch',
+  unmount: 'commit what is closed, unmount and wait until that is done',
+  completion: 'print what bash needs to complete this command: eval "$(vost-mount completion)"',
+} as const;
+
 /**
  * Reads a command line.
  *
@@ -92,7 +104,7 @@ export async function parseCommandLine(argv: readonly string[]): Promise<Invocat
     })
     .command(
       '$0 <repository> <mountpoint>',
-      'Mounts a git repository: every branch is a directory, every write becomes a commit.',
+      verbs.mount,
       (command) =>
         command
           .positional('repository', {
@@ -112,7 +124,7 @@ export async function parseCommandLine(argv: readonly string[]): Promise<Invocat
     )
     .command(
       'list',
-      'list what is mounted',
+      verbs.list,
       (command) => command.options(json),
       (args) => {
         invocation = { verb: 'list', json: args['json'] === true };
@@ -120,7 +132,7 @@ export async function parseCommandLine(argv: readonly string[]): Promise<Invocat
     )
     .command(
       'status <mountpoint>',
-      'show the state of a mount',
+      verbs.status,
       (command) => command.positional('mountpoint', mountpoint).options(json),
       (args) => {
         const { mountpoint: path } = args;
@@ -129,7 +141,7 @@ export async function parseCommandLine(argv: readonly string[]): Promise<Invocat
     )
     .command(
       'commit <mountpoint>',
-      'commit what is closed, on every branch',
+      verbs.commit,
       (command) =>
         command
           .positional('mountpoint', mountpoint)
@@ -145,12 +157,15 @@ export async function parseCommandLine(argv: readonly string[]): Promise<Invocat
     )
     .command(
       'unmount <mountpoint>',
-      'commit what is closed, unmount and wait until that is done',
+      verbs.unmount,
       (command) => command.positional('mountpoint', mountpoint),
       (args) => {
         invocation = { verb: 'unmount', mountpoint: args.mountpoint };
       },
     )
+    .command('completion', verbs.completion, {}, () => {
+      invocation = { verb: 'completion' };
+    })
     .strict()
     .showHelpOnFail(false)
     .fail((message: string | null, error: Error | undefined) => {

@@ -29,6 +29,8 @@ async function dispatch(invocation: Invocation): Promise<ExitCode> {
       return (await import('./commands/commit.ts')).commitCommand(invocation);
     case 'unmount':
       return (await import('./commands/unmount.ts')).unmountCommand(invocation);
+    case 'completion':
+      return (await import('./commands/completion.ts')).completionCommand();
     case 'print':
       process.stdout.write(`${invocation.text}\n`);
       return exitCode.success;

@@ -1,4 +1,4 @@
-import { mkdir, readFile, symlink } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import {
   mountRepository,
   vostMountProgram,
 } from '../helpers/mount.ts';
-import { shell } from '../helpers/program.ts';
+import { program, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 const readme = fileURLToPath(new URL('../../README.md', import.meta.url));
@@ -79,3 +79,27 @@ data ${content.length}
 ${content}
 `;
 }
+
+/** As somebody would try it who has installed the package: a module of its own, with `vost` beside it. */
+test('the first page of the library in the README runs, and git sees what it did', async () => {
+  const [page] = [...(await readFile(readme, 'utf8')).matchAll(/^```js\n(.*?)^```/gms)];
+  const directory = await temporaryDirectory();
+  await mkdir(join(directory, 'node_modules'));
+  await symlink(fileURLToPath(new URL('../..', import.meta.url)), `${directory}/node_modules/vost`);
+  await writeFile(join(directory, 'page.mjs'), page![1]!);
+  await mkdir(join(directory, 'results'));
+  await writeFile(join(directory, 'results/first'), '1\n');
+
+  const output = await program(process.execPath, ['page.mjs'], { cwd: directory });
+  const [logged] = output.trim().split('\n');
+  const cwd = join(directory, 'data.git');
+  expect(await git(['log', '--format=%H', 'main', '--', 'a.txt'], { cwd })).toBe(`${logged!}\n`);
+  expect(await git(['show', '-s', '--format=%s', logged!], { cwd })).toBe('Two files\n');
+  expect(await git(['notes', 'show', logged!], { cwd })).toBe('reviewed\n');
+  expect(await git(['ls-tree', '-r', '--name-only', 'main'], { cwd })).toBe(
+    'a.txt\nb.txt\ncounter\nnotes/today.txt\nresults/first\n',
+  );
+  expect(await git(['rev-list', '--count', 'experiment..main'], { cwd })).toBe('1\n');
+  expect(await readFile(join(directory, 'restored/results/first'), 'utf8')).toBe('1\n');
+  await fsck(cwd);
+});

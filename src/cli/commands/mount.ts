@@ -8,7 +8,9 @@ import type { MountInvocation } from '../mount-invocation.ts';
 export async function mountCommand(invocation: MountInvocation): Promise<ExitCode> {
   if (invocation.foreground) {
     const { serve } = await import('../serve.ts');
-    await serve(invocation, () => undefined);
+    const { notifySystemd } =
+      process.env['NOTIFY_SOCKET'] === undefined ? {} : await import('../notify-systemd.ts');
+    await serve(invocation, () => notifySystemd?.(invocation.mountpoint));
     return exitCode.success;
   }
   await startDaemon(invocation);
