@@ -1,7 +1,8 @@
 // Compiles src/ to dist/ from scratch, so that a renamed file leaves nothing behind. The library is
 // compiled module by module; the programs are bundled into dist/bin, for loading two hundred modules
-// one at a time is most of what it takes to start. The manual is made of the same tables as --help. The old dist/ is replaced only by a whole new one:
-// a build that fails, or that runs beside a daemon which still loads its modules, leaves no half of it.
+// one at a time is most of what it takes to start. The manual is made of the tables behind --help.
+// The old dist/ is replaced only by a whole new one: a build that fails, or that runs beside a daemon
+// which still loads its modules, leaves no half of it.
 //
 //   node scripts/build.mjs [--if-older]     --if-older: only when src/ is newer than dist/
 import { execFileSync } from 'node:child_process';

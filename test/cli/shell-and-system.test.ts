@@ -24,7 +24,8 @@ test('the manual and --help name the same options, with the same words', async (
     expect(plain.toLowerCase()).toContain(String(describe).toLowerCase());
   }
   // Nothing that troff would take for a request, but for requests.
-  for (const line of manual.split('\n')) expect(line).not.toMatch(/^[.'](?!([A-Z]{1,2}|nf|fi|br)\b)/);
+  for (const line of manual.split('\n'))
+    expect(line).not.toMatch(/^[.'](?!([A-Z]{1,2}|nf|fi|br)\b)/);
 });
 
 test('bash completes verbs, options, values, files and mountpoints', async () => {
