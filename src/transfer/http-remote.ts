@@ -79,7 +79,8 @@ export class HttpRemote implements Remote {
     if (tips.length === 0) return;
     const objects = await objectsToSend(repository, tips, this.refs.values(), this.#context);
     const onObject = reporting(this.#context, 'Writing objects', objects.length);
-    yield* packStream(repository.odb, objects, { signal, onObject });
+    const deltas = this.#capabilities.has('ofs-delta');
+    yield* packStream(repository.odb, objects, { deltas, signal, onObject });
   }
 
   async receive(moves: readonly ReceivedMove[]): Promise<void> {

@@ -21,10 +21,13 @@ import { named, namingObject, ofType } from './object-errors.ts';
 import { packAgain } from './pack-again.ts';
 import type { Pack } from './pack.ts';
 import type { PackLocation } from './pack-directory.ts';
+import { FileGoneError } from './paged-file.ts';
 import { packLooseObjects } from './repack.ts';
 import type { MaintenanceOptions } from './repack.ts';
 import type { StagingArea } from './staging-area.ts';
 import { StagingAreas } from './staging-areas.ts';
+import { storedEntryAt } from './stored-entry.ts';
+import type { StoredEntry } from './stored-entry.ts';
 import { Unpacking } from './unpacking.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
@@ -203,6 +206,22 @@ export class ObjectDatabase {
       throw named(oid, error);
     } finally {
       await content.close();
+    }
+  }
+
+  /**
+   * How a pack holds an object, to be copied as it stands there; undefined when none does, or that
+   * cannot be used, which `read` then tells.
+   */
+  async storedEntry(oid: Oid): Promise<StoredEntry | undefined> {
+    try {
+      return await whenReady(() => {
+        const location = this.#directories.locate(oidToBytes(oid));
+        return location && storedEntryAt(location);
+      });
+    } catch (error) {
+      if (error instanceof CorruptObjectError || error instanceof FileGoneError) return undefined;
+      throw error;
     }
   }
 

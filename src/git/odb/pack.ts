@@ -5,11 +5,13 @@ import type { HashAlgorithm } from '../oid.ts';
 import {
   checkDeclaredSize,
   deflatedBoundBytes,
+  inflateAndMeasure,
   inflateChunks,
   inflateExactly,
   inflateLarge,
   inflateStart,
   inflateStartInputBytes,
+  largestSyncInflateBytes,
 } from './inflate.ts';
 import { freshenFile } from './loose-objects.ts';
 import { PackIndex } from './pack-index.ts';
@@ -164,6 +166,15 @@ export class Pack {
     const resident = this.file.sliceToPageEnd(entry.dataOffset);
     const input = resident.length >= bound ? resident : this.file.slice(entry.dataOffset, bound);
     return inflateExactly(input, entry.sizeBytes);
+  }
+
+  /** The zlib stream of an entry, which is checked for it; undefined as for `inflate`, or when it is long. */
+  deflated(entry: PackEntry): Buffer | undefined {
+    if (entry.sizeBytes > largestSyncInflateBytes) return undefined;
+    const bound = Math.min(deflatedBoundBytes(entry.sizeBytes), this.#compressedBoundBytes(entry));
+    const input = this.file.slice(entry.dataOffset, bound);
+    const inflated = inflateAndMeasure(input, entry.sizeBytes);
+    return inflated && input.subarray(0, inflated.compressedSizeBytes);
   }
 
   /** The first bytes of what is compressed in an entry: enough for the head of a delta. */
