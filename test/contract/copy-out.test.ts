@@ -1,19 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readFile, readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   FileNotFoundError,
-  GitStore,
   IsADirectoryError,
   NotADirectoryError,
   diskGlob,
 } from '../../src/index.ts';
-import type { CopyOutOptions, FS } from '../../src/index.ts';
+import type { CopyOutOptions, FS, GitStore } from '../../src/index.ts';
 import { diskBytes, makeFiles, shownFiles } from '../helpers/disk-tree.ts';
 import type { DiskFiles } from '../helpers/disk-tree.ts';
-import { fsck, git, gitBytes } from '../helpers/git.ts';
+import { git, gitBytes } from '../helpers/git.ts';
 import { describeOnEveryRepository } from '../helpers/library-fixture.ts';
+import type { LibraryFixture } from '../helpers/library-fixture.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 interface Scene {
@@ -25,16 +25,18 @@ interface Scene {
   readonly disk: string;
 }
 
-async function onScene(files: DiskFiles, body: (scene: Scene) => Promise<void>): Promise<void> {
-  const root = await temporaryDirectory();
-  const gitDir = join(root, 'repository.git');
-  await makeFiles(join(root, 'source'), files);
-  await mkdir(join(root, 'place'));
-  const store = await GitStore.open(gitDir);
-  const fs = await (await store.fs('main')).syncIn(join(root, 'source'), '');
-  await body({ store, gitDir, fs, disk: join(root, 'place/disk') });
-  await store.close();
-  await fsck(gitDir);
+async function onScene(
+  { store, gitDir }: LibraryFixture,
+  files: DiskFiles,
+  body: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  const place = join(gitDir, '../place');
+  const source = await temporaryDirectory();
+  await makeFiles(source, files);
+  await rm(place, { recursive: true, force: true });
+  await mkdir(place);
+  const fs = await (await store.fs('main')).syncIn(source, '');
+  await body({ store, gitDir, fs, disk: join(place, 'disk') });
 }
 
 const sample = { 'd/a': 'one', 'd/sub/b': 'x:two', 'd/l': '-> ../nowhere', top: 'three' };
@@ -60,8 +62,8 @@ describeOnEveryRepository('copyOut and syncOut', (it) => {
   });
 });
 
-describe('sources', () => {
-  test.each([
+describeOnEveryRepository('sources', (it) => {
+  const cases: readonly [string | string[], Record<string, string>][] = [
     ['d', { 'd/a': 'one', 'd/l': '-> ../nowhere', 'd/sub/b': 'x:two' }],
     ['/d/', { a: 'one', l: '-> ../nowhere', 'sub/b': 'x:two' }],
     ['d/sub/b', { b: 'x:two' }],
@@ -70,15 +72,18 @@ describe('sources', () => {
     [['top', 'd/sub'], { 'sub/b': 'x:two', top: 'three' }],
     ['', sample],
     ['/', sample],
-  ])('%j', (sources, expected) =>
-    onScene(sample, async ({ fs, disk }) => {
-      await fs.copyOut(sources, `${disk}/made/`);
-      expect(await shownFiles(`${disk}/made`)).toEqual(expected);
-    }),
-  );
+  ];
+  for (const [sources, expected] of cases) {
+    it(JSON.stringify(sources), (fixture) =>
+      onScene(fixture, sample, async ({ fs, disk }) => {
+        await fs.copyOut(sources, `${disk}/made/`);
+        expect(await shownFiles(`${disk}/made`)).toEqual(expected);
+      }),
+    );
+  }
 
-  test('that are missing, or no directory, are refused', () =>
-    onScene(sample, async ({ fs, disk }) => {
+  it('that are missing, or no directory, are refused', (fixture) =>
+    onScene(fixture, sample, async ({ fs, disk }) => {
       await expect(fs.copyOut('none', disk)).rejects.toBeInstanceOf(FileNotFoundError);
       await expect(fs.copyOut('top/', disk)).rejects.toBeInstanceOf(NotADirectoryError);
       await expect(fs.syncOut('top', disk)).rejects.toBeInstanceOf(NotADirectoryError);
@@ -89,8 +94,8 @@ describe('sources', () => {
       expect(await readFile(disk, 'utf8')).toBe('a file');
     }));
 
-  test('have names that are no UTF-8', () =>
-    onScene({ 'd\xff/\xfe': 'bytes' }, async ({ fs, disk }) => {
+  it('have names that are no UTF-8', (fixture) =>
+    onScene(fixture, { 'd\xff/\xfe': 'bytes' }, async ({ fs, disk }) => {
       const after = await fs.copyOut('d\udcff', disk);
       expect(await shownFiles(disk)).toEqual({ 'd\xff/\xfe': 'bytes' });
       expect(after.changes?.add[0]?.path).toBe('d\udcff/\udcfe');
@@ -98,16 +103,17 @@ describe('sources', () => {
     }));
 });
 
-describe('what stands on the disk', () => {
+describeOnEveryRepository('what stands on the disk', (it) => {
   const before = { 'd/a': 'old', 'd/extra/x': 'more', 'd/sub': 'a file', 'd/l': '-> a', o: 'p' };
 
   async function after(
+    fixture: LibraryFixture,
     files: DiskFiles,
     options: CopyOutOptions,
     check?: (after: FS) => void,
   ): Promise<Record<string, string>> {
     let result: Record<string, string> = {};
-    await onScene(sample, async ({ fs, disk }) => {
+    await onScene(fixture, sample, async ({ fs, disk }) => {
       await makeFiles(disk, files);
       const done = await fs.copyOut('d', disk, options);
       result = await shownFiles(disk);
@@ -116,14 +122,14 @@ describe('what stands on the disk', () => {
     return result;
   }
 
-  test('stays, but for what is copied', async () => {
+  it('stays, but for what is copied', async (fixture) => {
     const all = { 'd/a': 'one', 'd/extra/x': 'more', 'd/l': '-> ../nowhere', 'd/sub/b': 'x:two' };
-    expect(await after(before, {})).toEqual({ ...all, o: 'p' });
+    expect(await after(fixture, before, {})).toEqual({ ...all, o: 'p' });
   });
-  test('goes away with delete, and is reported', async () => {
+  it('goes away with delete, and is reported', async (fixture) => {
     const all = { 'd/a': 'one', 'd/l': '-> ../nowhere', 'd/sub/b': 'x:two', o: 'p' };
     expect(
-      await after(before, { delete: true }, ({ changes }) => {
+      await after(fixture, before, { delete: true }, ({ changes }) => {
         expect(changes).toMatchObject({
           add: [{ path: 'd/sub/b', type: 'executable', src: 'd/sub/b' }],
           update: [{ path: 'd/a' }, { path: 'd/l', type: 'link' }],
@@ -132,34 +138,34 @@ describe('what stands on the disk', () => {
       }),
     ).toEqual(all);
   });
-  test('is only looked at with dryRun', async () => {
+  it('is only looked at with dryRun', async (fixture) => {
     expect(
-      await after(before, { delete: true, dryRun: true }, ({ changes }) => {
+      await after(fixture, before, { delete: true, dryRun: true }, ({ changes }) => {
         expect(changes?.add.map(({ path }) => path)).toEqual(['d/sub/b']);
         expect(changes?.update.map(({ path }) => path)).toEqual(['d/a', 'd/l']);
         expect(changes?.delete.map(({ path }) => path)).toEqual(['d/extra/x', 'd/sub']);
       }),
     ).toEqual(Object.fromEntries(Object.entries(before).sort()));
-    await onScene(sample, async ({ fs, disk }) => {
+    await onScene(fixture, sample, async ({ fs, disk }) => {
       expect((await fs.syncOut('', disk, { dryRun: true })).changes?.add).toHaveLength(4);
       await expect(stat(disk)).rejects.toMatchObject({ code: 'ENOENT' });
     });
   });
-  test('is left alone with ignoreExisting', async () => {
-    expect(await after(before, { ignoreExisting: true })).toEqual(before);
+  it('is left alone with ignoreExisting', async (fixture) => {
+    expect(await after(fixture, before, { ignoreExisting: true })).toEqual(before);
   });
-  test('and is a directory in place of a file, goes away only with delete', async () => {
+  it('and is a directory in place of a file, goes away only with delete', async (fixture) => {
     const files = { 'd/a/b/c': 'deep' };
-    await expect(after(files, {})).rejects.toBeInstanceOf(IsADirectoryError);
-    expect(await after(files, { delete: true })).toMatchObject({ 'd/a': 'one' });
+    await expect(after(fixture, files, {})).rejects.toBeInstanceOf(IsADirectoryError);
+    expect(await after(fixture, files, { delete: true })).toMatchObject({ 'd/a': 'one' });
     expect(
-      await after(files, { ignoreErrors: true }, ({ changes }) => {
+      await after(fixture, files, { ignoreErrors: true }, ({ changes }) => {
         expect(changes?.errors.map(({ path }) => path)).toEqual(['d/a']);
       }),
     ).toMatchObject({ 'd/a/b/c': 'deep', 'd/sub/b': 'x:two' });
   });
-  test('and is a FIFO, makes nobody wait', () =>
-    onScene(sample, async ({ fs, disk }) => {
+  it('and is a FIFO, makes nobody wait', (fixture) =>
+    onScene(fixture, sample, async ({ fs, disk }) => {
       await mkdir(disk);
       for (const name of ['top', 'other']) execFileSync('mkfifo', [join(disk, name)]);
       await fs.syncOut('', disk);
@@ -167,9 +173,9 @@ describe('what stands on the disk', () => {
     }));
 });
 
-describe('files', () => {
-  test('keep their permissions, and other names of them their content', () =>
-    onScene(sample, async ({ fs, disk }) => {
+describeOnEveryRepository('files', (it) => {
+  it('keep their permissions, and other names of them their content', (fixture) =>
+    onScene(fixture, sample, async ({ fs, disk }) => {
       await makeFiles(disk, { top: 'before', 'sub/b': 'two' });
       await chmod(join(disk, 'top'), 0o640);
       await chmod(join(disk, 'sub/b'), 0o640);
@@ -180,8 +186,8 @@ describe('files', () => {
       expect(await readFile(join(disk, 'twin'), 'utf8')).toBe('before');
       expect((await readdir(disk)).sort()).toEqual(['sub', 'top', 'twin']);
     }));
-  test('have the time of the commit, and are not touched when they are the same', () =>
-    onScene(sample, async ({ fs, disk }) => {
+  it('have the time of the commit, and are not touched when they are the same', (fixture) =>
+    onScene(fixture, sample, async ({ fs, disk }) => {
       await fs.syncOut('', disk);
       const time = await fs.getTime();
       const file = join(disk, 'top');
@@ -190,8 +196,8 @@ describe('files', () => {
       await fs.syncOut('', disk);
       expect((await stat(file, { bigint: true })).ctimeNs).toBe(before.ctimeNs);
     }));
-  test('are compared by size and time with checksum: false', () =>
-    onScene(sample, async ({ fs, disk }) => {
+  it('are compared by size and time with checksum: false', (fixture) =>
+    onScene(fixture, sample, async ({ fs, disk }) => {
       await fs.syncOut('', disk);
       await writeFile(join(disk, 'top'), 'THREE');
       await utimes(join(disk, 'top'), new Date(), await fs.getTime());
@@ -207,16 +213,16 @@ describe('files', () => {
       await fs.syncOut('', disk);
       expect(await shownFiles(disk)).toEqual(sample);
     }));
-  test('may be big', () =>
-    onScene({}, async ({ fs, disk }) => {
+  it('may be big', (fixture) =>
+    onScene(fixture, {}, async ({ fs, disk }) => {
       const big = Buffer.alloc(5_000_000, 'not so random ');
       const after = await fs.write('big', big);
       await after.syncOut('', disk);
       expect((await readFile(join(disk, 'big'))).equals(big)).toBe(true);
       expect((await after.syncOut('', disk)).changes?.update).toEqual([]);
     }));
-  test('and progress and signal', () =>
-    onScene(sample, async ({ fs, disk }) => {
+  it('and progress and signal', (fixture) =>
+    onScene(fixture, sample, async ({ fs, disk }) => {
       const seen: string[] = [];
       await fs.copyOut('', disk, { progress: ({ path }) => void seen.push(path) });
       const paths = Object.keys(sample).map((path) => join(disk, path));
@@ -226,9 +232,9 @@ describe('files', () => {
     }));
 });
 
-describe('nothing outside of the destination is written', () => {
-  test('through links in place of directories', () =>
-    onScene({ 'd/sub/b': 'x' }, async ({ fs, disk }) => {
+describeOnEveryRepository('nothing outside of the destination is written', (it) => {
+  it('through links in place of directories', (fixture) =>
+    onScene(fixture, { 'd/sub/b': 'x' }, async ({ fs, disk }) => {
       const outside = join(disk, '../outside');
       await makeFiles(outside, { 'sub/b': 'safe', other: 'safe' });
       for (const options of [{}, { delete: true }]) {
@@ -244,15 +250,15 @@ describe('nothing outside of the destination is written', () => {
       expect(await shownFiles(disk)).toEqual({ d: '-> ../outside' });
       expect(await shownFiles(outside)).toEqual({ other: 'safe', 'sub/b': 'safe' });
     }));
-  test('through links in place of files', () =>
-    onScene({ f: 'x' }, async ({ fs, disk }) => {
+  it('through links in place of files', (fixture) =>
+    onScene(fixture, { f: 'x' }, async ({ fs, disk }) => {
       await makeFiles(disk, { f: '-> ../outside', '../outside': 'safe' });
       await fs.syncOut('', disk);
       expect(await shownFiles(disk)).toEqual({ f: 'x' });
       expect(await readFile(join(disk, '../outside'), 'utf8')).toBe('safe');
     }));
-  test('by deleting what links lead to', () =>
-    onScene({ f: 'x' }, async ({ fs, disk }) => {
+  it('by deleting what links lead to', (fixture) =>
+    onScene(fixture, { f: 'x' }, async ({ fs, disk }) => {
       await makeFiles(disk, {
         l: '-> ../outside',
         '../outside/f': 'safe',
@@ -261,14 +267,14 @@ describe('nothing outside of the destination is written', () => {
       await fs.syncOut('', disk);
       expect(await shownFiles(join(disk, '..'))).toEqual({ 'disk/f': 'x', 'outside/f': 'safe' });
     }));
-  test('by a link and a directory of one name from two sources', () =>
-    onScene({ 'p/d': '-> ../../outside', 'q/d/f': 'x' }, async ({ fs, disk }) => {
+  it('by a link and a directory of one name from two sources', (fixture) =>
+    onScene(fixture, { 'p/d': '-> ../../outside', 'q/d/f': 'x' }, async ({ fs, disk }) => {
       await makeFiles(join(disk, '../outside'), { f: 'safe' });
       await fs.copyOut(['p/', 'q/'], disk);
       expect(await shownFiles(join(disk, '..'))).toEqual({ 'disk/d/f': 'x', 'outside/f': 'safe' });
     }));
-  test('by trees that no honest program makes', () =>
-    onScene({ ok: 'x' }, async ({ store, gitDir, disk }) => {
+  it('by trees that no honest program makes', (fixture) =>
+    onScene(fixture, { ok: 'x' }, async ({ store, gitDir, disk }) => {
       const blob = (
         await git(['hash-object', '-w', '--stdin'], { cwd: gitDir, input: 'evil' })
       ).trim();
@@ -302,8 +308,8 @@ describe('nothing outside of the destination is written', () => {
       await git(['update-ref', '-d', 'refs/heads/evil'], { cwd: gitDir });
       await git(['prune', '--expire=now'], { cwd: gitDir });
     }));
-  test('nor the repository deleted', () =>
-    onScene({ f: 'x' }, async ({ fs, gitDir }) => {
+  it('nor the repository deleted', (fixture) =>
+    onScene(fixture, { f: 'x' }, async ({ fs, gitDir }) => {
       const after = await fs.syncOut('', join(gitDir, '..'));
       expect(await fs.readText('f')).toBe('x');
       expect(after.changes?.warnings.map(({ path }) => path)).toEqual(['repository.git']);
@@ -350,9 +356,12 @@ describe('diskGlob', () => {
     expect((await diskGlob('../*')).every((path) => path.startsWith('../'))).toBe(true);
     await expect(diskGlob('a\0')).rejects.toMatchObject({ code: 'INVALID_PATH' });
   });
-  test('finds what copyIn copies, pivots included', () =>
-    onScene({}, async ({ fs, disk }) => {
-      await makeFiles(disk, files);
+});
+
+describeOnEveryRepository('what diskGlob finds', (it) => {
+  it('is copied in, pivots included', (fixture) =>
+    onScene(fixture, {}, async ({ fs, disk }) => {
+      await makeFiles(disk, { 'd/a.txt': '4', 'd/\xff.txt': '7', 'd/b.md': '2', 'e.txt': '1' });
       const after = await fs.copyIn(await diskGlob(`${disk}/./d/*.txt`), 'to');
       expect(await after.ls('to/d')).toEqual(['a.txt', '\udcff.txt']);
     }));

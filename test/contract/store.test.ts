@@ -14,7 +14,7 @@ import {
   UnsupportedRepositoryError,
 } from '../../src/index.ts';
 import { fsck, git } from '../helpers/git.ts';
-import { bigFile, expectBytes } from '../helpers/library-fixture.ts';
+import { bigFile, describeOnEveryRepository, expectBytes } from '../helpers/library-fixture.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 async function newPath(): Promise<string> {
@@ -189,30 +189,32 @@ describe('opening a store', () => {
   });
 });
 
-describe('retryWrite', () => {
-  test('writes on whatever the branch is at', async () => {
-    const path = await newPath();
-    const stores = await Promise.all(Array.from({ length: 4 }, () => GitStore.open(path)));
+describeOnEveryRepository('retryWrite', (it) => {
+  it('writes on whatever the branch is at', async ({ main, reopen, git }) => {
+    const before = Number(await git('rev-list', '--count', 'main'));
+    const stores = await Promise.all(Array.from({ length: 4 }, reopen));
     await Promise.all(
       stores.flatMap((store, writer) =>
         Array.from({ length: 5 }, (_, index) =>
-          vost.retryWrite(store, 'main', `${writer}/${index}`, Buffer.from(`${writer} ${index}`), {
-            retries: 100,
-          }),
+          vost.retryWrite(
+            store,
+            'main',
+            `w/${writer}/${index}`,
+            Buffer.from(`${writer} ${index}`),
+            {
+              retries: 100,
+            },
+          ),
         ),
       ),
     );
-    const [store] = stores as [GitStore];
-    const main = await store.branches.get('main');
-    expect(await main.glob('*/*')).toHaveLength(20);
-    expect(await git(['rev-list', '--count', 'main'], { cwd: path })).toBe('21\n');
-    for (const open of stores) await open.close();
-    await fsck(path);
+    const tip = await stores[0]!.branches.get('main');
+    expect(await tip.glob('w/*/*')).toHaveLength(20);
+    expect(await git('rev-list', '--count', 'main')).toBe(String(before + 20));
+    expect(await git('merge-base', 'main', main.commitHash)).toBe(main.commitHash);
   });
 
-  test('gives up after its retries', async () => {
-    const path = await newPath();
-    const store = await GitStore.open(path);
+  it('gives up after its retries', async ({ store }) => {
     const data = Buffer.from('x');
     let attempts = 0;
     const busy = {
@@ -228,14 +230,21 @@ describe('retryWrite', () => {
     const write = vost.retryWrite(busy, 'main', 'a', data, { retries: 3 });
     await expect(write).rejects.toBeInstanceOf(StaleSnapshotError);
     expect(attempts).toBe(4);
-    const nowhere = vost.retryWrite(store, 'none', 'a', data);
-    await expect(nowhere).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
+  });
+
+  it('takes the options of a write, and only branches', async ({ store, main, git }) => {
+    const data = Buffer.from('x');
+    for (const name of ['none', 'v1', main.commitHash]) {
+      const write = vost.retryWrite(store, name, 'a', data);
+      await expect(write).rejects.toBeInstanceOf(vost.KeyNotFoundError);
+    }
     const fs = await vost.retryWrite(store, 'main', 'a', data, {
       message: 'told',
       mode: vost.FileType.EXECUTABLE,
+      parents: [await store.fs('feature/x')],
     });
     expect([await fs.getMessage(), await fs.fileType('a')]).toEqual(['told', 'executable']);
-    await store.close();
+    expect(await git('rev-parse', 'main^2')).toBe(await git('rev-parse', 'feature/x'));
   });
 });
 
