@@ -95,7 +95,7 @@ test('the first page of the library in the README runs, and git sees what it did
   const cwd = join(directory, 'data.git');
   expect(await git(['log', '--format=%H', 'main', '--', 'a.txt'], { cwd })).toBe(`${logged!}\n`);
   expect(await git(['show', '-s', '--format=%s', logged!], { cwd })).toBe('Two files\n');
-  expect(await git(['notes', 'show', logged!], { cwd })).toBe('reviewed\n');
+  expect(await git(['notes', 'show', logged!], { cwd })).toBe('reviewed');
   expect(await git(['ls-tree', '-r', '--name-only', 'main'], { cwd })).toBe(
     'a.txt\nb.txt\ncounter\nnotes/today.txt\nresults/first\n',
   );
