@@ -19,6 +19,19 @@ const layers = stack.slice(0, -1).map((folder, index) => {
   return layer(folder, above, `src/${folder} may not import from ${above.join(', ')}.`);
 });
 
+// What a module of the library gives to others says what it is.
+const documented = {
+  create(context) {
+    return {
+      'ExportNamedDeclaration[declaration]'(node) {
+        const comments = context.sourceCode.getCommentsBefore(node);
+        if (comments.some(({ value }) => value.startsWith('*'))) return;
+        context.report({ node, message: 'An export needs a TSDoc comment.' });
+      },
+    };
+  },
+};
+
 export default tseslint.config(
   { ignores: ['dist/', '.dist-*/', 'coverage/', '.cache/', 'node_modules/'] },
   js.configs.recommended,
@@ -44,6 +57,11 @@ export default tseslint.config(
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       eqeqeq: 'error',
     },
+  },
+  {
+    files: ['src/*.ts', 'src/{git,snapshot,store,transfer}/**/*.ts'],
+    plugins: { vost: { rules: { documented } } },
+    rules: { 'vost/documented': 'error' },
   },
   ...layers,
   layer(

@@ -38,6 +38,7 @@ export type TreeChange = TreeSet | TreeDelete | TreeEdit;
 /** What a place holds. */
 export type PlacedObject = Pick<TreeEntry, 'mode' | 'oid'>;
 
+/** How changes are made in a tree. */
 export interface EditTreeOptions {
   /** Whether directories that the changes empty go away, as in git's index; else they stay as empty trees. */
   readonly pruneEmpty: boolean;
