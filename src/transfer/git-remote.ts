@@ -142,19 +142,31 @@ function quoted(value: string): string {
   return `"${value.replaceAll(/["\\]/g, '\\$&')}"`;
 }
 
-const progressLine = /^(?:remote: )?([A-Z][A-Za-z ]+): +(?:\d+% \((\d+)\/(\d+)\)|(\d+))/;
+const progressLine =
+  /^(?:remote: )?([A-Z][A-Za-z ]+): +(?:\d+% \((\d+)\/(\d+)\)(?:, ([\d.]+) (bytes|[KMG]iB))?|(\d+))/;
+const unitBytes = new Map([
+  ['bytes', 1],
+  ['KiB', 2 ** 10],
+  ['MiB', 2 ** 20],
+  ['GiB', 2 ** 30],
+]);
 
-/** Reads what git says about its progress, as `Writing objects:  50% (2/4)`. */
+/** Reads what git says about its progress, as `Writing objects:  50% (2/4), 1.20 MiB | 3.00 MiB/s`. */
 function progressReader(progress: (progress: MirrorProgress) => void): (text: string) => void {
   let rest = '';
   return (text) => {
     const lines = (rest + text).split(/[\r\n]/);
     rest = (lines.pop() ?? '').slice(-1024);
     for (const line of lines) {
-      const [, phase, loaded, total, counted] = progressLine.exec(line) ?? [];
+      const [, phase, loaded, total, size, unit, counted] = progressLine.exec(line) ?? [];
       if (phase === undefined) continue;
-      if (total === undefined) progress({ phase, loaded: Number(counted) });
-      else progress({ phase, loaded: Number(loaded), total: Number(total) });
+      if (total === undefined) {
+        progress({ phase, loaded: Number(counted) });
+        continue;
+      }
+      const bytes = Math.round(Number(size) * (unitBytes.get(unit ?? '') ?? NaN));
+      const known = Number.isNaN(bytes) ? {} : { bytes };
+      progress({ phase, loaded: Number(loaded), total: Number(total), ...known });
     }
   };
 }

@@ -6,9 +6,12 @@ import type { AuthCallback, HttpClient } from './http-client.ts';
 export interface MirrorProgress {
   /** What is being done, in words. */
   readonly phase: string;
+  /** Objects that are dealt with, of `total`. */
   readonly loaded: number;
   /** Left out where it is not known. */
   readonly total?: number;
+  /** How much was sent or received in this phase so far; left out where that is not known. */
+  readonly bytes?: number;
 }
 
 /** Which refs are transferred: names, or from names to other names; short (`main`, `v1`) or full. */

@@ -54,9 +54,10 @@ export function reporting(
   { progress }: Pick<TransferContext, 'progress'>,
   phase: string,
   total?: number,
-): (loaded: number) => void {
-  return (loaded) => {
+): (loaded: number, bytes?: number) => void {
+  return (loaded, bytes) => {
     if (progress === undefined || (loaded % leastStep !== 0 && loaded !== total)) return;
-    progress({ phase, loaded, ...(total !== undefined && { total }) });
+    const known = { ...(total !== undefined && { total }), ...(bytes !== undefined && { bytes }) };
+    progress({ phase, loaded, ...known });
   };
 }

@@ -19,6 +19,7 @@ export async function receiveMoves(
   const { repository, identity, signal } = context;
   const received = await receivePack(repository.odb, pack, {
     signal,
+    onBytes: (bytes) => context.progress?.({ phase: 'Receiving objects', loaded: 0, bytes }),
     onEntry: (loaded, total) => reporting(context, 'Indexing objects', total)(loaded),
   });
   try {

@@ -68,6 +68,9 @@ describe.each(transports.filter(({ isVariant }) => isVariant !== true))(
       expect(seen.length).toBeGreaterThan(0);
       const { loaded, total } = seen.findLast((progress) => progress.total !== undefined)!;
       expect(loaded).toBe(total);
+      const sizesSeen = seen.flatMap(({ bytes = 0 }) => bytes);
+      // What is noise has the same size in a pack.
+      expect(Math.max(...sizesSeen)).toBeGreaterThan(400_000);
     });
   },
 );

@@ -20,6 +20,8 @@ export interface ReceiveOptions {
   readonly signal?: AbortSignal | undefined;
   /** A pack of more bytes is refused. Default: as many as the disk takes. */
   readonly largestSizeBytes?: number;
+  /** Told how much has come so far. */
+  readonly onBytes?: (received: number) => void;
   /** Told how many of the entries are indexed. */
   readonly onEntry?: (indexed: number, total: number) => void;
 }
@@ -99,7 +101,7 @@ class PackReceiver {
 
   /** Writes everything to the file; gives the checksum at its end, which has been checked. */
   async #spool(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
-    const { signal, largestSizeBytes = Infinity } = this.#options;
+    const { signal, largestSizeBytes = Infinity, onBytes } = this.#options;
     const hash = createHash(this.#algorithm);
     const hashBytes = oidSizeBytes[this.#algorithm];
     let tail: Buffer = Buffer.alloc(0);
@@ -111,6 +113,7 @@ class PackReceiver {
       if (sizeBytes > largestSizeBytes) {
         throw new CorruptObjectError(`a pack of more than ${largestSizeBytes} bytes is refused`);
       }
+      onBytes?.(sizeBytes);
       // What may be the checksum is not a part of what it sums up.
       const last = Buffer.concat([tail, chunk]);
       const summedUp = Math.max(0, last.length - hashBytes);

@@ -12,8 +12,8 @@ export interface PackStreamOptions {
   /** Whether deltas may be sent, each with the distance to its base (`ofs-delta`). Default `true`. */
   readonly deltas?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Told how many of the objects are written. */
-  readonly onObject?: (written: number) => void;
+  /** Told how many of the objects are written, and how many bytes these are so far. */
+  readonly onObject?: (written: number, bytes: number) => void;
 }
 
 const chunkBytes = 64 * 1024;
@@ -48,7 +48,7 @@ export async function* packStream(
       waiting = [];
       waitingBytes = 0;
     }
-    options.onObject?.(++written);
+    options.onObject?.(++written, position);
   }
   options.signal?.throwIfAborted();
   const rest = Buffer.concat(waiting);

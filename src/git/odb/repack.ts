@@ -19,6 +19,8 @@ export interface MaintenanceProgress {
   /** Objects that are dealt with, of `total`. */
   readonly loaded: number;
   readonly total: number;
+  /** The size of the new pack so far. */
+  readonly bytes: number;
 }
 
 /** How maintenance is watched and ended. */
@@ -65,6 +67,7 @@ export async function packLooseObjects(options: RepackOptions): Promise<number> 
     signal?.throwIfAborted();
     const beforeNaming = (path: string): Promise<void> => keeps.keep(path);
     const pack = await writer.finish({ fsync: true, beforeNaming });
+    const bytes = writer.sizeBytes;
     let removed = 0;
     for (let start = 0; start < packed.length; start += removalsBetweenChecks) {
       signal?.throwIfAborted();
@@ -72,7 +75,7 @@ export async function packLooseObjects(options: RepackOptions): Promise<number> 
       const some = packed.slice(start, start + removalsBetweenChecks);
       await forEachBounded(some, removalsAtOnce, (oid) => loose.remove(oid));
       removed += some.length;
-      progress?.({ phase: 'removing loose objects', loaded: removed, total: packed.length });
+      progress?.({ phase: 'removing loose objects', loaded: removed, total: packed.length, bytes });
     }
     return packed.length;
   } finally {
@@ -106,7 +109,8 @@ async function appendAll(
   const big: Oid[] = [];
   const note = (oid: Oid): void => {
     packed.push(oid);
-    progress?.({ phase: 'packing', loaded: packed.length, total: oids.length });
+    const bytes = writer.sizeBytes;
+    progress?.({ phase: 'packing', loaded: packed.length, total: oids.length, bytes });
   };
   await forEachBounded(oids, objectsAtOnce, (oid) =>
     namingObject(oid, async () => {
