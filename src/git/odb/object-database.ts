@@ -297,9 +297,12 @@ export class ObjectDatabase {
     return oid;
   }
 
-  /** A place for content on its way into the repository; it can be read through this database at once. */
-  stage(): StagingArea {
-    return this.#staging.open();
+  /**
+   * A place for content on its way into the repository; it can be read through this database at once.
+   * With `keepsAll` it takes what the repository holds, too, which is for content that may wait long.
+   */
+  stage(options: { readonly keepsAll?: boolean } = {}): StagingArea {
+    return this.#staging.open(options);
   }
 
   /** Stores objects once more, in a pack that a `git gc` which is at work leaves alone; see `packAgain`. */

@@ -33,6 +33,11 @@ export interface StagingAreaOptions {
   readonly isKnown: (oid: Oid) => Promise<boolean>;
   /** Makes `exists` see what happened to the repository meanwhile, packs that are gone above all. */
   readonly refresh: () => Promise<void>;
+  /**
+   * Stage also what the repository holds: `git gc` may take from it what no ref leads to, before a
+   * commit that needs it is made. What it still holds then is not published a second time.
+   */
+  readonly keepsAll?: boolean;
   /** Called when the area is discarded. */
   readonly onDiscard?: () => void;
 }
@@ -49,7 +54,7 @@ const existenceChecksAtOnce = 16;
  * stays at hand through the open file, `publish` does not need the file's name, and
  * `republishMissing` puts back what was lost.
  *
- * Objects that the repository holds already are not staged.
+ * Objects that the repository holds already are not staged, unless `keepsAll` says so.
  *
  * Calls may overlap. After an error (a full disk) nothing half is left behind, what was staged before
  * is still there, and the call can be made again.
@@ -161,6 +166,7 @@ export class StagingArea {
         const object = this.#objects.get(oid);
         if (object?.published === false) wanted.push(object);
       }
+      if (this.#options.keepsAll === true) await this.#passOverKnown(wanted);
       await this.#publish(wanted, { fsync, asPack });
     });
   }
@@ -237,8 +243,8 @@ export class StagingArea {
   }
 
   async #store(oid: Oid, type: ObjectType, data: Uint8Array): Promise<void> {
-    const { compressionLevel } = this.#options;
-    const existing = this.#options.isKnown(oid);
+    const { compressionLevel, keepsAll, isKnown } = this.#options;
+    const existing = keepsAll === true ? false : isKnown(oid);
     // The disk looks while this thread deflates.
     const early =
       data.length <= smallContentBytes ? deflateWhole(data, compressionLevel) : undefined;
@@ -252,8 +258,9 @@ export class StagingArea {
   }
 
   #storePieces(type: ObjectType, sizeBytes: number, pieces: AsyncIterable<Buffer>): Promise<Oid> {
-    const { compressionLevel, exists } = this.#options;
-    return this.#objects.appendPieces({ type, sizeBytes, pieces, compressionLevel }, exists);
+    const { compressionLevel, keepsAll, exists } = this.#options;
+    const isThere = keepsAll === true ? () => Promise.resolve(false) : exists;
+    return this.#objects.appendPieces({ type, sizeBytes, pieces, compressionLevel }, isThere);
   }
 
   /** Stores content of which it takes the first pieces to tell what is best. */
@@ -281,6 +288,14 @@ export class StagingArea {
     } finally {
       await spool.close();
     }
+  }
+
+  /** Takes objects out of the list that the repository holds. */
+  async #passOverKnown(wanted: StagedObject[]): Promise<void> {
+    await forEachBounded(new Set(wanted), existenceChecksAtOnce, async (object) => {
+      object.published = await this.#options.isKnown(object.packed.oid);
+    });
+    wanted.splice(0, Infinity, ...wanted.filter(({ published }) => !published));
   }
 
   async #publish(

@@ -14,9 +14,9 @@ export class StagingAreas {
   }
 
   /** Opens another area. */
-  open(): StagingArea {
+  open(options: Pick<StagingAreaOptions, 'keepsAll'>): StagingArea {
     const onDiscard = (): void => void this.#areas.delete(area);
-    const area = new StagingArea({ ...this.#options, onDiscard });
+    const area = new StagingArea({ ...this.#options, ...options, onDiscard });
     this.#areas.add(area);
     return area;
   }

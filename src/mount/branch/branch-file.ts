@@ -242,7 +242,10 @@ export class BranchFile extends FileVnode {
       const { version, sizeBytes } = buffer;
       if (version === this.#storedVersion) return;
       const held = await this.inode.context.contents.store(content, sizeBytes);
-      this.#hold(held);
+      // What a commit has already is not kept.
+      const isCommitted = this.#held === undefined && this.#stored?.oid === held.oid;
+      if (isCommitted) this.inode.context.contents.drop(held);
+      else this.#hold(held);
       this.#storedVersion = version;
       this.#sizeBytes = sizeBytes;
       this.#place({ mode: this.#stored?.mode ?? this.#newMode(), oid: held.oid });

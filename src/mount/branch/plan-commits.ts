@@ -72,11 +72,11 @@ export class PlanCommits {
     });
   }
 
-  /** Lets the staging area forget what a commit on the branch has taken. */
-  async release(plan: CommitPlan, trees: readonly Oid[], { commit }: CommitResult): Promise<void> {
+  /** Lets the staging area forget what the branch has by now. */
+  async release({ oids }: CommitPlan, others: readonly Oid[]): Promise<void> {
     const { contents, log } = this.#setting.context;
     try {
-      await contents.committed([...plan.oids, ...trees, commit]);
+      await contents.committed([...oids, ...others]);
       await contents.releaseUnused();
     } catch (error) {
       // The commit is made; what could not be given back is tried again with what comes next.

@@ -257,11 +257,14 @@ export class WritableBranch implements Branch {
     const tip = this.#tip;
     const result = await this.#commits.onBranch(plan, this.#ref, tip, message, conflicts);
     const trees = await plan.settle(this.#setting.repository.odb, result?.tree ?? tip.tree);
-    if (result === null) return;
+    if (result === null) {
+      await this.#commits.release(plan, trees);
+      return;
+    }
     this.#newConflicts.splice(0, conflicts.length);
     this.#tip = { ...tip, oid: result.commit, tree: result.tree };
     this.#lastCommit = { oid: result.commit, time: new Date().toISOString() };
-    await this.#commits.release(plan, trees, result);
+    await this.#commits.release(plan, [...trees, result.commit]);
   }
 
   /** Makes what is staged durable without committing it, for a later mount to go on with. */

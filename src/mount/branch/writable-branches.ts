@@ -71,7 +71,7 @@ export class WritableBranches implements BranchProvider {
     const { repository, context, notifier, log, identity, mount } = options;
     const { odb } = repository;
     const quietMs = mount.commitDelayMs ?? defaultQuietMs;
-    this.#contents = new ContentStore(odb.stage(), odb, log);
+    this.#contents = new ContentStore(odb.stage({ keepsAll: true }), odb, log);
     this.#setting = {
       repository,
       identity,

@@ -226,7 +226,7 @@ describe('a working tree', () => {
     await expectErrno(ENOTEMPTY, () => mount.rename('bin', 'src'));
     await expectErrno(EINVAL, () => mount.rename('src', 'src/deep/er/x'));
     await expectErrno(EINVAL, () => mount.rename('src/deep', 'src/deep/er', renameExchange));
-    for (const forbidden of ['.git', '.GIT', 'git~1', '.g\u200cit']) {
+    for (const forbidden of ['.git.', '.GIT', 'git~1', '.g\u200cit']) {
       const bytes = Buffer.from(forbidden).toString('latin1');
       await expectErrno(EPERM, () => mount.create(bytes));
       await expectErrno(EPERM, () => mount.mkdir(bytes));

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest';
+import { git } from '../../../helpers/git.ts';
+import { BranchMount, newRepository } from './branch-mount.ts';
+
+const files = { 'README.md': 'read me', 'src/a.txt': 'a' };
+const big = 'content that does not fit into one piece\n'.repeat(100_000);
+
+/** Puts content into the repository that no ref leads to. */
+function leaveBehind(gitDir: string, content: string): Promise<string> {
+  return git(['--git-dir', gitDir, 'hash-object', '-w', '--stdin'], { input: content });
+}
+
+async function looseObjects(gitDir: string): Promise<number> {
+  const counted = await git(['--git-dir', gitDir, 'count-objects', '-v']);
+  return Number(/^count: (\d+)$/m.exec(counted)?.[1]);
+}
+
+describe('content that was in the repository when a file was closed', () => {
+  test.each([
+    ['small', 'left behind'],
+    ['big', big],
+  ])('and is pruned before the commit is written again: %s', async (_size, content) => {
+    const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+    await leaveBehind(mount.gitDir, content);
+    await mount.write('src/new', content);
+    await mount.git('gc', '--prune=now', '--quiet');
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await git(['--git-dir', mount.gitDir, 'show', 'main:src/new'])).toBe(content);
+  });
+
+  test('is not stored twice when it is still there', async () => {
+    const gitDir = await newRepository(files);
+    const oid = await leaveBehind(gitDir, big);
+    await git(['pack-objects', '-q', 'objects/pack/pack'], { cwd: gitDir, input: oid });
+    await git(['prune-packed', '-q'], { cwd: gitDir });
+    const looseBefore = await looseObjects(gitDir);
+    const mount = await BranchMount.open({ gitDir, mount: { commitOn: 'fsync' } });
+    await mount.write('src/new', big);
+    await mount.commit();
+    // The commit and its two trees.
+    expect(await looseObjects(gitDir)).toBe(looseBefore + 3);
+    await mount.expectCommitted();
+  });
+});
