@@ -8,6 +8,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,9 +16,8 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, isAbsolute, join, relative } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build as bundle } from 'rolldown';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -34,9 +34,8 @@ async function build() {
       [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'src', '--outDir', next],
       { cwd: root, stdio: 'inherit' },
     );
-    rmSync(join(next, 'cli'), { recursive: true });
-    await bundlePrograms(join(next, 'bin'));
-    await writeManual(join(next, 'man'));
+    await writeManual(next);
+    await makePrograms(next);
     for (const file of bins) chmodSync(join(next, relative('dist', file)), 0o755);
     rmSync(dist, { recursive: true, force: true });
     renameSync(next, dist);
@@ -50,27 +49,37 @@ async function build() {
 }
 
 /** The command and the daemon it starts; packages stay outside, and what is imported late stays apart. */
-function bundlePrograms(directory) {
-  return bundle({
+async function makePrograms(next) {
+  const programs = join(next, 'bin');
+  let rolldown;
+  try {
+    rolldown = await import('rolldown');
+  } catch (error) {
+    // Its native part is optional to npm, and so missing after `npm ci --omit=optional`.
+    console.warn(
+      `the programs are not bundled and start more slowly: ${error.message.split('.', 1)}`,
+    );
+    mkdirSync(programs);
+    for (const file of bins) {
+      const compiled = `../cli/${basename(file)}`;
+      writeFileSync(join(programs, basename(file)), `#!/usr/bin/env node\nimport '${compiled}';\n`);
+    }
+    return;
+  }
+  await rolldown.build({
     input: ['vost-mount', 'daemon'].map((name) => join(root, `src/cli/${name}.ts`)),
     platform: 'node',
     external: (id) => !id.startsWith('.') && !isAbsolute(id),
-    output: { dir: directory, sourcemap: true, chunkFileNames: '[name]-[hash].js' },
+    output: { dir: programs, sourcemap: true, chunkFileNames: '[name]-[hash].js' },
   });
+  rmSync(join(next, 'cli'), { recursive: true });
 }
 
-/** The manual is made from what `--help` shows, by a program of its own that does not stay. */
-async function writeManual(directory) {
-  await bundle({
-    input: join(root, 'src/cli/man-page.ts'),
-    platform: 'node',
-    external: (id) => !id.startsWith('.') && !isAbsolute(id),
-    output: { file: join(directory, 'man-page.mjs') },
-  });
-  const program = join(directory, 'man-page.mjs');
-  const { manPage } = await import(pathToFileURL(program).href);
-  rmSync(program);
-  writeFileSync(join(directory, 'vost-mount.1'), manPage(version));
+/** The manual is made from what `--help` shows. */
+async function writeManual(next) {
+  const { manPage } = await import(pathToFileURL(join(next, 'cli/man-page.js')).href);
+  mkdirSync(join(next, 'man'));
+  writeFileSync(join(next, 'man/vost-mount.1'), manPage(version));
 }
 
 function isUpToDate() {
