@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { GitStore } from '../../src/index.ts';
+import { compiledProgram } from '../helpers/compiled-program.ts';
 import { fsck, git, gitResult } from '../helpers/git.ts';
 import { program } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
@@ -23,10 +24,11 @@ test(
     await (await GitStore.open(gitDir)).close();
     await git(['clone', '--quiet', gitDir, clone]);
 
+    const writers = await compiledProgram(
+      new URL('../fixtures/branch-writers.ts', import.meta.url),
+    );
     const write = async (label: string): Promise<string[]> => {
-      const script = join(import.meta.dirname, '../fixtures/branch-writers.ts');
-      const loader = join(import.meta.dirname, '../../scripts/typescript-loader.mjs');
-      const args = ['--import', loader, script, gitDir, label, String(leastWrites), stop];
+      const args = [writers, gitDir, label, String(leastWrites), stop];
       return (await program(process.execPath, args, { timeoutMs })).trim().split('\n');
     };
     const tip = async (): Promise<string> =>

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseRefName } from '../../src/git/refs/ref-name.ts';
 import { RefStore } from '../../src/git/refs/ref-store.ts';
+import { compiledProgram } from '../helpers/compiled-program.ts';
 import { fsck, git, gitResult } from '../helpers/git.ts';
 import { program } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
@@ -24,12 +25,11 @@ test('two processes and git move one ref, while git packs it: every acknowledged
   const shared = parseRefName('refs/heads/race/shared');
   await run('update-ref', '-m', 'start', shared, oids[0]!);
 
+  const racer = await compiledProgram(new URL('../fixtures/ref-racer.ts', import.meta.url));
   const acknowledged: string[] = [];
   const endMs = performance.now() + durationMs;
   const race = async (label: string): Promise<void> => {
-    const script = [join(import.meta.dirname, '../fixtures/ref-racer.ts'), gitDir, label];
-    const loader = join(import.meta.dirname, '../../scripts/typescript-loader.mjs');
-    const args = ['--import', loader, ...script, String(durationMs), ...oids];
+    const args = [racer, gitDir, label, String(durationMs), ...oids];
     acknowledged.push(...(await program(process.execPath, args)).trim().split('\n'));
   };
   const moveByGit = async (): Promise<void> => {
