@@ -175,7 +175,7 @@ async function publishAndMove(
   made: { readonly commit: Oid; readonly objects: readonly Oid[]; readonly message: string },
 ): Promise<void> {
   const staged = made.objects.filter((oid) => staging.hasStaged(oid));
-  await staging.publish(staged, { fsync });
+  await publishBesideGc(repository, staging, staged, { fsync });
   const move = {
     ref,
     from: base,
@@ -184,8 +184,33 @@ async function publishAndMove(
     message: request.reflogMessage ?? reflogMessage(made.message, base, request.extraParents),
     fsync,
   };
-  await moveRef(repository, move, made.objects);
+  try {
+    await moveRef(repository, move, made.objects);
+  } catch (error) {
+    if (!(error instanceof ObjectNotFoundError)) throw error;
+    // A whole `git gc` has passed since they were published.
+    await staging.publish(staged, { fsync, asPack: true, again: true });
+    await moveRef(repository, move, made.objects);
+  }
   await staging.republishMissing(staged, { fsync });
+}
+
+/**
+ * Publishes what a ref is about to lead to. A `git gc` at work may remove loose objects before it does,
+ * and who reads the ref before they are put back meets a commit without content. It leaves packs alone
+ * that came after it began.
+ */
+async function publishBesideGc(
+  { commonDir }: Repository,
+  staging: StagingArea,
+  staged: readonly Oid[],
+  { fsync }: { readonly fsync: boolean },
+): Promise<void> {
+  const asPack = await isGcRunning(commonDir);
+  await staging.publish(staged, { fsync, asPack });
+  if (asPack || !(await isGcRunning(commonDir))) return;
+  // It began meanwhile.
+  await staging.publish(staged, { fsync, asPack: true, again: true });
 }
 
 function reflogMessage(

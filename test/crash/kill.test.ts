@@ -1,11 +1,8 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { checkAcknowledged, lastOf, startWriter } from '../helpers/acknowledged-writers.ts';
 import { fsck, git } from '../helpers/git.ts';
 import { mountRepository } from '../helpers/mount.ts';
 import type { MountedRepository } from '../helpers/mount.ts';
@@ -16,77 +13,6 @@ import type { Acknowledgement } from './crash-writers.ts';
 
 const rounds = Number(process.env['VOST_CRASH_ROUNDS'] ?? 5);
 const branches = ['main', 'main', 'main', 'topic/a', 'topic/b'];
-
-const loader = fileURLToPath(new URL('../../scripts/typescript-loader.mjs', import.meta.url));
-const writerProgram = fileURLToPath(new URL('crash-writers.ts', import.meta.url));
-
-const writers = new Set<ChildProcess>();
-afterAll(() => writers.forEach((writer) => writer.kill('SIGKILL')));
-
-interface Writer {
-  readonly acknowledged: readonly Acknowledgement[];
-  end(): Promise<void>;
-}
-
-function startWriter(directory: string, seed: number): Writer {
-  const child = spawn(process.execPath, ['--import', loader, writerProgram, directory, `${seed}`], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  writers.add(child);
-  const closed = once(child, 'close');
-  let text = '';
-  let said = '';
-  const acknowledged: Acknowledgement[] = [];
-  child.stdout.on('data', (chunk: Buffer) => {
-    const lines = (text + chunk.toString()).split('\n');
-    text = lines.pop()!;
-    for (const line of lines) acknowledged.push(JSON.parse(line) as Acknowledgement);
-  });
-  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  return {
-    acknowledged,
-    end: async () => {
-      child.kill('SIGKILL');
-      await closed;
-      // A crashed mount ends a writer with these; anything else was wrong before the crash.
-      if (said !== '') expect(said).toMatch(/ENOTCONN|ECONNABORTED/);
-    },
-  };
-}
-
-/** The last word about each path. */
-function lastOf(writer: Writer): Acknowledgement[] {
-  return [...new Map(writer.acknowledged.map((entry) => [entry.path, entry])).values()];
-}
-
-/** In processes of their own, as everything that touches a mount. */
-async function check(acknowledged: readonly Acknowledgement[]): Promise<void> {
-  const files = acknowledged.filter(({ kind }) => kind === 'file');
-  const sums = await program(
-    'sha1sum',
-    files.map(({ path }) => path),
-  );
-  expect(sums.trimEnd().split('\n')).toEqual(files.map(({ path, value }) => `${value}  ${path}`));
-  for (const entry of acknowledged.filter(({ kind }) => kind !== 'file')) await checkLines(entry);
-}
-
-async function checkLines({ kind, path, value }: Acknowledgement): Promise<void> {
-  const lines = (await program('cat', [path], { timeoutMs: 10_000 })).split('\n');
-  expect(lines.pop(), `${path} is torn`).toBe('');
-  if (kind === 'record') {
-    expect(lines, path).toContain(`record ${value}`);
-    expect(
-      lines.every((line) => /^record \d+$/.test(line)),
-      `${path} is torn`,
-    ).toBe(true);
-  } else {
-    const step = Number(lines[0]);
-    expect(step, path).toBeGreaterThanOrEqual(Number(value));
-    expect(lines, `${path} is torn`).toEqual(
-      Array.from({ length: 1 + (step % 3000) }, () => `${step}`),
-    );
-  }
-}
 
 async function tips(gitDir: string): Promise<string[]> {
   const refs = await git([
@@ -115,7 +41,8 @@ async function crash(mounted: MountedRepository, round: number): Promise<Acknowl
   }
   await sleep(100 + Math.random() * 900);
   await mounted.stop('SIGKILL');
-  await Promise.all(started.map((writer) => writer.end()));
+  // A crashed mount ends a writer with these; anything else was wrong before the crash.
+  await Promise.all(started.map((writer) => writer.end(/ENOTCONN|ECONNABORTED/)));
   return started.flatMap(lastOf);
 }
 
@@ -139,7 +66,7 @@ test(
       await fsck(gitDir);
       // The next mount takes the place of the dead one, with no step by hand.
       mounted = await mountRepository(gitDir, { mountpoint });
-      await check(acknowledged);
+      await checkAcknowledged(acknowledged);
       for (const line of before) {
         const [ref, oid] = line.split(' ');
         await git(['--git-dir', gitDir, 'merge-base', '--is-ancestor', oid!, ref!]);

@@ -154,17 +154,21 @@ export class StagingArea {
    * be in it. Few and small ones become loose objects, others a pack, which may bring other staged
    * objects along. With `fsync` they survive a power cut when it resolves, and so does all else that
    * was published before without it. They stay staged until `release`. `asPack` makes a pack of them
-   * in any case.
+   * in any case, `again` also of those that were published before.
    */
   publish(
     oids: Iterable<Oid> | undefined,
-    { fsync, asPack = false }: { readonly fsync: boolean; readonly asPack?: boolean },
+    {
+      fsync,
+      asPack = false,
+      again = false,
+    }: { readonly fsync: boolean; readonly asPack?: boolean; readonly again?: boolean },
   ): Promise<void> {
     return this.#inTurn(async () => {
       const wanted: StagedObject[] = [];
       for (const oid of new Set(oids ?? this.#objects.oids())) {
         const object = this.#objects.get(oid);
-        if (object?.published === false) wanted.push(object);
+        if (object !== undefined && (again || !object.published)) wanted.push(object);
       }
       if (this.#options.keepsAll === true) await this.#passOverKnown(wanted);
       await this.#publish(wanted, { fsync, asPack });

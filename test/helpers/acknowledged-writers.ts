@@ -1,0 +1,80 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect } from 'vitest';
+import type { Acknowledgement } from '../crash/crash-writers.ts';
+import { program } from './program.ts';
+
+const loader = fileURLToPath(new URL('../../scripts/typescript-loader.mjs', import.meta.url));
+const writerProgram = fileURLToPath(new URL('../crash/crash-writers.ts', import.meta.url));
+
+const writers = new Set<ChildProcess>();
+afterAll(() => writers.forEach((writer) => writer.kill('SIGKILL')));
+
+/** A process that writes, and what it was told to be safe. */
+export interface Writer {
+  readonly acknowledged: readonly Acknowledgement[];
+  /** Ends it. All that it has complained of must match. */
+  end(allowed: RegExp): Promise<void>;
+}
+
+/** Starts a writer in a directory of a mount. */
+export function startWriter(directory: string, seed: number): Writer {
+  const child = spawn(process.execPath, ['--import', loader, writerProgram, directory, `${seed}`], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  writers.add(child);
+  const closed = once(child, 'close');
+  let text = '';
+  let said = '';
+  const acknowledged: Acknowledgement[] = [];
+  child.stdout.on('data', (chunk: Buffer) => {
+    const lines = (text + chunk.toString()).split('\n');
+    text = lines.pop()!;
+    for (const line of lines) acknowledged.push(JSON.parse(line) as Acknowledgement);
+  });
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  return {
+    acknowledged,
+    end: async (allowed) => {
+      child.kill('SIGKILL');
+      await closed;
+      if (said !== '') expect(said).toMatch(allowed);
+    },
+  };
+}
+
+/** The last word about each path. */
+export function lastOf(writer: Writer): Acknowledgement[] {
+  return [...new Map(writer.acknowledged.map((entry) => [entry.path, entry])).values()];
+}
+
+/** Finds everything that was acknowledged. In processes of their own, as everything that touches a mount. */
+export async function checkAcknowledged(acknowledged: readonly Acknowledgement[]): Promise<void> {
+  const files = acknowledged.filter(({ kind }) => kind === 'file');
+  const sums = await program(
+    'sha1sum',
+    files.map(({ path }) => path),
+  );
+  expect(sums.trimEnd().split('\n')).toEqual(files.map(({ path, value }) => `${value}  ${path}`));
+  for (const entry of acknowledged.filter(({ kind }) => kind !== 'file')) await checkLines(entry);
+}
+
+async function checkLines({ kind, path, value }: Acknowledgement): Promise<void> {
+  const lines = (await program('cat', [path], { timeoutMs: 10_000 })).split('\n');
+  expect(lines.pop(), `${path} is torn`).toBe('');
+  if (kind === 'record') {
+    expect(lines, path).toContain(`record ${value}`);
+    expect(
+      lines.every((line) => /^record \d+$/.test(line)),
+      `${path} is torn`,
+    ).toBe(true);
+  } else {
+    const step = Number(lines[0]);
+    expect(step, path).toBeGreaterThanOrEqual(Number(value));
+    expect(lines, `${path} is torn`).toEqual(
+      Array.from({ length: 1 + (step % 3000) }, () => `${step}`),
+    );
+  }
+}

@@ -1,0 +1,256 @@
+import { readdir, readlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { checkAcknowledged, lastOf, startWriter } from '../helpers/acknowledged-writers.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { fsck, git, gitResult } from '../helpers/git.ts';
+import { mountRepository } from '../helpers/mount.ts';
+import type { MountedRepository } from '../helpers/mount.ts';
+import { program, shell } from '../helpers/program.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+
+// Everything that may run beside a mount, all at once: two mounts whose writers sync what they
+// write, git's housekeeping, pushes, moves of refs. VOST_SOAK_SECONDS makes it last longer than the
+// moment that is spent on it in each run of the tests.
+
+const lastsMs = 1000 * Number(process.env['VOST_SOAK_SECONDS'] ?? 20);
+
+test(
+  'mounts, pushes and housekeeping side by side lose nothing and leave nothing',
+  {
+    timeout: 2 * lastsMs + 240_000,
+  },
+  async () => {
+    const directory = await temporaryDirectory();
+    const gitDir = join(directory, 'repo.git');
+    const inRepository = async (...args: string[]): Promise<string> =>
+      (await git(['--git-dir', gitDir, ...args])).trimEnd();
+    await git(['init', '--quiet', '--bare', '--initial-branch=main', gitDir]);
+    const start = await inRepository('commit-tree', '-m', 'start', await emptyTree(gitDir));
+    for (const branch of ['main', 'topic/a', 'topic/b'])
+      await inRepository('branch', branch, start);
+
+    const mounts = [await mountRepository(gitDir), await mountRepository(gitDir)];
+    const before = await Promise.all(mounts.map(usage));
+    const deadlineMs = Date.now() + lastsMs;
+    const writers = [
+      ['main/one', 'main/two', 'topic/a/three'],
+      ['main/four', 'topic/b/five'],
+    ].flatMap((places, mount) =>
+      places.map((place, index) =>
+        startWriter(join(mounts[mount]!.mountpoint, place), 10 * mount + index + 1),
+      ),
+    );
+    const outside = new Outside(gitDir, join(directory, 'clone'));
+    // On a busy machine it takes longer until everybody has had enough of a part in it.
+    await outside.run(() => {
+      const { pushes, moves, housekeepings } = outside.counts;
+      const least = Math.min(pushes, moves, housekeepings);
+      const hasAll = least > 2 && writers.every(({ acknowledged }) => acknowledged.length > 10);
+      return Date.now() > deadlineMs + (hasAll ? 0 : 60_000);
+    });
+    for (const writer of writers) await writer.end(/^$/);
+
+    for (const mount of mounts) {
+      // What was closed is committed, and the kernel forgets what nobody uses.
+      await shell('sync main; sync topic/a; sync topic/b', { cwd: mount.mountpoint });
+    }
+    const usages: unknown[] = [];
+    for (const [index, mount] of mounts.entries()) {
+      await eventually(
+        async () => {
+          await writeFile('/proc/sys/vm/drop_caches', '2');
+          const after = await usage(mount);
+          usages[index] = { before: before[index], after };
+          expect(after.openFiles).toBe(0);
+          expect(after.inodes).toBeLessThan(before[index]!.inodes + 50);
+          expect(after.descriptors).toBeLessThan(before[index]!.descriptors + 40);
+          expect(after.residentMiB).toBeLessThan(before[index]!.residentMiB + 200);
+        },
+        20_000,
+        1000,
+      );
+      expect(mount.daemonLog()).not.toMatch(/ error /);
+    }
+    expect(writers.every(({ acknowledged }) => acknowledged.length > 10)).toBe(true);
+    expect(outside.counts).toEqual({
+      pushes: expect.toSatisfy((count: number) => count > 2) as number,
+      moves: expect.toSatisfy((count: number) => count > 2) as number,
+      housekeepings: expect.toSatisfy((count: number) => count > 2) as number,
+    });
+    console.log(
+      `${writers.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0)} acknowledged, ${JSON.stringify({ ...outside.counts, usages })}`,
+    );
+    for (const mount of mounts) await mount.unmount();
+
+    await outside.check();
+    const fresh = await mountRepository(gitDir, { mountpoint: mounts[0]!.mountpoint });
+    for (const [index, writer] of writers.entries()) {
+      const written = lastOf(writer).map((entry) => ({
+        ...entry,
+        path: entry.path.replace(mounts[index < 3 ? 0 : 1]!.mountpoint, fresh.mountpoint),
+      }));
+      for (let at = 0; at < written.length; at += 500) {
+        await checkAcknowledged(written.slice(at, at + 500));
+      }
+    }
+    await fresh.unmount();
+    await fsck(gitDir);
+    expect(await program('find', [gitDir, '-name', '*.lock', '-o', '-name', 'tmp_*'])).toBe('');
+  },
+);
+
+async function emptyTree(gitDir: string): Promise<string> {
+  return (
+    await git(['--git-dir', gitDir, 'hash-object', '-t', 'tree', '-w', '/dev/null'])
+  ).trimEnd();
+}
+
+interface Usage {
+  readonly inodes: number;
+  readonly openFiles: number;
+  /** Those of packs that are still there do not count: they are as many as there are packs. */
+  readonly descriptors: number;
+  readonly residentMiB: number;
+}
+
+/** What a daemon holds. */
+async function usage({ mountpoint, pid }: MountedRepository): Promise<Usage> {
+  const text = await program('cat', [join(mountpoint, '.vost/status.json')]);
+  const status = JSON.parse(text) as Pick<Usage, 'inodes' | 'openFiles'> & {
+    readonly memory: { readonly residentBytes: number };
+  };
+  return {
+    inodes: status.inodes,
+    openFiles: status.openFiles,
+    descriptors: (await openPaths(pid)).filter((path) => !/\.(?:pack|idx)$/.test(path)).length,
+    residentMiB: Math.round(status.memory.residentBytes / 2 ** 20),
+  };
+}
+
+async function openPaths(pid: number): Promise<string[]> {
+  const directory = `/proc/${pid}/fd`;
+  const paths: string[] = [];
+  for (const descriptor of await readdir(directory)) {
+    // It may be closed meanwhile.
+    const path = await readlink(join(directory, descriptor)).catch(() => undefined);
+    if (path !== undefined) paths.push(path);
+  }
+  return paths;
+}
+
+/** What others do to the repository, until it is over; and what must be true of it afterwards. */
+class Outside {
+  readonly counts = { pushes: 0, moves: 0, housekeepings: 0 };
+  readonly #gitDir: string;
+  readonly #clone: string;
+  /** Commits that a branch took in. */
+  readonly #accepted: { readonly branch: string; readonly oid: string }[] = [];
+  /** Git's own commands take turns: `gc --prune=now` may take what another of them is about to use. */
+  #turn: Promise<unknown> = Promise.resolve();
+  /** What the branches were at, one after the other. */
+  readonly #seen = new Map<string, string[]>();
+
+  constructor(gitDir: string, clone: string) {
+    this.#gitDir = gitDir;
+    this.#clone = clone;
+  }
+
+  async run(isOver: () => boolean): Promise<void> {
+    await git(['clone', '--quiet', this.#gitDir, this.#clone]);
+    await Promise.all([
+      this.#repeat(isOver, 100, () => this.#inTurn(() => this.#keepHouse())),
+      this.#repeat(isOver, 100, () => this.#inTurn(() => this.#push())),
+      this.#repeat(isOver, 100, () => this.#inTurn(() => this.#moveRef())),
+      this.#repeat(isOver, 100, () => this.#watch()),
+    ]);
+  }
+
+  /** Nothing that was accepted is missing, and no branch ever went back. */
+  async check(): Promise<void> {
+    for (const { branch, oid } of this.#accepted) await this.#expectAncestor(oid, branch);
+    for (const tips of this.#seen.values()) {
+      for (const [index, tip] of tips.entries()) {
+        if (index > 0) await this.#expectAncestor(tips[index - 1]!, tip);
+      }
+    }
+  }
+
+  async #expectAncestor(older: string, newer: string): Promise<void> {
+    await git(['--git-dir', this.#gitDir, 'merge-base', '--is-ancestor', older, newer]);
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  async #repeat(isOver: () => boolean, pauseMs: number, work: () => Promise<void>): Promise<void> {
+    while (!isOver()) {
+      await work();
+      await sleep(pauseMs);
+    }
+  }
+
+  async #keepHouse(): Promise<void> {
+    const ways = [
+      ['gc', '--quiet', '--prune=now'],
+      ['repack', '-adq'],
+      ['pack-refs', '--all'],
+    ];
+    const way = ways[this.counts.housekeepings % ways.length]!;
+    const { exitCode, stderr } = await gitResult(['--git-dir', this.#gitDir, ...way]);
+    // Two who lock the same ref: git gives way after a second, and so do we.
+    if (exitCode !== 0) expect(stderr.toString(), way.join(' ')).toMatch(/\.lock': File exists/);
+    this.counts.housekeepings += 1;
+  }
+
+  async #push(): Promise<void> {
+    const inClone = (...args: string[]): Promise<string> => git(['-C', this.#clone, ...args]);
+    await inClone('fetch', '--quiet', 'origin', 'main');
+    await inClone('reset', '--quiet', '--hard', 'FETCH_HEAD');
+    const name = `outside-${this.counts.pushes}`;
+    await writeFile(join(this.#clone, name), `${name}\n`);
+    await inClone('add', name);
+    await inClone('commit', '--quiet', '-m', name);
+    const oid = (await inClone('rev-parse', 'HEAD')).trimEnd();
+    const { exitCode, stderr } = await gitResult([
+      '-C',
+      this.#clone,
+      'push',
+      'origin',
+      'HEAD:main',
+    ]);
+    if (exitCode === 0) {
+      this.#accepted.push({ branch: 'main', oid });
+      this.counts.pushes += 1;
+    } else expect(stderr.toString()).toMatch(/rejected|failed to update ref|cannot lock ref/);
+  }
+
+  async #moveRef(): Promise<void> {
+    const inRepository = async (...args: string[]): Promise<string> =>
+      (await git(['--git-dir', this.#gitDir, ...args])).trimEnd();
+    const branch = ['main', 'topic/a', 'topic/b'][this.counts.moves % 3]!;
+    const tip = await inRepository('rev-parse', branch);
+    const oid = await inRepository('commit-tree', '-p', tip, '-m', 'moved', `${tip}^{tree}`);
+    const args = ['--git-dir', this.#gitDir, 'update-ref', `refs/heads/${branch}`, oid, tip];
+    const { exitCode, stderr } = await gitResult(args);
+    if (exitCode === 0) {
+      this.#accepted.push({ branch, oid });
+      this.counts.moves += 1;
+    } else expect(stderr.toString()).toMatch(/cannot lock ref/);
+  }
+
+  async #watch(): Promise<void> {
+    const format = '--format=%(refname) %(objectname)';
+    const refs = await git(['--git-dir', this.#gitDir, 'for-each-ref', format, 'refs/heads']);
+    for (const line of refs.trimEnd().split('\n')) {
+      const [branch = '', tip = ''] = line.split(' ');
+      const tips = this.#seen.get(branch) ?? [];
+      if (tips.at(-1) !== tip) tips.push(tip);
+      this.#seen.set(branch, tips);
+    }
+  }
+}
