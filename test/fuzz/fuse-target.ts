@@ -107,6 +107,7 @@ const knownLimit = 50;
 class Answers {
   readonly #opcodeOf = new Map<number, number>();
   readonly #inos: bigint[] = [1n];
+  readonly #lookups = new Map<bigint, number>();
   readonly #handles: bigint[] = [1n];
 
   /** Puts a number that was given into a request, most of the time, and its own number. */
@@ -115,6 +116,7 @@ class Answers {
     request.writeBigUInt64LE(BigInt(unique), 8);
     this.#opcodeOf.set(unique, opcode);
     if (mutator.below(4) > 0) request.writeBigUInt64LE(mutator.pick(this.#inos), 16);
+    if (opcode === opcodes.forget) this.#forget(request);
     const hasHandle = withHandle.has(opcode) && request.length >= headerBytes + 8;
     if (hasHandle && mutator.below(4) > 0) {
       request.writeBigUInt64LE(mutator.pick(this.#handles), headerBytes);
@@ -126,10 +128,23 @@ class Answers {
       const opcode = this.#opcodeOf.get(unique);
       this.#opcodeOf.delete(unique);
       if (opcode === undefined || error !== 0) continue;
-      if (entryAnswers.has(opcode) && body.length >= entryOutBytes) this.#keep(this.#inos, body, 0);
+      if (entryAnswers.has(opcode) && body.length >= entryOutBytes) {
+        this.#keep(this.#inos, body, 0);
+        const ino = body.readBigUInt64LE(0);
+        this.#lookups.set(ino, (this.#lookups.get(ino) ?? 0) + 1);
+      }
       if (opcode === opcodes.create) this.#keep(this.#handles, body, entryOutBytes);
       if (opcode === opcodes.open || opcode === opcodes.opendir) this.#keep(this.#handles, body, 0);
     }
+  }
+
+  /** A kernel that forgot what it was never told of would take the references of open files. */
+  #forget(request: Buffer): void {
+    const ino = request.readBigUInt64LE(16);
+    const lookups = this.#lookups.get(ino) ?? 0;
+    if (request.length < headerBytes + 8) return;
+    request.writeBigUInt64LE(lookups > 0 ? 1n : 0n, headerBytes);
+    this.#lookups.set(ino, Math.max(0, lookups - 1));
   }
 
   #keep(known: bigint[], body: Buffer, at: number): void {
