@@ -58,12 +58,15 @@ export async function prepareData(say: (message: string) => void): Promise<Bench
   return data;
 }
 
-/** Some forty releases of a package with about 50 MB of small files. */
+/** Forty releases of a package with thousands of small files, and one that is larger than 1 MiB. */
 async function makeProject(data: BenchData, say: (message: string) => void): Promise<void> {
   const { project, projectTree, projectTar } = data;
   for (const path of [project, projectTree, projectTar])
     rmSync(path, { recursive: true, force: true });
-  const { tags } = await buildNpmHistory('antd', project, { newest: 40, onProgress: say });
+  const { tags } = await buildNpmHistory('@fluentui/react', project, {
+    newest: 40,
+    onProgress: say,
+  });
   // The last one is what packages cannot hold.
   const newest = tags.at(-2)!;
   git('--git-dir', project, 'update-ref', 'refs/heads/main', `refs/tags/${newest}^{commit}`);
