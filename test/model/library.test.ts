@@ -207,15 +207,32 @@ function modelListing({ files }: TreeModel): string[] {
   return lines.sort((a, b) => (a.place < b.place ? -1 : 1)).map(({ line }) => line);
 }
 
-/** The tree that git makes of the model's files. */
-async function gitTree(gitDir: string, model: TreeModel): Promise<string> {
-  const env = { GIT_INDEX_FILE: join(gitDir, 'model-index') };
-  await git(['read-tree', '--empty'], { cwd: gitDir, env });
-  const input = modelListing(model)
-    .map((line) => line.replace(/^(\d+) (\w+) (.*)$/, '$1 $2\t$3\n'))
-    .join('');
-  await git(['update-index', '--index-info'], { cwd: gitDir, env, input });
-  return (await git(['write-tree', '--missing-ok'], { cwd: gitDir, env })).trim();
+/** The tree that `git mktree` makes of the model's files, the deepest directories first. */
+async function gitTree(gitDir: string, { files }: TreeModel): Promise<string> {
+  const directories = new Map<string, string[]>([['', []]]);
+  const put = (place: string, what: string): void => {
+    const slash = place.lastIndexOf('/');
+    const parent = place.slice(0, Math.max(slash, 0));
+    const entries = directories.get(parent) ?? [];
+    entries.push(`${what}\t${place.slice(slash + 1)}\0`);
+    directories.set(parent, entries);
+  };
+  for (const [place, { mode, content }] of files) {
+    put(place, `${mode} blob ${hashObject('sha1', 'blob', bytes(content))}`);
+  }
+  for (;;) {
+    // All that is in the deepest one is known: no other directory lies below it.
+    const [deepest] = [...directories.keys()].sort((a, b) => depth(b) - depth(a));
+    const input = directories.get(deepest!)!.join('');
+    const tree = (await git(['mktree', '--missing', '-z'], { cwd: gitDir, input })).trim();
+    if (deepest === '') return tree;
+    directories.delete(deepest!);
+    put(deepest!, `040000 tree ${tree}`);
+  }
+}
+
+function depth(place: string): number {
+  return place === '' ? 0 : place.split('/').length;
 }
 
 test('whatever is done, the library does what the model does, and git makes the same tree', async () => {

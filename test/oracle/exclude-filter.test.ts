@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { FileNotFoundError } from '../../src/errors.ts';
 import { ExcludeFilter } from '../../src/transfer/exclude-filter.ts';
 import { git, gitResult } from '../helpers/git.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
@@ -117,4 +118,9 @@ test('a missing pattern file is named, a readable one is used', async () => {
   expect(filter.active).toBe(true);
   expect([filter.isExcluded('x/a.log'), filter.isExcluded('x/keep.log')]).toEqual([true, false]);
   expect(new ExcludeFilter().active).toBe(false);
+  filter.addPatterns(['!x/']);
+  expect(() => filter.loadFromFile(join(directory, 'none'))).toThrow(FileNotFoundError);
+  await writeFile(join(directory, 'more'), 'keep.*\n');
+  filter.loadFromFile(join(directory, 'more'));
+  expect([filter.isExcluded('x/keep.log'), filter.isExcluded('x', true)]).toEqual([true, false]);
 });
