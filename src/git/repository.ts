@@ -73,6 +73,14 @@ export class Repository {
   readonly refs: RefStore;
   readonly #lockMarks: LockMarks | undefined;
 
+  /**
+   * What tells this opening of the repository from others, whose lives `isOwnerAlive` knows;
+   * `undefined` without `markLocks`, and where the filesystem has no sockets.
+   */
+  get owner(): string | undefined {
+    return this.#lockMarks?.owner;
+  }
+
   private constructor(parts: RepositoryParts, lockMarks: LockMarks | undefined) {
     this.#lockMarks = lockMarks;
     this.gitDir = parts.gitDir;

@@ -16,7 +16,7 @@ import {
 } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   bufferFromByteString,
   bytesFromText,
@@ -89,6 +89,11 @@ export class LockMarks {
     }
   }
 
+  /** What tells this process from others, living and dead, for as long as the repository exists. */
+  get owner(): string {
+    return basename(this.#path);
+  }
+
   /** Creates the file of a lock, marked if possible. EEXIST when it is there. */
   async create(path: ByteString): Promise<MarkedFile> {
     this.#count += 1;
@@ -115,6 +120,16 @@ export class LockMarks {
     await once(this.#server, 'close');
     await this.#directory.close();
     await rm(this.#path, { recursive: true, force: true });
+  }
+}
+
+/** Whether the process with this `LockMarks.owner` has the repository open, for all that is known. */
+export async function isOwnerAlive(commonDir: string, owner: string): Promise<boolean> {
+  try {
+    return await mayBeAlive(join(commonDir, 'vost/locks', owner), owner);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 
@@ -154,6 +169,7 @@ async function mayBeAlive(directory: string, name: string): Promise<boolean> {
   if (name.startsWith(unfinished) || name.includes(claimed)) {
     return Date.now() - (await stat(directory)).ctimeMs < graceMs;
   }
+  await stat(directory);
   const [machine, boot] = name.split('-');
   const [ourMachine, ourBoot] = (await kernelName()).split('-');
   if (machine !== ourMachine) return true;

@@ -1,4 +1,6 @@
+import { RefChangedError } from '../../errors.ts';
 import type { ByteString } from '../../git/byte-string.ts';
+import { isOwnerAlive } from '../../git/refs/lock-marks.ts';
 import { branchPrefix, refNameFromBytes, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { ListedRef } from '../../git/refs/ref-reader.ts';
@@ -12,11 +14,24 @@ const orphanedPrefix = 'refs/vost/orphaned/';
 
 /**
  * Where changes are kept that are durable but in no commit of their branch:
- * `refs/vost/staged/<branch>/<time>` leads to a commit of them on top of what they were made to.
+ * `refs/vost/staged/<branch>/<time>-<owner>` leads to a commit of them on top of what they were made
+ * to. The owner is the mount (`Repository.owner`): as long as it lives, nobody else takes them.
  */
 const stagedPrefix = 'refs/vost/staged/';
 
 let lastSavedMs = 0;
+
+/** Names sort in the order of saving, also when the clock is set back. */
+function newSavedRef({ repository }: BranchSetting, branch: RefName): RefName {
+  lastSavedMs = Math.max(Date.now(), lastSavedMs + 1);
+  return refForTime(stagedPrefix, branch, lastSavedMs, repository.owner);
+}
+
+/** The owner in the name of a saved ref; `undefined` in that of a mount which could not mark itself. */
+function ownerOf({ name }: ListedRef): string | undefined {
+  const [, ...owner] = name.slice(name.lastIndexOf('/') + 1).split('-');
+  return owner.length === 0 ? undefined : owner.join('-');
+}
 
 /** The changes of a branch that were made durable without being committed. */
 export class SavedChanges {
@@ -38,9 +53,7 @@ export class SavedChanges {
   /** Saves all changes, in the place of those that were saved before. */
   async save(plan: CommitPlan, branch: RefName, tip: Tip): Promise<void> {
     const before = this.#refs;
-    // Names sort in the order of saving, also when the clock is set back.
-    lastSavedMs = Math.max(Date.now(), lastSavedMs + 1);
-    const name = refForTime(stagedPrefix, branch, lastSavedMs);
+    const name = newSavedRef(this.#setting, branch);
     const message = `vost: staged on ${refNameText(branch)}`;
     const result = await this.#commits.elsewhere(plan, name, tip, message);
     if (result !== null) this.#refs = [...before, { name, oid: result.commit }];
@@ -62,14 +75,65 @@ export class SavedChanges {
   }
 }
 
-/** What earlier mounts have saved for a branch, the newest last. */
-export async function savedRefs(
-  { refs }: Pick<Repository, 'refs'>,
+/**
+ * Takes over what an earlier mount that has ended saved for a branch, and gives its refs, the newest
+ * last. What several have left is taken by one mount after the other, the newest first.
+ */
+export async function takeSaved(
+  setting: BranchSetting,
   branch: RefName,
-): Promise<ListedRef[]> {
+): Promise<readonly ListedRef[]> {
+  for (;;) {
+    const saved = await abandonedRefs(setting.repository, branch);
+    const newest = saved.at(-1);
+    if (newest === undefined) return [];
+    const [taken, others] = partition(saved, (one) => ownerOf(one) === ownerOf(newest));
+    for (const { name } of others) {
+      setting.context.log.warn('staged-changes-left', { ref: refNameText(name) });
+    }
+    if (ownerOf(newest) === setting.repository.owner) return taken;
+    const own = await claim(setting, branch, newest);
+    if (own !== undefined) return [...taken.slice(0, -1), own];
+  }
+}
+
+/** What was saved for a branch by mounts that live no more, or by this one; the newest last. */
+async function abandonedRefs(repository: Repository, branch: RefName): Promise<ListedRef[]> {
   const prefix = `${stagedPrefix}${shortName(branch)}/`;
-  // Branches whose names begin with this one's have theirs one level below.
-  return (await refs.list(prefix)).filter(({ name }) => !name.slice(prefix.length).includes('/'));
+  const abandoned: ListedRef[] = [];
+  for (const saved of await repository.refs.list(prefix)) {
+    // Branches whose names begin with this one's have theirs one level below.
+    if (saved.name.slice(prefix.length).includes('/')) continue;
+    const owner = ownerOf(saved);
+    const isOurs = owner === undefined || owner === repository.owner;
+    if (isOurs || !(await isOwnerAlive(repository.commonDir, owner))) abandoned.push(saved);
+  }
+  return abandoned;
+}
+
+/** Gives saved changes a name of ours instead of theirs; `undefined` when another mount was faster. */
+async function claim(
+  setting: BranchSetting,
+  branch: RefName,
+  { name, oid }: ListedRef,
+): Promise<ListedRef | undefined> {
+  const { repository, identity } = setting;
+  const own = { name: newSavedRef(setting, branch), oid };
+  const message = 'vost: taken over from a mount that ended';
+  // The new name first: what is killed in between leaves the same changes twice.
+  await repository.refs.update({ ...own, expected: null, message, identity, fsync: true });
+  try {
+    await repository.refs.update({ name, oid: null, expected: oid, message, identity });
+    return own;
+  } catch (error) {
+    if (!(error instanceof RefChangedError)) throw error;
+    await repository.refs.update({ ...own, oid: null, expected: oid, message, identity });
+    return undefined;
+  }
+}
+
+function partition<T>(all: readonly T[], test: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(test), all.filter((one) => !test(one))];
 }
 
 /** A ref for the staged changes of a branch that others have deleted. */
@@ -77,9 +141,10 @@ export function orphanedRef(branch: RefName): RefName {
   return refForTime(orphanedPrefix, branch, Date.now());
 }
 
-function refForTime(prefix: string, branch: RefName, timeMs: number): RefName {
+function refForTime(prefix: string, branch: RefName, timeMs: number, owner?: string): RefName {
   const time = new Date(timeMs).toISOString().replace(/[-:.]/g, '');
-  return refNameFromBytes(`${prefix}${shortName(branch)}/${time}` as ByteString);
+  const last = owner === undefined ? time : `${time}-${owner}`;
+  return refNameFromBytes(`${prefix}${shortName(branch)}/${last}` as ByteString);
 }
 
 function shortName(branch: RefName): string {

@@ -21,7 +21,7 @@ import { followOutside } from './outside-changes.ts';
 import { PlanCommits, readTip, tipOf } from './plan-commits.ts';
 import type { Tip } from './plan-commits.ts';
 import { restoreStaged } from './restore.ts';
-import { SavedChanges, orphanedRef, savedRefs } from './saved-changes.ts';
+import { SavedChanges, orphanedRef, takeSaved } from './saved-changes.ts';
 import { stagedCounts } from './staged-counts.ts';
 
 /** How often one commit follows a branch that others keep moving. */
@@ -90,7 +90,7 @@ export class WritableBranch implements Branch {
   ): Promise<WritableBranch> {
     const tip = await readTip(setting.repository, ref);
     if (tip === null) throw new ErrnoError('ESTALE', `${refNameText(ref)} does not exist`);
-    const saved = await savedRefs(setting.repository, ref);
+    const saved = await takeSaved(setting, ref);
     if (saved.length === 0) return new WritableBranch(setting, ref, tip, place, saved);
     return WritableBranch.#recover(setting, ref, place, saved);
   }

@@ -34,6 +34,8 @@ export interface BranchMountOptions {
   readonly branches?: readonly string[];
   /** A repository that another mount uses too. */
   readonly gitDir?: string;
+  /** As a daemon marks itself, so that others know whether it lives: until its repository is closed. */
+  readonly markLocks?: boolean;
 }
 
 /** A file that is open on the mount. */
@@ -108,6 +110,7 @@ export class BranchMount extends Mounted {
   readonly branches: WritableBranches;
   readonly notifier: MemoryNotifier;
   readonly root: BranchRoot;
+  #hasDied = false;
 
   private constructor(
     parts: Pick<BranchMount, 'gitDir' | 'repository' | 'branches' | 'notifier' | 'context'>,
@@ -126,7 +129,7 @@ export class BranchMount extends Mounted {
   static async open(options: BranchMountOptions = {}): Promise<BranchMount> {
     const { files = {}, mount = {} } = options;
     const gitDir = options.gitDir ?? (await newRepository(files, options.branches));
-    const repository = await Repository.open(gitDir);
+    const repository = await Repository.open(gitDir, { markLocks: options.markLocks });
     const context = newContext();
     const notifier = new MemoryNotifier();
     const logged = memoryLog();
@@ -140,11 +143,22 @@ export class BranchMount extends Mounted {
       mount: { commitDelayMs: 60_000, ...mount },
     });
     const root = await branches.open(mainRef, { ino: rootIno, parent: null });
+    const opened = new BranchMount(
+      { gitDir, repository, branches, notifier, context },
+      root,
+      logged,
+    );
     onTestFinished(async () => {
       await branches.stop().catch(() => undefined);
-      await repository.close();
+      if (!opened.#hasDied) await repository.close();
     });
-    return new BranchMount({ gitDir, repository, branches, notifier, context }, root, logged);
+    return opened;
+  }
+
+  /** Ends without a word, as far as other mounts can see. */
+  async die(): Promise<void> {
+    this.#hasDied = true;
+    await this.repository.close();
   }
 
   get branch(): WritableBranch {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
-import { fsck } from '../../../helpers/git.ts';
+import { fsck, git } from '../../../helpers/git.ts';
 import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
 
 const files = {
@@ -121,5 +121,73 @@ describe('the policy manual', () => {
     const types = await mount.git('cat-file', '--batch-all-objects', format);
     // The first, then what came while that was saved.
     expect(types.match(/^commit$/gm)!.length).toBeLessThan(5);
+  });
+});
+
+describe('several mounts under the policy manual', () => {
+  const marked = { ...manual, markLocks: true };
+
+  /** A mount that has saved a file, and may have ended since. */
+  async function saver(gitDir: string, path: string): Promise<BranchMount> {
+    const mount = await BranchMount.open({ gitDir, ...marked });
+    await mount.write(path, path);
+    await mount.branches.syncAll();
+    return mount;
+  }
+
+  test('keep what each has saved for itself as long as it lives', async () => {
+    const first = await BranchMount.open({ files, ...marked });
+    const { gitDir } = first;
+    await first.write('first', 'first');
+    await first.branches.syncAll();
+    const second = await saver(gitDir, 'second');
+    expect(await second.ls()).not.toContain('first');
+    expect(await savedRefs(first)).toHaveLength(2);
+
+    // The first ends, and a third goes on with its changes alone.
+    await first.branches.stop();
+    await first.die();
+    const third = await BranchMount.open({ gitDir, ...marked });
+    expect(await third.ls()).toContain('first');
+    expect(await third.ls()).not.toContain('second');
+    await third.commit('the first');
+    await second.commit('the second');
+    expect(await savedRefs(second)).toEqual([]);
+    await second.expectCommitted();
+    expect(await second.git('ls-tree', '--name-only', 'main', 'first', 'second')).toBe(
+      'first\nsecond',
+    );
+    await fsck(gitDir);
+  });
+
+  test('what two have left is taken up one after the other', async () => {
+    const first = await BranchMount.open({ files, ...marked });
+    const { gitDir } = first;
+    await first.write('first', 'first');
+    await first.branches.syncAll();
+    const second = await saver(gitDir, 'second');
+    await first.die();
+    await second.die();
+    for (const path of ['second', 'first']) {
+      const later = await BranchMount.open({ gitDir, ...marked });
+      expect(await later.text(path)).toBe(path);
+      await later.commit();
+      await later.expectCommitted();
+      await later.die();
+    }
+    const names = await git(['--git-dir', gitDir, 'ls-tree', '--name-only', 'main']);
+    expect(names.split('\n')).toEqual(expect.arrayContaining(['first', 'second']));
+  });
+
+  test('only one of two that come at once takes up what was left', async () => {
+    const first = await BranchMount.open({ files, ...marked });
+    const { gitDir } = first;
+    await first.write('first', 'first');
+    await first.branches.syncAll();
+    await first.die();
+    const mounts = await Promise.all([1, 2, 3].map(() => BranchMount.open({ gitDir, ...marked })));
+    const staged = mounts.map(({ status }) => status.stagedFiles);
+    expect(staged.toSorted()).toEqual([0, 0, 1]);
+    expect(await savedRefs(mounts[0]!)).toHaveLength(1);
   });
 });
