@@ -1,9 +1,9 @@
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { fsck } from '../helpers/git.ts';
-import { mountRepository } from '../helpers/mount.ts';
+import { freshMountpoint, mountRepository } from '../helpers/mount.ts';
 import { program } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 import { shownTree, storedTree } from '../helpers/tree-listing.ts';
@@ -53,9 +53,8 @@ test(
   `${operations} random operations give on the mount what they give on a tmpfs (seed ${firstSeed})`,
   { timeout: 120_000 + operations * 20 },
   async () => {
-    const gitDir = join(await temporaryDirectory(), 'repo.git');
-    let mounted = await mountRepository(gitDir);
-    const { mountpoint } = mounted;
+    const repositories = await temporaryDirectory();
+    const mountpoint = await freshMountpoint();
     const branch = join(mountpoint, 'main');
     for (let done = 0; done < operations; done += operationsPerSeed) {
       const seed = firstSeed + done / operationsPerSeed;
@@ -63,7 +62,9 @@ test(
       const right = await mkdtemp('/dev/shm/vost-test-');
       temporary.push(right);
       await chmod(right, 0o755);
-      const other = join(branch, `seed-${seed}`);
+      const gitDir = join(await mkdtemp(join(repositories, `${seed}-`)), 'repo.git');
+      let mounted = await mountRepository(gitDir, { mountpoint });
+      const other = join(branch, 'tree');
       await mkdir(other);
       const said = await program(
         'python3',
@@ -82,8 +83,8 @@ test(
       mounted = await mountRepository(gitDir, { mountpoint });
       expect(await shownTree(gitDir, branch)).toEqual(shown);
       await program('rm', ['-r', other]);
+      await mounted.unmount();
+      await rm(dirname(gitDir), { recursive: true });
     }
-    await mounted.unmount();
-    await fsck(gitDir);
   },
 );
