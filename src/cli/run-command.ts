@@ -44,6 +44,9 @@ async function dispatch(invocation: Invocation): Promise<ExitCode> {
 export function describeFailure(error: unknown): string {
   if (error instanceof CommandError || error instanceof GitStoreError) return error.message;
   if (error instanceof Error) {
+    if (isSystemError(error, 'uv_cwd')) {
+      return 'the current directory is not there any more: go to another one first';
+    }
     return isSystemError(error) ? error.message : (error.stack ?? error.message);
   }
   return String(error);
@@ -53,6 +56,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   return error instanceof CommandError ? error.exitCode : exitCode.failure;
 }
 
-function isSystemError(error: Error): boolean {
-  return typeof (error as NodeJS.ErrnoException).syscall === 'string';
+function isSystemError(error: Error, during?: string): boolean {
+  const { syscall } = error as NodeJS.ErrnoException;
+  return during === undefined ? typeof syscall === 'string' : syscall === during;
 }

@@ -43,6 +43,17 @@ describe('what cannot be mounted is said in one line', () => {
     expect(await failure([gitDir, '/mnt', '-o', 'nonsense'], 2)).toContain('"nonsense"');
   });
 
+  test('a current directory that is gone', async () => {
+    const gone = await temporaryDirectory();
+    const script = `rmdir "${gone}"; "$0" "$@"`;
+    const args = ['-c', script, process.execPath, vostMountProgram, 'here.git', 'mnt'];
+    const { exitCode, stderr } = await programResult('sh', args, { cwd: gone });
+    expect([exitCode, stderr]).toEqual([
+      1,
+      'vost-mount: the current directory is not there any more: go to another one first\n',
+    ]);
+  });
+
   // In both forms: the daemon's words reach whoever started it.
   describe.each([['in the background'], ['-f']])('%s', (form) => {
     const refusal = async (
