@@ -27,9 +27,12 @@ import type { Branch, BranchNode } from './branch-node.ts';
 import { BranchSpecial } from './branch-special.ts';
 import { BranchSubmodule } from './branch-submodule.ts';
 import { BranchSymlink } from './branch-symlink.ts';
+import { CleanFile, CleanSymlink } from './clean-nodes.ts';
+import type { CleanRow } from './clean-rows.ts';
 import type { HeldContent } from './content-store.ts';
 import { DirectoryListing } from './directory-listing.ts';
 import { DirectoryNames } from './directory-names.ts';
+import type { NodeMaker } from './directory-names.ts';
 import { Inode } from './inode.ts';
 import { adoptOutside } from './outside-changes.ts';
 import { renameNode } from './rename.ts';
@@ -40,7 +43,7 @@ import { nestedRepositoryName } from './scratch-names.ts';
  * to it. Whatever is changed is marked as pending in every directory up to the root, so that a
  * commit visits only what was changed.
  */
-export class BranchDirectory extends DirectoryVnode {
+export class BranchDirectory extends DirectoryVnode implements NodeMaker {
   readonly inode: Inode;
   readonly names: DirectoryNames;
   /** The time that nodes show which are first seen from now on. */
@@ -53,9 +56,7 @@ export class BranchDirectory extends DirectoryVnode {
     this.inode = inode;
     this.seenTime = seenTime;
     this.isInPlace = isInPlace;
-    this.names = new DirectoryNames(inode.context, origin, (entry, ino) =>
-      this.#firstSeen(entry, ino),
-    );
+    this.names = new DirectoryNames(inode.context, origin, this);
   }
 
   get ino(): Ino {
@@ -89,7 +90,8 @@ export class BranchDirectory extends DirectoryVnode {
   get isDisposable(): boolean {
     const { children, removed, pending } = this.names;
     const isUntouched = children.size === 0 && removed.size === 0 && pending.size === 0;
-    return this.references === 0 && this.inode.isPristine && isUntouched;
+    const isUnknown = this.references === 0 && !this.names.hasLiveRow;
+    return isUnknown && this.inode.isPristine && isUntouched;
   }
 
   getattr(): MaybePromise<Attr> {
@@ -124,7 +126,7 @@ export class BranchDirectory extends DirectoryVnode {
   }
 
   lookup(name: ByteString): MaybePromise<Vnode | null> {
-    return this.names.get(name);
+    return this.names.lookup(name);
   }
 
   entries(): MaybePromise<DirectoryStream> {
@@ -182,6 +184,9 @@ export class BranchDirectory extends DirectoryVnode {
   }
 
   override link(node: Vnode, name: ByteString): MaybePromise<void> {
+    if (node instanceof CleanFile || node instanceof CleanSymlink) {
+      return whenReady(node.kept(), (kept) => this.link(kept, name));
+    }
     const isOurs =
       node instanceof BranchFile || node instanceof BranchSymlink || node instanceof BranchSpecial;
     if (!isOurs || node.inode.context !== this.inode.context) throw new ErrnoError('EXDEV');
@@ -397,20 +402,23 @@ export class BranchDirectory extends DirectoryVnode {
 
   /** Makes the node of a name before anybody asks for it: of an entry of the tree, or of another. */
   restore(entry: TreeEntry, isInPlace: boolean): BranchNode {
-    const node = this.#firstSeen(entry, this.inode.context.inos.next());
+    const node = this.kept(entry, this.inode.context.inos.next(), this.seenTime);
     if (node instanceof BranchDirectory) node.isInPlace = isInPlace;
     this.names.children.set(entry.name, node);
     return node;
   }
 
-  #firstSeen({ name, mode, oid }: TreeEntry, ino: Ino): BranchNode {
-    const inode = new Inode(this.inode.context, ino, this.seenTime);
+  kept({ name, mode, oid }: TreeEntry, ino: Ino, seenTime: Timespec): BranchNode {
+    const inode = new Inode(this.inode.context, ino, seenTime);
     inode.addLink(this, name);
     if (isTreeMode(mode)) return new BranchDirectory(inode, oid, this.seenTime, true);
     if (isGitlinkMode(mode)) return new BranchSubmodule(inode, { mode, oid });
     if (isSymlinkMode(mode)) return new BranchSymlink(inode, { mode, oid });
     return new BranchFile(inode, { mode, oid });
   }
+
+  readonly clean = (row: CleanRow, index: number, isLink: boolean): CleanFile | CleanSymlink =>
+    isLink ? new CleanSymlink(this, row, index) : new CleanFile(this, row, index);
 }
 
 /** What open(2) with O_CREAT does when somebody else was faster. */

@@ -173,8 +173,10 @@ export class BranchFile extends FileVnode {
 
   /** The blob that this file is at the moment, if it is one. */
   storedContent(): StoredContent | undefined {
-    if (this.isDirty || this.#stored === null || this.#sizeBytes === undefined) return undefined;
-    return { oid: this.#stored.oid, sizeBytes: this.#sizeBytes };
+    if (this.isDirty || this.#stored === null) return undefined;
+    const content = this.#content();
+    // The size is in memory as a rule; to wait for the disk would not be worth it.
+    return content instanceof Promise ? undefined : content;
   }
 
   readContent(offset: number, lengthBytes: number): MaybePromise<Uint8Array> {
@@ -255,12 +257,25 @@ export class BranchFile extends FileVnode {
   /** A handle was closed. Nobody waits for the answer, so what fails is told to the branch alone. */
   released(wasWriter: boolean): MaybePromise<void> {
     this.#handles -= 1;
-    if (!wasWriter) return;
+    if (!wasWriter) {
+      this.#forgetIfClean();
+      return;
+    }
     this.#writers -= 1;
     if (this.#writers > 0) return;
     // Flushed already, as a rule; but a shared mapping may have written since.
     const settled = this.#settle();
     return settled instanceof Promise ? settled.catch(() => undefined) : settled;
+  }
+
+  /** What was only read needs no node of its own any more, though the kernel still knows it. */
+  #forgetIfClean(): void {
+    const [link, other] = this.inode.links;
+    if (link === undefined || other !== undefined || this.isOpen || !this.inode.isPristine) return;
+    if (this.#buffer !== undefined || this.#held !== undefined || this.outside !== undefined)
+      return;
+    const { names } = link.parent;
+    if (!names.pending.has(link.name)) names.makeClean(link.name, this);
   }
 
   /** Tries again what failed when the file was closed; what fails again is told to the branch again. */

@@ -1,16 +1,26 @@
 import type { ByteString } from '../../git/byte-string.ts';
-import { isGitlinkMode, isTreeMode } from '../../git/mode.ts';
+import { isGitlinkMode, isSymlinkMode, isTreeMode } from '../../git/mode.ts';
 import { Tree } from '../../git/object.ts';
 import type { TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
 import { whenReady } from '../vfs/maybe-promise.ts';
-import type { Ino, MaybePromise } from '../vfs/operations.ts';
+import type { Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
 import { DirectoryVnode } from '../vfs/vnode.ts';
 import type { BranchContext } from './branch-context.ts';
+import type { BranchFile } from './branch-file.ts';
 import type { BranchNode } from './branch-node.ts';
+import type { CleanFile, CleanSymlink } from './clean-nodes.ts';
+import { CleanRow } from './clean-rows.ts';
+import type { CleanNodeMaker } from './clean-rows.ts';
 
-/** Makes the node of an entry that is looked at for the first time. */
-export type NodeMaker = (entry: TreeEntry, ino: Ino) => BranchNode;
+/** Makes the nodes of a directory. */
+export interface NodeMaker {
+  /** The node of an entry that somebody needs for the first time, as one that is kept. */
+  kept(entry: TreeEntry, ino: Ino, seenTime: Timespec): BranchNode;
+  readonly clean: CleanNodeMaker;
+  /** The time that entries show which are seen from now on. */
+  readonly seenTime: Timespec;
+}
 
 const noTree: Tree = Tree.parse(Buffer.alloc(0), 'sha1');
 
@@ -19,7 +29,8 @@ const noTree: Tree = Tree.parse(Buffer.alloc(0), 'sha1');
  * over it.
  *
  * - A name in `children` leads to that node, whatever the tree says. A node is there while the
- *   kernel knows it, and beyond that while it holds something that the tree does not.
+ *   kernel knows it, and beyond that while it holds something that the tree does not. Files and
+ *   links that nobody has touched are not there, though the kernel may know them: see `CleanRow`.
  * - A name in `removed` leads nowhere. Only names that the tree may have are kept there.
  * - Any other name leads to what the tree has.
  * - `pending` are the names that the next commit has to look at: what they lead to may differ from
@@ -33,33 +44,64 @@ export class DirectoryNames {
   readonly removed: Set<ByteString> = new Set();
   readonly pending: Set<ByteString> = new Set();
   readonly #context: BranchContext;
-  readonly #make: NodeMaker;
+  readonly #maker: NodeMaker;
   #subdirectories: number | undefined;
-  #numbers: ListedNumbers | undefined;
+  #row: CleanRow | undefined;
 
-  constructor(context: BranchContext, origin: Oid | null, make: NodeMaker) {
+  constructor(context: BranchContext, origin: Oid | null, maker: NodeMaker) {
     this.#context = context;
     this.origin = origin;
-    this.#make = make;
+    this.#maker = maker;
   }
 
   /** The tree that gives the names which nothing is known about. */
   tree(): MaybePromise<Tree> {
     if (this.origin === null) return noTree;
-    return this.#context.odb.treeIfCached(this.origin) ?? this.#context.odb.tree(this.origin);
+    return this.treeIfCached() ?? this.#context.odb.tree(this.origin);
   }
 
   treeIfCached(): Tree | undefined {
-    return this.origin === null ? noTree : this.#context.odb.treeIfCached(this.origin);
+    if (this.origin === null) return noTree;
+    if (this.#row?.origin === this.origin) return this.#row.tree;
+    return this.#context.odb.treeIfCached(this.origin);
   }
 
   /** What a name leads to; `null` for nothing. From then on it is in `children`. */
   get(name: ByteString): MaybePromise<BranchNode | null> {
-    const known = this.children.get(name);
-    if (known !== undefined) return known;
-    if (this.origin === null || this.removed.has(name)) return null;
+    return this.#find(name, (tree, index) => this.#load(name, tree, index));
+  }
+
+  /** The same for somebody who only looks: a node that nobody has touched is not kept for it. */
+  lookup(name: ByteString): MaybePromise<BranchNode | CleanFile | CleanSymlink | null> {
+    return this.#find(name, (tree, index) => {
+      const row = this.#rowOf(tree);
+      const place = row.placeOfClean(tree, index);
+      if (place < 0) return this.#load(name, tree, index);
+      return this.#maker.clean(row, place, isSymlinkMode(tree.modeAt(index)));
+    });
+  }
+
+  /** The kernel knows entries that have no node here. */
+  get hasLiveRow(): boolean {
+    return (this.#row?.numbers.live ?? 0) > 0;
+  }
+
+  /**
+   * Others have changed what stands under a name that nobody has touched. Gives the node that the
+   * kernel may know, kept from now on.
+   */
+  changedOutside(name: ByteString): BranchNode | undefined {
+    const row = this.#row;
     const tree = this.treeIfCached();
-    return tree === undefined ? this.#getFromDisk(name, this.origin) : this.#load(name, tree);
+    if (row === undefined || tree === undefined) return undefined;
+    const index = tree.indexOf(name);
+    const place = index < 0 ? -1 : row.placeOfClean(tree, index);
+    const isNodeless = place >= 0 && !this.children.has(name) && !this.removed.has(name);
+    const ino = (row.numbers.first + place) as Ino;
+    const isKnown = isNodeless && this.#context.inodes.get(ino) !== undefined;
+    const node = isKnown ? this.#load(name, tree, index) : undefined;
+    row.changed(name);
+    return node;
   }
 
   /** Adds a name that led nowhere. */
@@ -82,12 +124,26 @@ export class DirectoryNames {
   /** Takes a name from its node, which lives on, and lets it lead to what the tree has. */
   detach(name: ByteString): void {
     this.children.delete(name);
-    this.#numbers?.retire(name);
+    this.#row?.retire(name);
   }
 
   /** Forgets the node of a name that the tree gives again as it is. */
   release(name: ByteString): void {
     this.children.delete(name);
+  }
+
+  /** Forgets a node that the tree gives again as it is, while the kernel goes on knowing its number. */
+  makeClean(name: ByteString, node: BranchFile): void {
+    const row = this.#row;
+    const tree = this.treeIfCached();
+    if (row === undefined || tree === undefined || this.children.get(name) !== node) return;
+    const index = tree.indexOf(name);
+    const place = index < 0 ? -1 : row.placeOfClean(tree, index);
+    if (place < 0 || row.at(tree, index) !== node.ino) return;
+    const { placed } = node;
+    if (placed?.oid !== tree.oidAt(index) || placed.mode !== tree.modeAt(index)) return;
+    this.children.delete(name);
+    this.#context.inodes.putBack(node, row.numbers);
   }
 
   /** False when the tree is known not to have the name. */
@@ -118,30 +174,58 @@ export class DirectoryNames {
 
   /** The number of an entry of the tree, the same for a listing and for its node. */
   inoAt(tree: Tree, index: number): Ino {
-    this.#numbers ??= new ListedNumbers(this.#context, tree);
-    return this.#numbers.at(tree, index);
+    return this.#rowOf(tree).at(tree, index);
   }
 
   /** The kernel has forgotten the directory: entries that have no node may get other numbers. */
   forgetNumbers(): void {
-    this.#numbers = undefined;
+    if (this.#row?.numbers.live === 0) this.#row = undefined;
   }
 
-  async #getFromDisk(name: ByteString, origin: Oid): Promise<BranchNode | null> {
+  #rowOf(tree: Tree): CleanRow {
+    // A listing may go on in a tree that was the origin when it began.
+    const origin = tree === this.treeIfCached() ? this.origin : null;
+    const { seenTime, clean } = this.#maker;
+    this.#row ??= new CleanRow(this.#context, origin, tree, seenTime, clean);
+    return this.#row;
+  }
+
+  #find<T>(
+    name: ByteString,
+    found: (tree: Tree, index: number) => T,
+  ): MaybePromise<T | BranchNode | null> {
+    const known = this.children.get(name);
+    if (known !== undefined) return known;
+    if (this.origin === null || this.removed.has(name)) return null;
+    const tree = this.treeIfCached();
+    if (tree === undefined) return this.#findOnDisk(name, this.origin, found);
+    const index = tree.indexOf(name);
+    return index < 0 ? null : found(tree, index);
+  }
+
+  async #findOnDisk<T>(
+    name: ByteString,
+    origin: Oid,
+    found: (tree: Tree, index: number) => T,
+  ): Promise<T | BranchNode | null> {
     const tree = await this.#context.odb.tree(origin);
     // Meanwhile another request may have loaded or changed the name, or a commit moved the tree on.
     if (this.origin !== origin || this.children.has(name) || this.removed.has(name)) {
-      return this.get(name);
+      return this.#find(name, found);
     }
-    return this.#load(name, tree);
+    const index = tree.indexOf(name);
+    return index < 0 ? null : found(tree, index);
   }
 
-  #load(name: ByteString, tree: Tree): BranchNode | null {
-    const index = tree.indexOf(name);
-    if (index < 0) return null;
-    const ino = this.#numbers?.at(tree, index) ?? this.#context.inos.next();
-    const node = this.#make(tree.at(index), ino);
+  /** Makes the node of an entry, and keeps it; with all references, if the kernel knows it already. */
+  #load(name: ByteString, tree: Tree, index: number): BranchNode {
+    const row = this.#row;
+    const ino = row?.at(tree, index) ?? this.#context.inos.next();
+    const isClean = row !== undefined && row.placeOfClean(tree, index) >= 0;
+    const seenTime = isClean ? row.seenTime : this.#maker.seenTime;
+    const node = this.#maker.kept(tree.at(index), ino, seenTime);
     this.children.set(name, node);
+    this.#context.inodes.keep(node);
     return node;
   }
 
@@ -160,44 +244,5 @@ export class DirectoryNames {
     }
     this.#subdirectories = count;
     return count;
-  }
-}
-
-/**
- * Inode numbers of entries that were listed but never looked up. A name's place in the tree that was
- * listed first is its place in a row of numbers, which costs nothing for each name; names that came
- * into the tree later are few, as are those whose number went away with a node.
- */
-class ListedNumbers {
-  readonly #context: BranchContext;
-  readonly #tree: Tree;
-  readonly #first: number;
-  readonly #others = new Map<ByteString, Ino>();
-
-  constructor(context: BranchContext, tree: Tree) {
-    this.#context = context;
-    this.#tree = tree;
-    this.#first = context.inos.reserve(tree.size);
-  }
-
-  at(tree: Tree, index: number): Ino {
-    if (tree === this.#tree && this.#others.size === 0) return (this.#first + index) as Ino;
-    const name = tree.nameAt(index);
-    const other = this.#others.get(name);
-    if (other !== undefined) return other;
-    const place = this.#tree.indexOf(name);
-    return place < 0 ? this.#another(name) : ((this.#first + place) as Ino);
-  }
-
-  /** The number that a name had belongs to a node that may live on elsewhere: it gets another the next time. */
-  retire(name: ByteString): void {
-    if (this.#tree.indexOf(name) < 0) this.#others.delete(name);
-    else this.#another(name);
-  }
-
-  #another(name: ByteString): Ino {
-    const ino = this.#context.inos.next();
-    this.#others.set(name, ino);
-    return ino;
   }
 }

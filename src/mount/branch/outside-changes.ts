@@ -97,7 +97,8 @@ class Follower {
     after: TreeEntry | undefined,
   ): void {
     const { children, pending, removed } = directory.names;
-    const node = children.get(name);
+    const clean = this.#applies ? directory.names.changedOutside(name) : undefined;
+    const node = children.get(name) ?? clean;
     if (node === undefined) {
       if (removed.has(name)) this.#removed(directory, name, before, after);
       else if (before === undefined) this.#tellName(directory, name);

@@ -40,15 +40,16 @@ export class InodeRow {
     return counted === 0 ? undefined : this.#owner.rowNode(index, counted >= linkBit);
   }
 
-  /** Counts one more reference. */
-  hold(ino: Ino, isLink: boolean): void {
+  /** Counts more references, one at least. */
+  hold(ino: Ino, isLink: boolean, references: number): void {
     this.#counts ??= new Uint32Array(this.size);
     const index = ino - this.first;
     const counted = this.#counts[index] ?? 0;
     const count = counted & countMask;
     if (count === 0) this.#live += 1;
     // A count that is full stays so: the number is then live for good, which harms nobody.
-    if (count < countMask) this.#counts[index] = count + 1 + (isLink ? linkBit : 0);
+    if (count === countMask) return;
+    this.#counts[index] = Math.min(count + references, countMask) + (isLink ? linkBit : 0);
   }
 
   /** Takes references back. */
@@ -59,6 +60,16 @@ export class InodeRow {
     if (this.#counts === undefined || count === 0 || count === countMask) return;
     this.#counts[index] = count > references ? counted - references : 0;
     if (count <= references) this.#live -= 1;
+  }
+
+  /** Gives up a number, and with it all references to it, whose count it gives. */
+  take(ino: Ino): number {
+    const index = ino - this.first;
+    const count = (this.#counts?.[index] ?? 0) & countMask;
+    if (this.#counts === undefined || count === 0) return 0;
+    this.#counts[index] = 0;
+    this.#live -= 1;
+    return count;
   }
 }
 
@@ -76,9 +87,9 @@ export class InodeRows {
     return this.#row(ino)?.get(ino);
   }
 
-  hold(row: InodeRow, ino: Ino, isLink: boolean): void {
+  hold(row: InodeRow, ino: Ino, isLink: boolean, references = 1): void {
     const before = row.live;
-    row.hold(ino, isLink);
+    row.hold(ino, isLink, references);
     if (before === 0) for (const page of pagesOf(row)) this.#pages.set(page, row);
     this.#live += row.live - before;
   }
@@ -88,13 +99,27 @@ export class InodeRows {
     if (row === undefined) return;
     const before = row.live;
     row.release(ino, references);
-    this.#live += row.live - before;
-    if (row.live === 0) for (const page of pagesOf(row)) this.#pages.delete(page);
+    this.#settle(row, before);
+  }
+
+  /** Gives up a number; see `InodeRow.take`. */
+  take(ino: Ino): number {
+    const row = this.#row(ino);
+    if (row === undefined) return 0;
+    const before = row.live;
+    const references = row.take(ino);
+    this.#settle(row, before);
+    return references;
   }
 
   clear(): void {
     this.#pages.clear();
     this.#live = 0;
+  }
+
+  #settle(row: InodeRow, liveBefore: number): void {
+    this.#live += row.live - liveBefore;
+    if (row.live === 0) for (const page of pagesOf(row)) this.#pages.delete(page);
   }
 
   #row(ino: Ino): InodeRow | undefined {

@@ -1,4 +1,5 @@
 import { InodeRows } from './inode-rows.ts';
+import type { InodeRow } from './inode-rows.ts';
 import type { Ino } from './operations.ts';
 import { SymlinkVnode } from './vnode.ts';
 import type { Vnode } from './vnode.ts';
@@ -28,7 +29,9 @@ import type { Vnode } from './vnode.ts';
  * With a million inodes, what is kept for each counts. The number of references stands in the node
  * itself; and a node that holds nothing but its place (a file of a snapshot) is not kept at all: its
  * references are counted in a row (`InodeRow`), and it is made again when its number is named. Such
- * a node is not told that it is forgotten.
+ * a node is not told that it is forgotten. When it gets something to hold after all, another node
+ * takes its number over for good, with all references (`keep`), and whoever has the first one in his
+ * hand is led to the second by `hold`.
  */
 export class InodeTable {
   readonly #nodes = new Map<Ino, Vnode>();
@@ -47,11 +50,11 @@ export class InodeTable {
   /** Counts one more reference; gives the node that is in the table for this number. */
   hold(node: Vnode): Vnode {
     const { ino, row } = node;
-    if (row !== undefined) {
+    const known = this.#nodes.get(ino);
+    if (row !== undefined && known === undefined) {
       this.#rows.hold(row, ino, node instanceof SymlinkVnode);
       return node;
     }
-    const known = this.#nodes.get(ino);
     if (known === undefined) this.#nodes.set(ino, node);
     const held = known ?? node;
     held.references += 1;
@@ -60,8 +63,24 @@ export class InodeTable {
 
   /** Takes back one `hold`. */
   drop(node: Vnode): void {
-    if (node.row === undefined) this.#release(node, 1);
-    else this.#rows.release(node.ino, 1);
+    this.forget(node.ino, 1);
+  }
+
+  /** From now on this node has the number that a row has counted for it, and all references. */
+  keep(node: Vnode): void {
+    const references = this.#rows.take(node.ino);
+    if (references === 0) return;
+    node.references = references;
+    this.#nodes.set(node.ino, node);
+  }
+
+  /** The reverse: a row counts the references of a node that is not kept any more. */
+  putBack(node: Vnode, row: InodeRow): void {
+    if (this.#nodes.get(node.ino) !== node) return;
+    this.#nodes.delete(node.ino);
+    const isLink = node instanceof SymlinkVnode;
+    this.#rows.hold(row, node.ino, isLink, node.references);
+    node.references = 0;
   }
 
   /** Takes back lookups. A number that is not in the table is no fault: `clear` voids what is on its way. */

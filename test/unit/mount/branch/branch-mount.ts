@@ -295,8 +295,7 @@ export class BranchMount extends Mounted {
 
   /** The kernel forgets a node, however often it was looked up. */
   forgetAll(ino: Ino): void {
-    const node = this.context.inodes.get(ino);
-    if (node !== undefined) this.vfs.forget(ino, node.references);
+    this.vfs.forget(ino, 2 ** 31);
   }
 
   /** The mount as `storedTree` shows what git has. */
