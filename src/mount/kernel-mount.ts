@@ -5,6 +5,7 @@ import { FuseSession } from './fuse/session.ts';
 import type { SessionEnd, SessionOptions } from './fuse/session.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
+import { readFurtherAhead } from './read-ahead.ts';
 import type { KernelNotifier, VfsOperations } from './vfs/operations.ts';
 
 /** What the kernel still has to say once the unmount is done comes at once; a hang must not hold up the end. */
@@ -57,6 +58,7 @@ export class KernelMount implements TransportMount {
     session.start();
     try {
       await session.ready;
+      await readFurtherAhead(request.mountpoint, log);
     } catch (error) {
       await mount.close();
       throw error;

@@ -1,0 +1,20 @@
+import { writeFile } from 'node:fs/promises';
+import { transferLimitBytes } from './fuse/handshake.ts';
+import { mountAt } from './mount-table.ts';
+import type { Log } from './observe/log.ts';
+
+/**
+ * Has the kernel read as far ahead as one READ can hold. The protocol can only lower what it begins
+ * with, 128 KiB, so this goes by the device's setting (Documentation/ABI/testing/sysfs-class-bdi),
+ * which only root can change and which a container may not have: then reads stay small.
+ */
+export async function readFurtherAhead(mountpoint: string, log: Log): Promise<void> {
+  const mount = await mountAt(mountpoint);
+  if (mount === undefined) return;
+  const setting = `/sys/class/bdi/${mount.device}/read_ahead_kb`;
+  try {
+    await writeFile(setting, String(transferLimitBytes / 1024));
+  } catch (error) {
+    log.debug('short-read-ahead', { reason: String(error) });
+  }
+}
