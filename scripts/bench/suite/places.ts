@@ -11,8 +11,8 @@ const memoryDaemon = join(root, 'test/fixtures/memory-filesystem-daemon.ts');
 export interface Place {
   readonly name: string;
   readonly path: string;
-  /** The process that serves it. */
-  readonly pid?: number;
+  /** The process that serves it; to ask takes a while. */
+  readonly pid?: () => number;
   readonly close: () => void;
 }
 
@@ -45,9 +45,10 @@ export class Places {
     const path = this.directory();
     this.#run([repository, path, ...args]);
     this.#open.add(path);
-    const status = JSON.parse(this.#run(['status', '--json', path])) as { pid: number };
     const close = (): void => void this.#run(['unmount', path]);
-    return this.#place(name, path, close, status.pid);
+    const pid = (): number =>
+      (JSON.parse(this.#run(['status', '--json', path])) as { pid: number }).pid;
+    return this.#place(name, path, close, pid);
   }
 
   /** A libfuse filesystem that passes everything on to a directory. */
@@ -70,7 +71,7 @@ export class Places {
     // Beside the files that it makes trouble with.
     const tree = join(path, 'tree');
     execFileSync('mkdir', [tree]);
-    return { ...this.#place(name, path, unmount, daemon.pid), path: tree };
+    return { ...this.#place(name, path, unmount), path: tree };
   }
 
   /** A fresh directory on the disk. */
@@ -78,7 +79,7 @@ export class Places {
     return mkdtempSync(join(this.#scratch, 'place-'));
   }
 
-  #place(name: string, path: string, unmount: () => void, pid?: number): Place {
+  #place(name: string, path: string, unmount: () => void, pid?: () => number): Place {
     const close = (): void => {
       unmount();
       this.#open.delete(path);

@@ -187,7 +187,7 @@ export const bigWrite: Measure = {
         },
         run: () => shell(dd, fresh.branch),
         after: () => {
-          peaks.push(memoryOf(fresh.place.pid!).peakBytes / megabyte);
+          peaks.push(memoryOf(fresh.place.pid!()).peakBytes / megabyte);
           fresh.place.close();
           rmSync(fresh.repository, { recursive: true });
         },
