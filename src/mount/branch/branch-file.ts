@@ -292,6 +292,20 @@ export class BranchFile extends FileVnode {
     this.inode.replaced(time);
   }
 
+  /**
+   * Stages the content that is open, for others have taken the name away: when no ref leads to it any
+   * more, `git gc` may prune it.
+   */
+  async keepContent(): Promise<void> {
+    if (this.#stored === null || this.#held !== undefined) return;
+    const { contents, odb } = this.inode.context;
+    const { oid, sizeBytes } = await this.#content();
+    const chunks = (): AsyncIterable<Uint8Array> => odb.stream(oid);
+    const held = await contents.store({ kind: 'stream', chunks }, sizeBytes);
+    if (this.isOpen && this.#stored.oid === oid) this.#hold(held);
+    else contents.drop(held);
+  }
+
   /** ESTALE when the branch is gone. */
   requireWritable(): void {
     for (const { parent } of this.inode.links) parent.branch?.requireWritable();

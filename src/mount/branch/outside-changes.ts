@@ -1,3 +1,4 @@
+import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import { isRegularMode, isTreeMode } from '../../git/mode.ts';
 import type { TreeEntry } from '../../git/object.ts';
@@ -264,11 +265,16 @@ function replaceNode(
 
 /** Takes a node away from a name that leads to what the tree has, or nowhere, from now on. */
 function detach(directory: BranchDirectory, name: ByteString, node: BranchNode): void {
-  const { notifier } = node.inode.context;
+  const { notifier, log } = node.inode.context;
   directory.names.detach(name);
   node.inode.removeLink(directory, name);
   if (node.inode.links.length > 0) notifier.invalidateInode(node.ino);
   else if (node.references === 0) node.lost();
+  else if (node instanceof BranchFile && node.isOpen) {
+    node.keepContent().catch((error: unknown) => {
+      log.warn('open-content-not-kept', { name: textFromBytes(name), message: String(error) });
+    });
+  }
   notifier.invalidateEntry(directory.ino, name);
 }
 
