@@ -1,6 +1,11 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { GitStore } from '../../src/index.ts';
+import { fetchClient } from '../../src/transfer/http-client.ts';
+import type { HttpClient } from '../../src/transfer/http-client.ts';
 import { cuttingProxy } from '../helpers/git-servers.ts';
 import { git, gitBytes } from '../helpers/git.ts';
 import {
@@ -97,4 +102,31 @@ describe.each(ownHttp)('a list of refs by $name', (transport) => {
     expect(theirs.equals(await gitBytes(listing, { cwd: gitDir }))).toBe(true);
     expect(await restore(url)).toEqual({ add: [], update: [], delete: [] });
   });
+});
+
+test('credentials are not sent on to a server that another one redirects to', async () => {
+  const { store, gitDir, otherDir, url } = await fixture(byHttp);
+  const redirecting = createServer((request, response) => {
+    const location = `http://127.0.0.1:${servers.http.port}${request.url ?? ''}`;
+    response.writeHead(302, { location }).end();
+  });
+  redirecting.listen(0, '127.0.0.1');
+  await once(redirecting, 'listening');
+  onTestFinished(() => void redirecting.close());
+  const { port } = redirecting.address() as AddressInfo;
+  const asked: [string | undefined, string, boolean][] = [];
+  const http: HttpClient = {
+    request: (request) => {
+      const hasCredentials = JSON.stringify(request.headers).includes('Basic');
+      asked.push([request.method, new URL(request.url).port, hasCredentials]);
+      return fetchClient.request(request);
+    },
+  };
+  const from = url.replace(String(servers.http.port), String(port)).replace('//', '//ada:s3cr3t@');
+  await store.backup(from, { http });
+  expect(await refsOf(otherDir)).toEqual(await refsOf(gitDir));
+  expect(asked).toEqual([
+    ['GET', String(port), true],
+    ['POST', String(servers.http.port), false],
+  ]);
 });
