@@ -38,10 +38,11 @@ export async function probeMount(path: string): Promise<MountLiveness> {
  * @throws {MountpointError} when the system refuses
  */
 export async function detachMount(path: string): Promise<void> {
-  // -i: no helper program, there is none for this type.
+  // -i: no helper program, there is none for this type. -c: the path is looked up by the kernel
+  // alone, which asks no daemon that hangs.
   const asRoot = process.geteuid?.() === 0;
   const [program, args] = asRoot
-    ? ['umount', ['-i', '-l', '--', path]]
+    ? ['umount', ['-i', '-c', '-l', '--', path]]
     : ['fusermount3', ['-u', '-z', '--', path]];
   const { code, stderr } = await run(program, args, 10_000);
   if (code !== 0) {

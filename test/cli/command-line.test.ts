@@ -288,6 +288,23 @@ describe('a mountpoint in use', () => {
   });
 });
 
+test('unmount takes away a mount whose daemon hangs, and nothing that is closed is lost', async () => {
+  const mounted = await mountRepository(gitDir, { args: ['--commit-delay', '1m'] });
+  await shell('echo kept > main/kept', { cwd: mounted.mountpoint });
+  process.kill(mounted.pid, 'SIGSTOP');
+  try {
+    const { exitCode, stderr } = await vostMount(['unmount', mounted.mountpoint]);
+    expect(exitCode).toBe(0);
+    expect(stderr).toMatch(/^vost-mount: .* is unmounted, but its daemon hangs;.*\n$/);
+    expect(await isMounted(mounted.mountpoint)).toBe(false);
+  } finally {
+    process.kill(mounted.pid, 'SIGCONT');
+  }
+  expect(await mounted.ended()).toMatchObject({ exitCode: 0 });
+  expect(await git(['--git-dir', gitDir, 'show', 'main:kept'])).toBe('kept\n');
+  await git(['--git-dir', gitDir, 'update-ref', 'refs/heads/main', 'main~1']);
+});
+
 describe('the verbs', () => {
   test('list, status, commit and unmount', async () => {
     const mounted = await mountRepository(gitDir, { args: ['--commit-on', 'manual'] });

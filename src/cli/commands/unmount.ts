@@ -11,12 +11,19 @@ const goneTimeoutMs = 10_000;
 
 /**
  * `vost-mount unmount MNT`: returns when everything closed is committed and the mount is gone. A
- * mount whose daemon has crashed is only taken away.
+ * mount whose daemon has crashed is only taken away, and so is one whose daemon hangs: when it goes
+ * on, it finds the mount gone, commits what is closed and ends.
  */
 export async function unmountCommand(options: { readonly mountpoint: string }): Promise<ExitCode> {
   const entry = await findMount(options.mountpoint);
-  if ((await probeMount(entry.mountpoint)) === 'dead') {
+  const liveness = await probeMount(entry.mountpoint);
+  if (liveness === 'dead' || liveness === 'hanging') {
     await detachMount(entry.mountpoint);
+    if (liveness === 'hanging') {
+      process.stderr.write(
+        `vost-mount: ${entry.mountpoint} is unmounted, but its daemon hangs; what is closed is committed when it goes on\n`,
+      );
+    }
   } else {
     await askDaemon(entry, { verb: 'unmount' }, unmountTimeoutMs);
   }
