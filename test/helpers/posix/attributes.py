@@ -161,6 +161,7 @@ table('times change', (
     ('with O_TRUNC of an empty file', lambda: changed(lambda: opened('empty', W | os.O_TRUNC), 'empty'), (WRITTEN,)),
     ('with truncate', lambda: changed(lambda: os.truncate('file', 3), 'file'), (WRITTEN,)),
     ('with ftruncate to the same size', lambda: changed(lambda: opened('file', W, lambda fd: os.ftruncate(fd, 7)), 'file'), (WRITTEN,)),
+    ('with truncate to the same size', lambda: changed(lambda: os.truncate('file', 7), 'file'), (WRITTEN,)),
     ('with fallocate', lambda: changed(lambda: fallocated('file', 0, 0, 100), 'file'), (WRITTEN,)),
     ('with a hole', lambda: changed(lambda: fallocated('file', PUNCH_HOLE | KEEP_SIZE, 0, 3), 'file'), (WRITTEN,)),
     ('with chmod', lambda: changed(lambda: os.chmod('file', 0o600), 'file', '.'), ('c', '')),
