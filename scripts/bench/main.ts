@@ -4,6 +4,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { format, resolveConfig } from 'prettier';
 import type { Measure } from './suite/bench.ts';
 import { cacheDirectory, prepareData } from './suite/data.ts';
 import { Places } from './suite/places.ts';
@@ -64,9 +65,9 @@ try {
   places.closeAll();
   rmSync(scratch, { recursive: true, force: true });
 }
-if (only === undefined && !options.quick) writeNotes();
+if (only === undefined && !options.quick) await writeNotes();
 
-function writeNotes(): void {
+async function writeNotes(): Promise<void> {
   const speeds = rows.filter((row): row is SpeedRow => row.kind === 'speed');
   const plots = [
     ['reading', speeds.filter(({ measure }) => /walk|list|read|parallel/.test(measure))],
@@ -85,7 +86,7 @@ function writeNotes(): void {
     '',
     `- Machine: ${cpus().length} × ${cpus()[0]?.model ?? '?'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}`,
     `- Versions: ${versions().join(', ')}`,
-    `- R: ${countFiles()} files of a real package, packed with 40 releases. S: 1,000,000 files in 10,000 directories, 100,000 files in one, 100,000 commits, one blob of 1 GiB that does not deflate.`,
+    `- R: ${countFiles()}, a real package, packed with the 40 releases up to it. S: 1,000,000 files in 10,000 directories, 100,000 files in one, 100,000 commits, one blob of 1 GiB that does not deflate.`,
     `- Each figure is the median of ${fullRounds} rounds (ten times as many for \`save\`), with the least and the most. In a round each contender has its turn; the speed is that of pairs of the same round: how many times as fast as the rival. Cold: a daemon that has just started, and no kernel caches.`,
     '- "memory over the same transport" is a filesystem that has everything in memory and does nothing else: what the transport can give.',
     '',
@@ -93,7 +94,9 @@ function writeNotes(): void {
     '',
     ...plots.map(([name]) => `![${name}](benchmarks-${name}.svg)\n`),
   ];
-  writeFileSync(join(notes, 'benchmarks.md'), lines.join('\n'));
+  const path = join(notes, 'benchmarks.md');
+  const style = await resolveConfig(path);
+  writeFileSync(path, await format(lines.join('\n'), { ...style, filepath: path }));
 }
 
 function versions(): string[] {
@@ -118,8 +121,5 @@ function countFiles(): string {
   });
   const sizes = found.trim().split('\n').map(Number);
   const total = sizes.reduce((sum, size) => sum + size, 0);
-  return `${sizes.length} files and ${(total / 1e6).toFixed(0)} MB`.replace(
-    ' files and ',
-    ' files, ',
-  );
+  return `${sizes.length} files of ${(total / 1e6).toFixed(0)} MB`;
 }
