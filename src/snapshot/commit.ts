@@ -3,6 +3,7 @@ import { isGcRunning } from '../git/gc-lock.ts';
 import { isTreeMode } from '../git/mode.ts';
 import { serializeCommit } from '../git/object.ts';
 import type { Commit, CommitStamp, Identity } from '../git/object.ts';
+import { PackKeeps } from '../git/odb/pack-keeps.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
 import { refNameText } from '../git/refs/ref-name.ts';
@@ -121,6 +122,8 @@ export interface RefMove {
    * none, but undoing and redoing live on it.
    */
   readonly createReflog?: boolean;
+  /** See `RefUpdate.beforeMove`. */
+  readonly beforeMove?: () => Promise<void>;
 }
 
 /**
@@ -175,7 +178,19 @@ async function publishAndMove(
   made: { readonly commit: Oid; readonly objects: readonly Oid[]; readonly message: string },
 ): Promise<void> {
   const staged = made.objects.filter((oid) => staging.hasStaged(oid));
-  await publishBesideGc(repository, staging, staged, { fsync });
+  // A `git gc` at work may remove loose objects before it sees the ref, and whoever reads the ref until
+  // they are put back meets a commit without content. It leaves packs alone that came after it began.
+  const { commonDir } = repository;
+  // Of this commit alone: other branches commit out of the same area at the same time.
+  const keeps = new PackKeeps();
+  const asPack = await isGcRunning(commonDir);
+  const beforeMove = async (): Promise<void> => {
+    if (!asPack && (await isGcRunning(commonDir))) {
+      await staging.publish(staged, { fsync, asPack: true, again: true, keeps });
+    }
+    // A whole `git gc` may have passed while the ref was locked by others.
+    await staging.republishMissing(staged, { fsync, keeps });
+  };
   const move = {
     ref,
     from: base,
@@ -183,34 +198,15 @@ async function publishAndMove(
     identity: request.committer ?? request.author,
     message: request.reflogMessage ?? reflogMessage(made.message, base, request.extraParents),
     fsync,
+    beforeMove,
   };
   try {
+    await staging.publish(staged, { fsync, asPack, keeps });
     await moveRef(repository, move, made.objects);
-  } catch (error) {
-    if (!(error instanceof ObjectNotFoundError)) throw error;
-    // A whole `git gc` has passed since they were published.
-    await staging.publish(staged, { fsync, asPack: true, again: true });
-    await moveRef(repository, move, made.objects);
+    await staging.republishMissing(staged, { fsync, keeps });
+  } finally {
+    await keeps.letGo();
   }
-  await staging.republishMissing(staged, { fsync });
-}
-
-/**
- * Publishes what a ref is about to lead to. A `git gc` at work may remove loose objects before it does,
- * and who reads the ref before they are put back meets a commit without content. It leaves packs alone
- * that came after it began.
- */
-async function publishBesideGc(
-  { commonDir }: Repository,
-  staging: StagingArea,
-  staged: readonly Oid[],
-  { fsync }: { readonly fsync: boolean },
-): Promise<void> {
-  const asPack = await isGcRunning(commonDir);
-  await staging.publish(staged, { fsync, asPack });
-  if (asPack || !(await isGcRunning(commonDir))) return;
-  // It began meanwhile.
-  await staging.publish(staged, { fsync, asPack: true, again: true });
 }
 
 function reflogMessage(

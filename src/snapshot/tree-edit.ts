@@ -156,6 +156,7 @@ class TreeEditor {
 
   async write(raw: Buffer): Promise<Oid> {
     const oid = await this.#staging.write('tree', raw);
+    this.#odb.noteTree(oid, raw);
     this.written.push(oid);
     return oid;
   }

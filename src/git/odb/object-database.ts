@@ -237,6 +237,11 @@ export class ObjectDatabase {
     return this.#unpackIfReady(oid, (unpacking) => this.#parseTree(oid, unpacking.object()));
   }
 
+  /** Takes note of a tree that was just written: as a rule it is asked for next. */
+  noteTree(oid: Oid, raw: Buffer): void {
+    this.#caches.trees.set(oid, Tree.parse(raw, this.algorithm));
+  }
+
   /**
    * Tells whether an object is there at this moment: caches do not count, staged objects do. When it
    * is not, and there are packs that cannot be read, it is a `CorruptObjectError`.

@@ -154,7 +154,9 @@ export class StagingArea {
    * be in it. Few and small ones become loose objects, others a pack, which may bring other staged
    * objects along. With `fsync` they survive a power cut when it resolves, and so does all else that
    * was published before without it. They stay staged until `release`. `asPack` makes a pack of them
-   * in any case, `again` also of those that were published before.
+   * in any case, also of those that the repository has elsewhere; `again` also of those that were
+   * published before. New packs are protected from `git repack` by `keeps`; without, until the next
+   * `republishMissing` without.
    */
   publish(
     oids: Iterable<Oid> | undefined,
@@ -162,7 +164,13 @@ export class StagingArea {
       fsync,
       asPack = false,
       again = false,
-    }: { readonly fsync: boolean; readonly asPack?: boolean; readonly again?: boolean },
+      keeps = this.#keeps,
+    }: {
+      readonly fsync: boolean;
+      readonly asPack?: boolean;
+      readonly again?: boolean;
+      readonly keeps?: PackKeeps;
+    },
   ): Promise<void> {
     return this.#inTurn(async () => {
       const wanted: StagedObject[] = [];
@@ -170,20 +178,20 @@ export class StagingArea {
         const object = this.#objects.get(oid);
         if (object !== undefined && (again || !object.published)) wanted.push(object);
       }
-      if (this.#options.keepsAll === true) await this.#passOverKnown(wanted);
-      await this.#publish(wanted, { fsync, asPack });
+      if (this.#options.keepsAll === true && !asPack) await this.#passOverKnown(wanted);
+      await this.#publish(wanted, { fsync, asPack, keeps });
     });
   }
 
   /**
    * Looks whether the repository still holds these objects, for `git gc --prune=now` removes what no
    * ref leads to, and puts those back that it does not; gives their ids. One that is not staged here
-   * either is an `ObjectNotFoundError`. To be called when a ref leads to them: packs that `publish`
-   * made are protected from `git repack` until then.
+   * either is an `ObjectNotFoundError`. With `keeps`, those protect the packs that it makes; without,
+   * it has to be called when a ref leads to the objects, and lets go of what `publish` protected.
    */
   republishMissing(
     oids: Iterable<Oid>,
-    { fsync }: { readonly fsync: boolean } = { fsync: true },
+    { fsync, keeps }: { readonly fsync: boolean; readonly keeps?: PackKeeps } = { fsync: true },
   ): Promise<Oid[]> {
     return this.#inTurn(async () => {
       await this.#options.refresh();
@@ -191,8 +199,8 @@ export class StagingArea {
       await forEachBounded(new Set(oids), existenceChecksAtOnce, async (oid) => {
         if (!(await this.#options.exists(oid))) missing.push(this.#objects.find(oid));
       });
-      if (missing.length > 0) await this.#publish(missing, { fsync });
-      await this.#keeps.letGo();
+      if (missing.length > 0) await this.#publish(missing, { fsync, keeps: keeps ?? this.#keeps });
+      if (keeps === undefined) await this.#keeps.letGo();
       return missing.map(({ packed }) => packed.oid);
     });
   }
@@ -304,9 +312,9 @@ export class StagingArea {
 
   async #publish(
     objects: readonly StagedObject[],
-    options: { readonly fsync: boolean; readonly asPack?: boolean },
+    options: { readonly fsync: boolean; readonly asPack?: boolean; readonly keeps: PackKeeps },
   ): Promise<void> {
-    await publishObjects(objects, { ...this.#options, ...options, keeps: this.#keeps });
+    await publishObjects(objects, { ...this.#options, ...options });
     if (options.fsync) await this.#options.unsynced.sync();
   }
 

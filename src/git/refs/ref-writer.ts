@@ -27,6 +27,11 @@ export interface RefUpdate extends RefChange {
   readonly expected?: Oid | null | undefined;
   /** Default `false`: changes a symbolic ref itself. */
   readonly noDereference?: boolean;
+  /**
+   * Called when nothing else can keep the ref from moving, in the moment before it does; it stays where
+   * it was when this throws. Not for deletions.
+   */
+  readonly beforeMove?: () => Promise<void>;
 }
 
 /** How long the writer waits for the locks of others. */
@@ -112,7 +117,7 @@ export class RefWriter {
         const lock = locks.of(plan.target);
         await lock.write(`${update.oid}\n`, update.fsync ?? false);
         const move = { from: current.oid, to: update.oid };
-        await this.#putInPlace(lock, plan, move, update);
+        await this.#putInPlace(lock, plan, move, update, update.beforeMove);
       }
       return true;
     } finally {
@@ -127,9 +132,11 @@ export class RefWriter {
     { target, names }: Pick<ChangePlan, 'target' | 'names'>,
     move: RefMove,
     change: RefChange,
+    beforeMove?: () => Promise<void>,
   ): Promise<void> {
     const takeBack = await this.#logs.record(names, move, change);
     try {
+      await beforeMove?.();
       await lock.commit();
     } catch (error) {
       await takeBack();
