@@ -25,7 +25,7 @@ export class Places {
   /** `dist` is the compiled package. */
   constructor(scratch: string, dist: string) {
     this.#scratch = scratch;
-    this.#vostMount = join(dist, 'cli/vost-mount.js');
+    this.#vostMount = join(dist, 'bin/vost-mount.js');
   }
 
   /** Whatever went wrong: no mount is left behind. */
