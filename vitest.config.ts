@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Two groups: what only touches its own temporary directory runs in parallel, what mounts runs
@@ -12,6 +13,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'library',
+          // Vitest leaves one processor free, which on a machine with two is half of them.
+          maxWorkers: availableParallelism(),
           include: ['test/{unit,contract,model,oracle,package,fuzz}/**/*.test.ts'],
         },
       },
