@@ -94,7 +94,8 @@ async function* writeMember(
   const { sizeBytes } = entry;
   if (sizeBytes <= wholeBytes) {
     const content = await collectContent(entry.content());
-    const deflated = await deflateWhole(content);
+    // An empty file is not worth a trip to the thread pool.
+    const deflated = content.length === 0 ? content : await deflateWhole(content);
     const isSmaller = deflated.length < content.length;
     const stored = isSmaller ? deflated : content;
     const method = isSmaller ? methodDeflate : methodStore;
