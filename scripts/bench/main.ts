@@ -1,13 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
+import { names } from './suite/bench.ts';
 import type { Measure } from './suite/bench.ts';
 import { cacheDirectory, prepareData } from './suite/data.ts';
+import { otherTransport } from './suite/other-transport.ts';
 import { Places } from './suite/places.ts';
+import type { Place } from './suite/places.ts';
 import { speedPlot } from './suite/plot.ts';
 import { coldRead, coldWalk, parallel, warmList, warmRead } from './suite/reading.ts';
 import { markdownTable, textTable, verdict } from './suite/report.ts';
@@ -26,7 +29,7 @@ import { bigWrite, create, save, tar } from './suite/writing.ts';
 
 const measures: readonly Measure[] = [
   ...[firstByte, coldWalk, warmList, warmRead, coldRead, parallel],
-  ...[bigRead, tar, create, save, bigWrite, memory],
+  ...[bigRead, tar, create, save, bigWrite, memory, otherTransport],
 ];
 const fullRounds = 5;
 const quickRounds = 3;
@@ -48,15 +51,24 @@ if (unknown !== undefined) {
 if (process.getuid?.() !== 0) throw new Error('only root can empty the caches of the kernel');
 
 const data = await prepareData((message) => console.log(message));
-const scratch = mkdtempSync(join(cacheDirectory, 'run-'));
+// As the table of mounts names it, wherever the cache is.
+const scratch = realpathSync(mkdtempSync(join(cacheDirectory, 'run-')));
 const places = new Places(scratch, options.dist);
 const rows: Row[] = [];
+let memoryPlace: Place | undefined;
+const filledMemory = (): Place => {
+  if (memoryPlace === undefined) {
+    memoryPlace = places.memory(names.limit);
+    execFileSync('cp', ['-R', `${data.projectTree}/.`, memoryPlace.path]);
+  }
+  return memoryPlace;
+};
 try {
   for (const { name, run } of measures) {
     if (only !== undefined && !only.includes(name)) continue;
     const start = performance.now();
     const rounds = options.quick ? quickRounds : fullRounds;
-    const found = run({ data, places, rounds, isQuick: options.quick });
+    const found = run({ data, places, rounds, isQuick: options.quick, filledMemory });
     rows.push(...found);
     console.log(`${name} (${((performance.now() - start) / 1000).toFixed(0)} s)`);
     console.log(`${textTable(found)}\n`);

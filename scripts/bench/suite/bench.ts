@@ -14,6 +14,8 @@ export interface Bench {
   readonly rounds: number;
   /** Less data where that is a matter of size alone. */
   readonly isQuick: boolean;
+  /** The tree of R in a filesystem in memory, which is mounted until the end. */
+  readonly filledMemory: () => Place;
 }
 
 /** A line of the table of targets, or several that are measured together. */
@@ -58,10 +60,13 @@ export function compare(
 }
 
 /** An empty repository, mounted whole, with one branch. */
-export function freshBranch(places: Places): { place: Place; branch: string; repository: string } {
+export function freshBranch(
+  places: Places,
+  args: readonly string[] = [],
+): { place: Place; branch: string; repository: string } {
   const repository = join(places.directory(), 'fresh.git');
   git('init', '--quiet', '--bare', '--initial-branch=main', repository);
-  const place = places.vost(names.branch, repository, []);
+  const place = places.vost(names.branch, repository, args);
   const branch = join(place.path, 'main');
   execFileSync('mkdir', [branch]);
   return { place, branch, repository };

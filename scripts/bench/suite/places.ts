@@ -34,12 +34,6 @@ export class Places {
     this.#open.clear();
   }
 
-  /** The value of `--transport` for the other transport; `undefined` in a version without one. */
-  get otherTransport(): string | undefined {
-    const help = execFileSync(process.execPath, [this.#vostMount, '--help'], { encoding: 'utf8' });
-    return help.includes('--transport') ? /fuse-native|libfuse/.exec(help)?.[0] : undefined;
-  }
-
   /** A mount of this package. */
   vost(name: string, repository: string, args: readonly string[]): Place {
     const path = this.directory();

@@ -8,10 +8,10 @@ import type { Contender, Samples } from './samples.ts';
 // Reading the tree of R. Cold: a daemon that has just started, and no kernel caches. Warm: after the
 // same was done before.
 
-const walk = "find . -printf '%s\\n' >/dev/null";
-const list = 'ls -lR . >/dev/null';
+export const walk = "find . -printf '%s\\n' >/dev/null";
+export const list = 'ls -lR . >/dev/null';
 const grep = 'grep -r qzxjqzxj . || test $? = 1';
-const cat = 'find . -type f -print0 | xargs -0 cat >/dev/null';
+export const cat = 'find . -type f -print0 | xargs -0 cat >/dev/null';
 
 interface Maker {
   readonly name: string;
@@ -22,33 +22,16 @@ interface Maker {
 function makers({ data, places }: Bench): Maker[] {
   const { project, projectTree } = data;
   const disk = { name: names.disk, path: projectTree, close: () => undefined };
-  const other = places.otherTransport;
-  const branch = ['--branch', 'main'];
   return [
-    { name: names.branch, make: () => places.vost(names.branch, project, branch) },
+    { name: names.branch, make: () => places.vost(names.branch, project, ['--branch', 'main']) },
     { name: names.ref, make: () => places.vost(names.ref, project, ['--ref', 'main']) },
     { name: names.disk, make: () => disk },
     { name: names.passthrough, make: () => places.bindfs(names.passthrough, projectTree) },
-    ...(other === undefined
-      ? []
-      : [
-          {
-            name: names.other,
-            make: () => places.vost(names.other, project, [...branch, '--transport', other]),
-          },
-        ]),
   ];
 }
 
-/** The filesystem in memory keeps its content, so there is one for all rounds. */
-function filledMemory({ data, places }: Bench): Place {
-  const place = places.memory(names.limit);
-  shell(`cp -R . ${place.path}/`, data.projectTree);
-  return place;
-}
-
 function cold(bench: Bench, line: string, others: readonly Contender[] = []): Samples {
-  const memory = filledMemory(bench);
+  const memory = bench.filledMemory();
   const contenders = makers(bench).map(({ name, make }): Contender => {
     let place: Place;
     return {
@@ -68,27 +51,19 @@ function cold(bench: Bench, line: string, others: readonly Contender[] = []): Sa
     before: dropCaches,
     run: () => shell(line, memory.path),
   };
-  try {
-    return interleave(bench.rounds, [...contenders, limit, ...others]);
-  } finally {
-    memory.close();
-  }
+  return interleave(bench.rounds, [...contenders, limit, ...others]);
 }
 
 function warm(bench: Bench, lines: readonly string[]): Samples[] {
-  const places = [...makers(bench).map(({ make }) => make()), filledMemory(bench)];
-  try {
-    return lines.map((line) => {
-      for (const { path } of places) shell(line, path);
-      const contenders = places.map(({ name, path }) => ({
-        name,
-        run: () => shell(line, path),
-      }));
-      return interleave(bench.rounds, contenders);
-    });
-  } finally {
-    for (const place of places) place.close();
-  }
+  const made = makers(bench).map(({ make }) => make());
+  const places = [...made, bench.filledMemory()];
+  const samples = lines.map((line) => {
+    for (const { path } of places) shell(line, path);
+    const contenders = places.map(({ name, path }) => ({ name, run: () => shell(line, path) }));
+    return interleave(bench.rounds, contenders);
+  });
+  for (const place of made) place.close();
+  return samples;
 }
 
 interface Targets {
@@ -97,14 +72,10 @@ interface Targets {
   readonly samples: Samples;
   /** How many times as fast as which rival, on which mount. */
   readonly targets: readonly (readonly [ours: string, rival: string, atLeast?: number])[];
-  /** What it should be against the other transport. */
-  readonly againstOther: number;
 }
 
-function rowsOf({ measure, what, samples, targets, againstOther }: Targets): Row[] {
-  const all = [...targets];
-  if (samples.has(names.other)) all.push([names.branch, names.other, againstOther]);
-  return all.map(([ours, rival, atLeast]) =>
+function rowsOf({ measure, what, samples, targets }: Targets): Row[] {
+  return targets.map(([ours, rival, atLeast]) =>
     compare(samples, {
       measure,
       what: `${what}, ${ours}`,
@@ -129,7 +100,6 @@ export const coldWalk: Measure = {
         [names.ref, names.disk, 1 / 1.5],
         [names.branch, names.limit],
       ],
-      againstOther: 2,
     }),
 };
 
@@ -142,7 +112,7 @@ export const warmList: Measure = {
       [names.ref, names.disk, 1],
       [names.branch, names.limit],
     ] as const;
-    const shared = { measure: 'warm-list', targets, againstOther: 2 };
+    const shared = { measure: 'warm-list', targets };
     return [
       ...rowsOf({ ...shared, what: 'ls -lR, warm', samples: listed }),
       ...rowsOf({ ...shared, what: 'stat of all, warm', samples: walked }),
@@ -161,7 +131,7 @@ export const warmRead: Measure = {
       [names.branch, names.limit],
       [names.ref, names.limit],
     ] as const;
-    const shared = { measure: 'warm-read', targets, againstOther: 1 };
+    const shared = { measure: 'warm-read', targets };
     return [
       ...rowsOf({ ...shared, what: 'grep -r, warm', samples: grepped }),
       ...rowsOf({ ...shared, what: 'cat of all, warm', samples: read }),
@@ -190,7 +160,6 @@ export const coldRead: Measure = {
         [names.branch, names.passthrough],
         [names.branch, names.limit],
       ],
-      againstOther: 1,
     });
   },
 };
