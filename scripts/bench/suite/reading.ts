@@ -99,6 +99,7 @@ export const coldWalk: Measure = {
         [names.ref, names.passthrough, 1],
         [names.ref, names.disk, 1 / 1.5],
         [names.branch, names.limit],
+        [names.ref, names.limit],
       ],
     }),
 };
@@ -159,6 +160,7 @@ export const coldRead: Measure = {
         [names.branch, names.disk],
         [names.branch, names.passthrough],
         [names.branch, names.limit],
+        [names.ref, names.limit],
       ],
     });
   },

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { compare, git, names } from './bench.ts';
@@ -49,12 +50,20 @@ export const firstByte: Measure = {
         git(...here, 'remove', '--force', tree);
       },
     };
+    // The command and its daemon are two processes of Node, one after the other.
+    const start: Contender = {
+      name: 'two starts of Node',
+      run: () => {
+        for (let count = 0; count < 2; count++) execFileSync(process.execPath, ['-e', '0']);
+        return undefined;
+      },
+    };
     const ours = [
       contender('flat', 'flat/file-4711'),
       contender('wide', 'dir-4711/file-4711'),
       contender('main', 'dir-2/file-1414'),
     ];
-    const samples = interleave(rounds, [...ours, worktree]);
+    const samples = interleave(rounds, [...ours, worktree, start]);
     return [
       compare(samples, {
         measure: 'first-byte',
@@ -62,6 +71,12 @@ export const firstByte: Measure = {
         ours: 'flat',
         rival: worktree.name,
         atLeast: 10,
+      }),
+      compare(samples, {
+        measure: 'first-byte',
+        what: 'mount to first byte (flat)',
+        ours: 'flat',
+        rival: start.name,
       }),
       ...ours.map(({ name }): Row => ({
         kind: 'bound',

@@ -188,6 +188,7 @@ export const bigWrite: Measure = {
     shell(`cat ${data.bigFile}`, '/');
     let fresh: ReturnType<typeof freshBranch>;
     let directory: string;
+    let memory: Place;
     const samples = interleave(rounds, [
       {
         name: names.branch,
@@ -211,6 +212,16 @@ export const bigWrite: Measure = {
           rmSync(directory, { recursive: true });
         },
       },
+      {
+        name: names.limit,
+        before: () => {
+          memory = places.memory(names.limit);
+        },
+        run: () => shell(dd, memory.path),
+        after: () => {
+          memory.close();
+        },
+      },
     ]);
     const what = `write ${mebibytes} MiB and fsync`;
     return [
@@ -221,6 +232,7 @@ export const bigWrite: Measure = {
         rival: names.disk,
         atLeast: 0.3,
       }),
+      compare(samples, { measure: 'big-write', what, ours: names.branch, rival: names.limit }),
       {
         kind: 'bound',
         measure: 'big-write',
