@@ -20,15 +20,12 @@ const slash = 0x2f;
 const digit0 = 0x30;
 const digit7 = 0x37;
 
-/** Bytes of a tree that are replaced by others; at one place lower orders go first. */
+/** An entry that is taken out (`null`), or put in before the one at the index; lower orders go first. */
 interface Splice {
-  readonly start: number;
-  readonly end: number;
-  readonly bytes: Buffer;
+  readonly index: number;
+  readonly bytes: Buffer | null;
   readonly order: number;
 }
-
-const nothing: Buffer = Buffer.alloc(0);
 
 // What a parsed tree costs beside its bytes and offsets: the object, and two typed-array headers.
 const overheadBytes = 300;
@@ -69,6 +66,11 @@ export class Tree {
     const tree = new Tree(raw, Uint32Array.from(offsets), oidSize);
     tree.#checkOrder();
     return tree;
+  }
+
+  /** The bytes that git stores. They are not to be written to. */
+  get raw(): Buffer {
+    return this.#raw;
   }
 
   /** How many entries there are. */
@@ -142,32 +144,47 @@ export class Tree {
   }
 
   /**
-   * The bytes of this tree with some names set to another object, or (`null`) taken out. What stays is
-   * copied in runs, so a change in a large directory costs little more than its bytes. Errors as of
-   * `serializeTree`.
+   * This tree with some names set to another object, or (`null`) taken out. What stays is copied in runs
+   * and not looked at again, so a change in a large directory costs little more than its bytes. Errors
+   * as of `serializeTree`.
    */
   edited(
     changes: ReadonlyMap<ByteString, Omit<TreeEntry, 'name'> | null>,
     algorithm: HashAlgorithm,
-  ): Buffer {
-    const splices = [...this.#removals(changes.keys()), ...this.#insertions(changes, algorithm)];
-    splices.sort((a, b) => a.start - b.start || a.order - b.order);
+  ): Tree {
+    const removals = [...this.#removals(changes.keys())];
+    const insertions = [...this.#insertions(changes, algorithm)];
+    const splices = [...removals, ...insertions];
+    splices.sort((a, b) => a.index - b.index || a.order - b.order);
+    const offsets = new Uint32Array(this.size - removals.length + insertions.length + 1);
     const parts: Buffer[] = [];
-    let position = 0;
-    for (const { start, end, bytes } of splices) {
-      parts.push(this.#raw.subarray(position, start), bytes);
-      position = end;
+    let [from, to, shift] = [0, 0, 0];
+    const copyUpTo = (end: number): void => {
+      parts.push(this.#raw.subarray(this.#offsets[from], this.#offsets[end]));
+      while (from < end) offsets[to++] = (this.#offsets[from++] ?? 0) + shift;
+    };
+    for (const { index, bytes } of splices) {
+      copyUpTo(index);
+      const start = this.#offsets[index] ?? 0;
+      if (bytes === null) {
+        from = index + 1;
+        shift -= (this.#offsets[from] ?? start) - start;
+      } else {
+        parts.push(bytes);
+        offsets[to++] = start + shift;
+        shift += bytes.length;
+      }
     }
-    return Buffer.concat([...parts, this.#raw.subarray(position)]);
+    copyUpTo(this.size);
+    const raw = Buffer.concat(parts);
+    offsets[to] = raw.length;
+    return new Tree(raw, offsets, this.#oidSizeBytes);
   }
 
   *#removals(names: Iterable<ByteString>): Generator<Splice, void, undefined> {
     for (const name of names) {
       const index = this.indexOf(name);
-      if (index < 0) continue;
-      const start = this.#start(index);
-      const end = this.#offsets[index + 1] ?? start;
-      yield { start, end, bytes: nothing, order: Infinity };
+      if (index >= 0) yield { index, bytes: null, order: Infinity };
     }
   }
 
@@ -175,15 +192,14 @@ export class Tree {
   *#insertions(
     changes: ReadonlyMap<ByteString, Omit<TreeEntry, 'name'> | null>,
     algorithm: HashAlgorithm,
-  ): Generator<Splice, void, undefined> {
+  ): Generator<Splice & { readonly bytes: Buffer }, void, undefined> {
     const entries: TreeEntry[] = [];
     for (const [name, entry] of changes) if (entry !== null) entries.push({ name, ...entry });
     const added = Tree.parse(serializeTree(entries, algorithm), algorithm);
     for (let order = 0; order < added.size; order++) {
       const index = this.#lowerBound(added.nameAt(order), added.#isTree(order));
-      const start = this.#offsets[index] ?? this.#raw.length;
       const bytes = added.#raw.subarray(added.#offsets[order], added.#offsets[order + 1]);
-      yield { start, end: start, bytes, order };
+      yield { index, bytes, order };
     }
   }
 

@@ -1,11 +1,11 @@
 import type { ByteString } from '../git/byte-string.ts';
 import { isTreeMode, modeTree } from '../git/mode.ts';
 import type { FileMode } from '../git/mode.ts';
-import { emptyTreeOid, serializeTree } from '../git/object.ts';
-import type { Tree, TreeEntry } from '../git/object.ts';
+import { Tree, emptyTreeOid } from '../git/object.ts';
+import type { TreeEntry } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
-import type { HashAlgorithm, Oid } from '../git/oid.ts';
+import type { Oid } from '../git/oid.ts';
 import { splitPath } from './path.ts';
 import { treeOf } from './tree.ts';
 
@@ -98,11 +98,12 @@ export async function editTree(
   if (result !== null && isTreeMode(result.mode)) {
     return { oid: result.oid, written: editor.written };
   }
-  return { oid: await editor.write(Buffer.alloc(0)), written: editor.written };
+  return { oid: await editor.write(editor.empty), written: editor.written };
 }
 
 class TreeEditor {
   readonly written: Oid[] = [];
+  readonly empty: Tree;
   readonly #odb: ObjectDatabase;
   readonly #staging: StagingArea;
   readonly #pruneEmpty: boolean;
@@ -113,6 +114,7 @@ class TreeEditor {
     this.#staging = staging;
     this.#pruneEmpty = pruneEmpty;
     this.#emptyTree = emptyTreeOid(odb.algorithm);
+    this.empty = Tree.parse(Buffer.alloc(0), odb.algorithm);
   }
 
   /** What a change makes of a place where the directory `standing` (or none) was. */
@@ -128,9 +130,9 @@ class TreeEditor {
         const places = await this.#applyChildren(tree, change.children);
         // A directory that nothing was changed in is left alone, even an empty one.
         if (base !== null && places.size === 0) return { mode: modeTree, oid: base };
-        const raw = edited(tree, places, this.#odb.algorithm);
-        if (this.#pruneEmpty && raw.length === 0) return null;
-        return { mode: modeTree, oid: await this.write(raw) };
+        const after = (tree ?? this.empty).edited(places, this.#odb.algorithm);
+        if (this.#pruneEmpty && after.size === 0) return null;
+        return { mode: modeTree, oid: await this.write(after) };
       }
     }
   }
@@ -154,21 +156,10 @@ class TreeEditor {
     return places;
   }
 
-  async write(raw: Buffer): Promise<Oid> {
-    const oid = await this.#staging.write('tree', raw);
-    this.#odb.noteTree(oid, raw);
+  async write(tree: Tree): Promise<Oid> {
+    const oid = await this.#staging.write('tree', tree.raw);
+    this.#odb.noteTree(oid, tree);
     this.written.push(oid);
     return oid;
   }
-}
-
-function edited(
-  tree: Tree | null,
-  places: ReadonlyMap<ByteString, PlacedObject | null>,
-  algorithm: HashAlgorithm,
-): Buffer {
-  if (tree !== null) return tree.edited(places, algorithm);
-  const entries: TreeEntry[] = [];
-  for (const [name, object] of places) if (object !== null) entries.push({ name, ...object });
-  return serializeTree(entries, algorithm);
 }

@@ -28,9 +28,10 @@ export async function repositoryForStaging(
     objectsDirectory,
     algorithm,
     compressionLevel: -1,
-    unsynced: new UnsyncedFiles(),
+    unsynced: new UnsyncedFiles(join(gitDir, 'objects')),
     exists: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     isKnown: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
+    isLoose: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     refresh: () => Promise.resolve(),
   };
   return { gitDir, options };

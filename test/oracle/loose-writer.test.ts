@@ -185,7 +185,7 @@ describe('files that are not synced yet', () => {
   });
 
   test('are synced unasked before they are too many to remember', async () => {
-    const unsynced = new UnsyncedFiles();
+    const unsynced = new UnsyncedFiles('/nowhere');
     const paths = Array.from({ length: 1024 }, (_, index) => `/nowhere/${index}`);
     expect(await countSyncs(() => unsynced.add(paths))).toBe(0);
     expect(await countSyncs(() => unsynced.add(['/dev']))).toBeGreaterThan(0);

@@ -19,3 +19,13 @@ export function adler32(data: Uint8Array, start: number): number {
   }
   return ((high << 16) | low) >>> 0;
 }
+
+/** The checksum over two parts together, of those over each and the length of the second. */
+export function adler32Joined(first: number, second: number, secondBytes: number): number {
+  const [low, high] = [first & 0xffff, first >>> 16];
+  // The first part's low sum is in the high sum once more for each byte that follows it.
+  const rest = secondBytes % adlerPrime;
+  const lowSum = (low + (second & 0xffff) - 1 + adlerPrime) % adlerPrime;
+  const highSum = (high + (second >>> 16) + rest * (low - 1 + adlerPrime)) % adlerPrime;
+  return ((highSum << 16) | lowSum) >>> 0;
+}

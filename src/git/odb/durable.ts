@@ -1,5 +1,7 @@
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { bytesFromText } from '../byte-string.ts';
+import { SyncedDirectories } from '../synced-directories.ts';
 import { forEachBounded } from './for-each-bounded.ts';
 import { ignoring } from './temporary-file.ts';
 
@@ -24,7 +26,13 @@ export async function syncPath(path: string): Promise<void> {
  * wrote. One of these is shared by everything that writes to one object directory.
  */
 export class UnsyncedFiles {
+  readonly #directories: SyncedDirectories;
   #paths = new Set<string>();
+
+  /** For one object directory. */
+  constructor(objectsDirectory: string) {
+    this.#directories = new SyncedDirectories(bytesFromText(objectsDirectory));
+  }
 
   /** Notes files; the directories that hold them are meant too. Past a bound they are synced at once. */
   async add(paths: Iterable<string>): Promise<void> {
@@ -38,22 +46,17 @@ export class UnsyncedFiles {
     this.#paths = new Set();
     try {
       await forEachBounded(paths, parallelSyncs, syncIfThere);
-      await syncDirectoriesOf(paths);
+      await this.syncDirectoriesOf(paths);
     } catch (error) {
       for (const path of paths) this.#paths.add(path);
       throw error;
     }
   }
-}
 
-/** Makes the names of these files durable, and those of the directories that they stand in. */
-export async function syncDirectoriesOf(paths: Iterable<string>): Promise<void> {
-  const directories = new Set<string>();
-  for (const path of paths) {
-    directories.add(dirname(path));
-    directories.add(dirname(dirname(path)));
+  /** Makes the names of these files durable. */
+  async syncDirectoriesOf(paths: Iterable<string>): Promise<void> {
+    await this.#directories.sync(Array.from(paths, (path) => bytesFromText(dirname(path))));
   }
-  await forEachBounded(directories, parallelSyncs, syncIfThere);
 }
 
 /** A file that is gone was packed by `git gc` (which syncs what it writes) or not needed any more. */

@@ -1,9 +1,9 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { objectHeader } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { Oid } from '../oid.ts';
 import { cutIntoPieces, deflatePieces, deflateWhole, pieceBytes } from './deflate.ts';
-import { parallelSyncs, syncDirectoriesOf, syncPath } from './durable.ts';
+import { parallelSyncs, syncPath } from './durable.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
 import { freshenFile } from './loose-objects.ts';
@@ -29,6 +29,13 @@ export interface LooseWriterOptions {
 // A name that `git prune --expire=now` takes away again and again is somebody's loop, not a race.
 const mostAttempts = 20;
 
+/** An object with its id, and what git inflates to read it. */
+export interface LooseFileContent {
+  readonly oid: Oid;
+  /** One zlib stream of header and content, in pieces; called again for each attempt. */
+  readonly stream: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
 /**
  * Writes loose objects (gitformat-loose: `objects/xx/…`, one zlib stream of header and content).
  * Each is written under a temporary name and renamed, so that nobody sees half of one. One that is
@@ -39,53 +46,80 @@ export async function writeLooseObjects(
   objects: Iterable<LooseObject>,
   options: LooseWriterOptions,
 ): Promise<void> {
+  const { fsync, compressionLevel } = options;
+  await writeAll(objects, options, async ({ oid, type, data }) => {
+    const path = pathOf(oid, options);
+    if (await freshenFile(path)) {
+      if (!fsync) return;
+      try {
+        await syncPath(path);
+        return;
+      } catch (error) {
+        // `git prune` has removed the object that stood there a moment ago.
+        if (!isSystemError(error, 'ENOENT')) throw error;
+      }
+    }
+    const parts: [Uint8Array, Uint8Array] = [objectHeader(type, data.length), data];
+    await writeFile({ oid, stream: () => deflated(type, parts, compressionLevel) }, options);
+  });
+}
+
+/** `writeLooseObjects` for content that is deflated already; what is there already is replaced by the same. */
+export async function writeLooseFiles(
+  files: Iterable<LooseFileContent>,
+  options: LooseWriterOptions,
+): Promise<void> {
+  await writeAll(files, options, (file) => writeFile(file, options));
+}
+
+async function writeAll<T extends { readonly oid: Oid }>(
+  objects: Iterable<T>,
+  options: LooseWriterOptions,
+  write: (object: T) => Promise<void>,
+): Promise<void> {
   const paths: string[] = [];
   await forEachBounded(objects, parallelSyncs, async (object) => {
-    paths.push(await writeOne(object, options));
+    await write(object);
+    paths.push(pathOf(object.oid, options));
   });
   if (options.fsync) {
-    await syncDirectoriesOf(paths);
+    await options.unsynced.syncDirectoriesOf(paths);
     await options.unsynced.sync();
   } else {
     await options.unsynced.add(paths);
   }
 }
 
-async function writeOne(object: LooseObject, options: LooseWriterOptions): Promise<string> {
-  const { objectsDirectory, fsync } = options;
-  const directory = join(objectsDirectory, object.oid.slice(0, 2));
-  const path = join(directory, object.oid.slice(2));
+function pathOf(oid: Oid, { objectsDirectory }: LooseWriterOptions): string {
+  return join(objectsDirectory, oid.slice(0, 2), oid.slice(2));
+}
+
+async function writeFile(content: LooseFileContent, options: LooseWriterOptions): Promise<void> {
+  const path = pathOf(content.oid, options);
   for (let attempt = 1; ; attempt++) {
     try {
-      if (await freshenFile(path)) {
-        if (fsync) await syncPath(path);
-      } else {
-        // After a few losses by a name that git leaves alone; it clears away only `tmp_obj_*`.
-        const file = await TemporaryFile.create(directory, attempt <= 3 ? 'tmp_obj_' : 'vost_obj_');
-        await writeAndRename(object, file, path, options);
-      }
-      return path;
+      // After a few losses by a name that git leaves alone; it clears away only `tmp_obj_*`.
+      const prefix = attempt <= 3 ? 'tmp_obj_' : 'vost_obj_';
+      const file = await TemporaryFile.create(dirname(path), prefix);
+      await writeAndRename(content, file, path, options);
+      return;
     } catch (error) {
-      // `git prune` removes temporary files, directories in the moment that they are empty, and the
-      // object that stood there a moment ago.
+      // `git prune` removes temporary files, and directories in the moment that they are empty.
       if (attempt === mostAttempts || !isSystemError(error, 'ENOENT')) throw error;
     }
   }
 }
 
 async function writeAndRename(
-  { type, data }: LooseObject,
+  { stream }: LooseFileContent,
   file: TemporaryFile,
   path: string,
-  { compressionLevel, fsync }: LooseWriterOptions,
+  { fsync }: LooseWriterOptions,
 ): Promise<void> {
   try {
     try {
       let position = 0;
-      for await (const bytes of deflated(
-        [objectHeader(type, data.length), data],
-        compressionLevel,
-      )) {
+      for await (const bytes of stream()) {
         await writeFully(file.handle, bytes, position);
         position += bytes.length;
       }
@@ -102,10 +136,11 @@ async function writeAndRename(
 }
 
 async function* deflated(
+  type: ObjectType,
   parts: readonly [Uint8Array, Uint8Array],
   level: number,
 ): AsyncGenerator<Buffer, void, undefined> {
   const sizeBytes = parts[0].length + parts[1].length;
-  if (sizeBytes > pieceBytes) yield* deflatePieces(cutIntoPieces(parts), sizeBytes, level);
-  else yield await deflateWhole(Buffer.concat(parts), level);
+  if (sizeBytes > pieceBytes) yield* deflatePieces(cutIntoPieces(parts), sizeBytes, level, type);
+  else yield await deflateWhole(Buffer.concat(parts), level, type);
 }

@@ -74,7 +74,7 @@ export class ObjectDatabase {
   readonly #spool: BlobSpool;
   readonly #bigBlobs: BigBlobs;
   readonly #largestWholeReadBytes: number;
-  readonly #unsynced = new UnsyncedFiles();
+  readonly #unsynced: UnsyncedFiles;
   readonly #staging: StagingAreas;
   // Whoever asks for an object that is being read waits for that read.
   readonly #loads = new Map<Oid, Promise<ObjectData>>();
@@ -83,6 +83,7 @@ export class ObjectDatabase {
   private constructor(options: ObjectDatabaseOptions) {
     this.algorithm = options.algorithm;
     this.objectsDirectory = options.objectsDirectory;
+    this.#unsynced = new UnsyncedFiles(options.objectsDirectory);
     this.#compressionLevel = options.compressionLevel;
     this.#caches = new ObjectCaches(options.cacheSizeBytes ?? defaultCacheSizeBytes);
     this.#directories = new ObjectDirectories({
@@ -116,6 +117,7 @@ export class ObjectDatabase {
       unsynced: this.#unsynced,
       exists: (oid) => this.freshen(oid),
       isKnown: (oid) => this.#directories.freshenListed(oid),
+      isLoose: (oid) => this.#directories.freshenLoose(oid),
       refresh: () => this.refresh(),
     });
   }
@@ -238,8 +240,8 @@ export class ObjectDatabase {
   }
 
   /** Takes note of a tree that was just written: as a rule it is asked for next. */
-  noteTree(oid: Oid, raw: Buffer): void {
-    this.#caches.trees.set(oid, Tree.parse(raw, this.algorithm));
+  noteTree(oid: Oid, tree: Tree): void {
+    this.#caches.trees.set(oid, tree);
   }
 
   /**

@@ -123,7 +123,11 @@ export class ObjectDirectories {
    * again would find the object: then writing it once more does no harm.
    */
   async freshen(oid: Oid): Promise<boolean> {
-    if (await this.freshenPacked(oid)) return true;
+    return (await this.freshenPacked(oid)) || (await this.freshenLoose(oid));
+  }
+
+  /** `freshen` for loose objects only. */
+  async freshenLoose(oid: Oid): Promise<boolean> {
     for (const { loose } of this.#directories) if (await loose.freshen(oid)) return true;
     return false;
   }

@@ -90,12 +90,12 @@ class PackEntries {
     const { sizeBytes } = await this.#odb.header(oid);
     if (sizeBytes > pieceBytes) {
       yield packEntryHeader(type, sizeBytes);
-      yield* deflatePieces(cutIntoPieces(this.#odb.stream(oid)), sizeBytes, this.#level);
+      yield* deflatePieces(cutIntoPieces(this.#odb.stream(oid)), sizeBytes, this.#level, type);
       return;
     }
     const { data } = await this.#odb.read(oid, type);
     yield packEntryHeader(type, data.length);
-    yield await deflateWhole(data, this.#level);
+    yield await deflateWhole(data, this.#level, type);
   }
 
   /** The parts of a copy, when it can be copied. Its deltas find it where it stands now, copied or not. */

@@ -193,7 +193,7 @@ export class PackWriter {
     };
     try {
       await put(header);
-      for await (const stored of deflatePieces(checked, sizeBytes, compressionLevel)) {
+      for await (const stored of deflatePieces(checked, sizeBytes, compressionLevel, type)) {
         await put(stored);
         pieceEdges.push(position - dataOffset);
       }

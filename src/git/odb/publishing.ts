@@ -1,9 +1,9 @@
 import type { HashAlgorithm } from '../oid.ts';
 import { systemErrorCode } from '../system-error.ts';
-import { writeLooseObjects } from './loose-writer.ts';
-import type { LooseObject, LooseWriterOptions } from './loose-writer.ts';
+import { looseStream } from './loose-stream.ts';
+import { writeLooseFiles } from './loose-writer.ts';
+import type { LooseFileContent, LooseWriterOptions } from './loose-writer.ts';
 import type { PackKeeps } from './pack-keeps.ts';
-import { readContent } from './packed-content.ts';
 import { StagedPack, storedBytes } from './staged-pack.ts';
 import type { StagedObject } from './staged-pack.ts';
 
@@ -70,12 +70,13 @@ async function publishLoose(
   objects: readonly StagedObject[],
   options: PublishOptions,
 ): Promise<void> {
-  const loose: LooseObject[] = [];
+  const loose: LooseFileContent[] = [];
   for (const { pack, packed } of objects) {
-    const { oid, type } = packed;
-    loose.push({ oid, type, data: await readContent(pack.writer, packed) });
+    const { oid, type, sizeBytes, dataOffset, endOffset } = packed;
+    const deflated = await pack.writer.readAt(dataOffset, endOffset - dataOffset);
+    loose.push({ oid, stream: () => [looseStream(type, sizeBytes, deflated)] });
   }
-  await writeLooseObjects(loose, options);
+  await writeLooseFiles(loose, options);
   for (const object of objects) object.published = true;
 }
 

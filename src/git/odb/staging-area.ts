@@ -31,6 +31,8 @@ export interface StagingAreaOptions {
    * no only stores something twice.
    */
   readonly isKnown: (oid: Oid) => Promise<boolean>;
+  /** The same of loose objects alone, of which it is always up to date. */
+  readonly isLoose: (oid: Oid) => Promise<boolean>;
   /** Makes `exists` see what happened to the repository meanwhile, packs that are gone above all. */
   readonly refresh: () => Promise<void>;
   /**
@@ -45,6 +47,8 @@ export interface StagingAreaOptions {
 // How much content of up to a piece each is deflated and on its way to the disk at a time.
 const mostBytesUnderWay = 4 * 1024 * 1024;
 const existenceChecksAtOnce = 16;
+// So many are asked for one by one; to list directories takes longer than that.
+const fewObjects = 32;
 
 /**
  * Content on its way into the repository, which git does not see yet. What is written goes to a
@@ -194,11 +198,7 @@ export class StagingArea {
     { fsync, keeps }: { readonly fsync: boolean; readonly keeps?: PackKeeps } = { fsync: true },
   ): Promise<Oid[]> {
     return this.#inTurn(async () => {
-      await this.#options.refresh();
-      const missing: StagedObject[] = [];
-      await forEachBounded(new Set(oids), existenceChecksAtOnce, async (oid) => {
-        if (!(await this.#options.exists(oid))) missing.push(this.#objects.find(oid));
-      });
+      const missing = await this.#missing(new Set(oids));
       if (missing.length > 0) await this.#publish(missing, { fsync, keeps: keeps ?? this.#keeps });
       if (keeps === undefined) await this.#keeps.letGo();
       return missing.map(({ packed }) => packed.oid);
@@ -259,13 +259,13 @@ export class StagingArea {
     const existing = keepsAll === true ? false : isKnown(oid);
     // The disk looks while this thread deflates.
     const early =
-      data.length <= smallContentBytes ? deflateWhole(data, compressionLevel) : undefined;
+      data.length <= smallContentBytes ? deflateWhole(data, compressionLevel, type) : undefined;
     if (await existing) return;
     if (data.length > pieceBytes) {
       await this.#storePieces(type, data.length, cutIntoPieces([data]));
       return;
     }
-    const deflated = await (early ?? deflateWhole(data, compressionLevel));
+    const deflated = await (early ?? deflateWhole(data, compressionLevel, type));
     await this.#objects.append({ oid, type, sizeBytes: data.length, deflated });
   }
 
@@ -302,10 +302,21 @@ export class StagingArea {
     }
   }
 
+  async #missing(oids: ReadonlySet<Oid>): Promise<StagedObject[]> {
+    const { exists, isLoose, refresh } = this.#options;
+    // As a rule few were published, loose, and are there still: then nothing has to be listed.
+    const notLoose = oids.size > fewObjects ? oids : await without(oids, isLoose);
+    if (notLoose.size === 0) return [];
+    await refresh();
+    return Array.from(await without(notLoose, exists), (oid) => this.#objects.find(oid));
+  }
+
   /** Takes objects out of the list that the repository holds. */
   async #passOverKnown(wanted: StagedObject[]): Promise<void> {
+    const { exists, isKnown } = this.#options;
+    const isThere = wanted.length > fewObjects ? isKnown : exists;
     await forEachBounded(new Set(wanted), existenceChecksAtOnce, async (object) => {
-      object.published = await this.#options.isKnown(object.packed.oid);
+      object.published = await isThere(object.packed.oid);
     });
     wanted.splice(0, Infinity, ...wanted.filter(({ published }) => !published));
   }
@@ -346,4 +357,15 @@ async function* joined(
 ): AsyncGenerator<Buffer, void, undefined> {
   yield* start;
   yield* rest;
+}
+
+async function without(
+  oids: ReadonlySet<Oid>,
+  isThere: (oid: Oid) => Promise<boolean>,
+): Promise<Set<Oid>> {
+  const missing = new Set<Oid>();
+  await forEachBounded(oids, existenceChecksAtOnce, async (oid) => {
+    if (!(await isThere(oid))) missing.add(oid);
+  });
+  return missing;
 }

@@ -24,7 +24,7 @@ export class StagingAreas {
   /** Opens an area that takes what the repository holds already; it is read by nobody else. */
   openForCopies(): StagingArea {
     const no = (): Promise<boolean> => Promise.resolve(false);
-    return new StagingArea({ ...this.#options, exists: no, isKnown: no });
+    return new StagingArea({ ...this.#options, exists: no, isKnown: no, isLoose: no });
   }
 
   /** The type and size of an object that is staged. */

@@ -24,6 +24,7 @@ import {
   type ByteString,
 } from '../byte-string.ts';
 import { systemErrorCode } from '../system-error.ts';
+import { removeFile } from './ref-directories.ts';
 
 // A process that is killed while it holds `<ref>.lock` leaves it, and a lock of an unknown holder is
 // never to be taken away. So whoever must not block a branch by dying (the daemon of a mount) marks
@@ -98,7 +99,7 @@ export class LockMarks {
   async create(path: ByteString): Promise<MarkedFile> {
     this.#count += 1;
     const mark = join(this.#path, String(this.#count));
-    const unmark = (): Promise<void> => rm(mark, { force: true });
+    const unmark = (): Promise<void> => removeFile(bytesFromText(mark));
     const handle = await open(mark, 'wx', 0o666);
     try {
       await link(mark, bufferFromByteString(path));

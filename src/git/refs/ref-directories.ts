@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { lstat, mkdir, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
 import { bufferFromByteString, type ByteString } from '../byte-string.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 
@@ -81,27 +81,6 @@ export async function removeEmptyParents(base: ByteString, name: string): Promis
   for (let count = parts.length - 1; count > 2; count--) {
     const directory = [base, ...parts.slice(0, count)].join('/') as ByteString;
     if (!(await removeDirectory(directory).catch(() => false))) return;
-  }
-}
-
-/** Brings directories to stable storage, at once, so that the disk can do it in one go. */
-export async function syncDirectories(directories: Iterable<ByteString>): Promise<void> {
-  await Promise.all([...new Set(directories)].map(syncDirectory));
-}
-
-async function syncDirectory(path: ByteString): Promise<void> {
-  let handle: FileHandle;
-  try {
-    handle = await open(bufferFromByteString(path), 'r');
-  } catch (error) {
-    // Nothing has been put there, or it is gone again.
-    if (isNothingThere(error)) return;
-    throw error;
-  }
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

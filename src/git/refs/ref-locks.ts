@@ -60,14 +60,20 @@ export async function planChange(
   return { target, symbolicTarget: noDereference, followers: kept, names };
 }
 
-/** Tells, under the locks, whether the symbolic refs are as they were when the plan was made. */
-export async function stillStands(reader: RefReader, plan: ChangePlan): Promise<boolean> {
+/**
+ * Reads the target of a plan under the locks; `undefined` when the symbolic refs are not as they were
+ * when the plan was made.
+ */
+export async function readTarget(
+  reader: RefReader,
+  plan: ChangePlan,
+  tolerance: 'broken or not' | 'not broken',
+): Promise<CurrentRef | undefined> {
   for (const { name, next } of plan.followers) {
-    if (!(await leadsTo(reader, name, next))) return false;
+    if (!(await leadsTo(reader, name, next))) return undefined;
   }
-  if (plan.symbolicTarget) return true;
-  const { symbolic } = await readCurrent(reader, plan.target, 'broken or not');
-  return !symbolic;
+  const current = await readCurrent(reader, plan.target, tolerance);
+  return current.symbolic && !plan.symbolicTarget ? undefined : current;
 }
 
 /** Reads a ref that is about to be changed, and follows it when it is symbolic. */

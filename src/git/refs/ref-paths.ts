@@ -1,5 +1,7 @@
 import { bytesFromText, type ByteString } from '../byte-string.ts';
+import { SyncedDirectories } from '../synced-directories.ts';
 import type { LockMarks } from './lock-marks.ts';
+import { parentOf } from './ref-directories.ts';
 
 // What each linked worktree has of its own; see "REFS" in git-worktree(1).
 const ofOneWorktree = /^(?!refs\/)|^refs\/(?:bisect|worktree|rewritten)(?:\/|$)/;
@@ -18,11 +20,13 @@ export class RefPaths {
 
   /** How locks that are taken on these paths are marked; `undefined` for not at all. */
   readonly marks: LockMarks | undefined;
+  readonly #synced: SyncedDirectories;
 
   constructor(gitDir: string, commonDir: string, marks?: LockMarks) {
     this.gitDir = bytesFromText(gitDir);
     this.commonDir = bytesFromText(commonDir);
     this.marks = marks;
+    this.#synced = new SyncedDirectories(this.commonDir);
   }
 
   /** The directory that the name of a ref is a path in. */
@@ -40,19 +44,11 @@ export class RefPaths {
     return `${this.base(name)}/logs/${name}` as ByteString;
   }
 
-  /**
-   * The directories whose entries lead to the files of some refs and to their logs. All of them, up
-   * to the git directory: any can have been made a moment ago by somebody who did not sync it.
-   */
-  *directories(names: Iterable<string>): Generator<ByteString> {
-    for (const name of names) {
-      for (const file of [name, `logs/${name}`]) {
-        const parts = [this.base(name), ...file.split('/').slice(0, -1)];
-        for (const index of parts.keys()) {
-          yield parts.slice(0, index + 1).join('/') as ByteString;
-        }
-      }
-    }
+  /** Brings to stable storage which files some refs and their logs are. */
+  sync(names: Iterable<string>): Promise<void> {
+    const directories: ByteString[] = [];
+    for (const name of names) directories.push(parentOf(this.ref(name)), parentOf(this.log(name)));
+    return this.#synced.sync(directories);
   }
 
   /** Where a log stands for a moment while its ref is renamed; no ref can have this name. */

@@ -2,7 +2,7 @@ import { InvalidArgumentError, KeyNotFoundError } from '../../errors.ts';
 import type { Oid } from '../oid.ts';
 import { deadlineAfter } from './lock.ts';
 import type { PackedRefs } from './packed-refs.ts';
-import { removeFile, syncDirectories } from './ref-directories.ts';
+import { removeFile } from './ref-directories.ts';
 import { leadsTo, readCurrent, RefLocks } from './ref-locks.ts';
 import type { RefChange, RefLogs } from './ref-logs.ts';
 import { branchPrefix, headRef, refNameText, type RefName } from './ref-name.ts';
@@ -43,7 +43,7 @@ export async function renameRef(
     await reader.packed.locked(deadlineAfter(timeouts.packedRefsTimeoutMs), (refs) =>
       move(context, { from, to, oid, locks, refs, change }),
     );
-    if (change.fsync === true) await syncDirectories(reader.paths.directories([...names, to]));
+    if (change.fsync === true) await reader.paths.sync([...names, to]);
   } finally {
     await locks.release();
   }

@@ -2,13 +2,13 @@ import { InvalidArgumentError, RefChangedError, RefConflictError } from '../../e
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
 import { systemErrorCode } from '../system-error.ts';
 import { deadlineAfter, pause, type DeadlineMs, type LockFile } from './lock.ts';
-import { removeFile, syncDirectories } from './ref-directories.ts';
+import { removeFile } from './ref-directories.ts';
 import {
   absent,
   planChange,
   readCurrent,
   RefLocks,
-  stillStands,
+  readTarget,
   type ChangePlan,
   type CurrentRef,
 } from './ref-locks.ts';
@@ -84,10 +84,9 @@ export class RefWriter {
       const to = (await this.#reader.resolve(target))?.oid ?? null;
       // As git, say nothing of a branch that is yet to be born.
       const logged = to === null ? [] : [name];
-      const lock = locks.of(name);
-      await lock.write(`ref: ${target}\n`, change.fsync ?? false);
+      const file = { lock: locks.of(name), content: `ref: ${target}\n` };
       const move = { from: current.oid, to };
-      await this.#putInPlace(lock, { target: name, names: logged }, move, change);
+      await this.#putInPlace(file, { target: name, names: logged }, move, change);
     } finally {
       await locks.release();
     }
@@ -105,19 +104,18 @@ export class RefWriter {
       return true;
     }
     try {
-      if (!(await stillStands(this.#reader, plan))) return false;
       // A broken ref can be repaired or deleted by whoever does not care what it was.
       const tolerance = update.expected === undefined ? 'broken or not' : 'not broken';
-      const current = await readCurrent(this.#reader, plan.target, tolerance);
+      const current = await readTarget(this.#reader, plan, tolerance);
+      if (current === undefined) return false;
       checkExpected(update, current);
       if (update.oid === null) {
         if (current.exists) await this.#delete(plan, current, update);
       } else if (update.oid !== current.oid || current.symbolic) {
         if (!current.exists) await makeRoom(this.#reader, plan.target, deadlineMs);
-        const lock = locks.of(plan.target);
-        await lock.write(`${update.oid}\n`, update.fsync ?? false);
+        const file = { lock: locks.of(plan.target), content: `${update.oid}\n` };
         const move = { from: current.oid, to: update.oid };
-        await this.#putInPlace(lock, plan, move, update, update.beforeMove);
+        await this.#putInPlace(file, plan, move, update, update.beforeMove);
       }
       return true;
     } finally {
@@ -128,14 +126,21 @@ export class RefWriter {
   // The reflog goes first: after a crash it can tell of a move that did not happen, but no move
   // that did is missing from it.
   async #putInPlace(
-    lock: LockFile,
+    { lock, content }: { readonly lock: LockFile; readonly content: string },
     { target, names }: Pick<ChangePlan, 'target' | 'names'>,
     move: RefMove,
     change: RefChange,
     beforeMove?: () => Promise<void>,
   ): Promise<void> {
-    const takeBack = await this.#logs.record(names, move, change);
+    // Together, so that the disk can do it in one go.
+    const [written, recorded] = await Promise.allSettled([
+      lock.write(content, change.fsync ?? false),
+      this.#logs.record(names, move, change),
+    ]);
+    if (recorded.status === 'rejected') throw recorded.reason;
+    const takeBack = recorded.value;
     try {
+      if (written.status === 'rejected') throw written.reason;
       await beforeMove?.();
       await lock.commit();
     } catch (error) {
@@ -143,8 +148,7 @@ export class RefWriter {
       if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
       throw error;
     }
-    if (change.fsync === true)
-      await syncDirectories(this.#reader.paths.directories([target, ...names]));
+    if (change.fsync === true) await this.#reader.paths.sync([target, ...names]);
   }
 
   // The entry in packed-refs goes before the file: in between, the ref has the value of the file,
@@ -172,7 +176,7 @@ export class RefWriter {
       await rest?.commit();
       await removeFile(paths.ref(target));
     });
-    if (update.fsync === true) await syncDirectories(paths.directories(plan.names));
+    if (update.fsync === true) await paths.sync(plan.names);
   }
 
   #checkArguments({ name, oid, expected }: RefUpdate): void {

@@ -178,7 +178,9 @@ test('an edited tree is the tree that is written of the same entries', () => {
       const after = before.filter((one) => !changes.has(one.name));
       for (const [key, object] of changes)
         if (object !== null) after.push({ name: key, ...object });
-      expect(tree.edited(changes, algorithm)).toEqual(serializeTree(after, algorithm));
+      const edited = tree.edited(changes, algorithm);
+      expect(edited.raw).toEqual(serializeTree(after, algorithm));
+      expect([...edited]).toEqual([...Tree.parse(edited.raw, algorithm)]);
     }),
     { numRuns: 500 },
   );

@@ -51,6 +51,17 @@ describe('content in one go', () => {
     },
   );
 
+  test('of a tree takes no more room at the quickest level', async () => {
+    const entries = Array.from({ length: 5000 }, (_, index) =>
+      Buffer.concat([Buffer.from(`100644 file-${index}.txt\0`), randomBytes(20)]),
+    );
+    const tree = Buffer.concat(entries);
+    const asTree = await deflateWhole(tree, 6, 'tree');
+    expect(inflateSync(asTree).equals(tree)).toBe(true);
+    expect(asTree.length).toBeLessThan((await deflateWhole(tree, 6)).length * 1.01);
+    expect(inflateSync(await deflateWhole(tree, 0, 'tree')).equals(tree)).toBe(true);
+  });
+
   test('blocks the event loop only when it is small', () => {
     expect(deflateWhole(text(smallContentBytes), 6)).toBeInstanceOf(Buffer);
     expect(deflateWhole(text(smallContentBytes + 1), 6)).toBeInstanceOf(Promise);

@@ -1,0 +1,27 @@
+import { randomBytes } from 'node:crypto';
+import { deflateSync, inflateSync } from 'node:zlib';
+import { expect, test } from 'vitest';
+import { deflateWhole, pieceBytes, smallContentBytes } from '../../../../src/git/odb/deflate.ts';
+import { looseStream } from '../../../../src/git/odb/loose-stream.ts';
+
+const contents = [0, 1, 2, 65_520, 65_521, 65_522, 131_042, smallContentBytes, pieceBytes].flatMap(
+  (sizeBytes) => [
+    randomBytes(sizeBytes),
+    Buffer.alloc(sizeBytes, 0xff),
+    Buffer.alloc(sizeBytes, 'ab '),
+  ],
+);
+
+test.each(['blob', 'tree'] as const)('the stream of a %s has header and content', async (type) => {
+  for (const content of contents) {
+    const deflated = await deflateWhole(content, 6, type);
+    const expected = Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]);
+    expect(inflateSync(looseStream(type, content.length, deflated)).equals(expected)).toBe(true);
+  }
+});
+
+test('a stream that does not hold what it says is found out by its checksum', () => {
+  const deflated = deflateSync(Buffer.from('content'));
+  deflated[deflated.length - 1]! ^= 1;
+  expect(() => inflateSync(looseStream('blob', 7, deflated))).toThrow('incorrect data check');
+});
