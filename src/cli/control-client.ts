@@ -49,13 +49,21 @@ export async function askDaemon(
     return answer;
   } catch (error) {
     if (error instanceof CommandError) throw error;
-    const { code, message: why } = error as NodeJS.ErrnoException;
-    const reason =
-      code === 'EACCES'
-        ? `${entry.mountpoint} belongs to another user, and only they and root may ask its daemon`
-        : `the daemon of ${entry.mountpoint} does not answer: ${why}`;
-    throw new CommandError(reason, undefined, { cause: error });
+    throw new CommandError(whyNot(entry.mountpoint, error as NodeJS.ErrnoException), undefined, {
+      cause: error,
+    });
   } finally {
     socket.destroy();
   }
+}
+
+function whyNot(mountpoint: string, { code, message }: NodeJS.ErrnoException): string {
+  const wayOut = `take the mount away with: vost-mount unmount ${mountpoint}`;
+  if (code === 'EACCES') {
+    return `${mountpoint} belongs to another user, and only they and root may ask its daemon`;
+  }
+  if (code === 'ECONNREFUSED' || code === 'ENOENT') {
+    return `${mountpoint} has lost its daemon; mount it again, or ${wayOut}`;
+  }
+  return `the daemon of ${mountpoint} does not answer (${message}); wait, or ${wayOut}`;
 }

@@ -14,7 +14,13 @@ export type ControlRequest =
   | { readonly verb: 'unmount' };
 
 export type ControlAnswer =
-  | { readonly ok: true; readonly pid: number; readonly status?: MountStatus }
+  | {
+      readonly ok: true;
+      readonly pid: number;
+      readonly status?: MountStatus;
+      /** What a request to commit has led to. */
+      readonly commits?: readonly { readonly branch: string; readonly oid: string }[];
+    }
   | { readonly ok: false; readonly message: string };
 
 /**

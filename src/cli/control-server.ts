@@ -71,11 +71,25 @@ async function perform(request: ControlRequest, handle: MountHandle): Promise<Co
   switch (request.verb) {
     case 'status':
       return { ok: true, pid, status: handle.status() };
-    case 'commit':
+    case 'commit': {
+      const before = lastCommits(handle);
       await handle.commit(request.message);
-      return { ok: true, pid };
+      const commits = [...lastCommits(handle)]
+        .filter(([branch, oid]) => before.get(branch) !== oid)
+        .map(([branch, oid]) => ({ branch, oid }));
+      return { ok: true, pid, commits };
+    }
     case 'unmount':
       await handle.unmount();
       return { ok: true, pid };
   }
+}
+
+/** By branch. */
+function lastCommits(handle: MountHandle): Map<string, string> {
+  const commits = new Map<string, string>();
+  for (const { name, lastCommit } of handle.status().branches) {
+    if (lastCommit !== null) commits.set(name, lastCommit.oid);
+  }
+  return commits;
 }

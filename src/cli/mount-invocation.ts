@@ -102,7 +102,7 @@ export function single(name: string, given: unknown): string {
 function parseCommitPolicy(option: string, text: string): CommitPolicy {
   const idle = /^idle:(.*)$/.exec(text)?.[1];
   if (idle !== undefined) return { idleMs: parseDurationMs(option, idle) };
-  return parseChoice(option, text, ['close', 'fsync', 'manual']);
+  return parseChoice(option, text, ['close', 'fsync', 'manual'], ['idle:MS']);
 }
 
 /** The daemon leaves the directory that it was started in, so paths are resolved before. */

@@ -51,15 +51,18 @@ export function parseId(option: string, text: string): number {
   return id;
 }
 
-/** One of a few words. */
+/** One of a few words; `others` are told of as well when it is none of them. */
 export function parseChoice<const T extends string>(
   option: string,
   text: string,
   choices: readonly T[],
+  others: readonly string[] = [],
 ): T {
   const choice = choices.find((known) => known === text);
   if (choice === undefined) {
-    throw new UsageError(`${option}: "${text}" is not one of ${choices.join(', ')}`);
+    throw new UsageError(
+      `${option}: "${text}" is not one of ${[...choices, ...others].join(', ')}`,
+    );
   }
   return choice;
 }

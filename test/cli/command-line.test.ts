@@ -268,6 +268,9 @@ describe('a mountpoint in use', () => {
     await mounted.stop('SIGKILL');
     expect((await programResult('ls', [mountpoint])).stderr).toContain('not connected');
     expect((await vostMount(['list'])).stdout).toContain(`${mountpoint}  (dead)`);
+    expect(await failure(['status', mountpoint])).toContain(
+      `has lost its daemon; mount it again, or take the mount away with: vost-mount unmount ${mountpoint}`,
+    );
     expect(await vostMount([gitDir, mountpoint])).toMatchObject({ exitCode: 0, stderr: '' });
     expect(await program('cat', [join(mountpoint, 'main/file')])).toBe('1\n');
     expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
@@ -315,8 +318,13 @@ describe('the verbs', () => {
     const words = await vostMount(['status', mountpoint]);
     expect(words).toMatchObject({ exitCode: 0, stderr: '' });
     expect(words.stdout).toMatch(/branch +main: at \w{12}, 1 staged \(2 bytes\)/);
-    expect(await vostMount(['commit', mountpoint, '-m', 'By hand'])).toMatchObject({ exitCode: 0 });
+    const committed = await vostMount(['commit', mountpoint, '-m', 'By hand']);
+    const tip = await git(['--git-dir', gitDir, 'log', '-1', '--format=%H', 'main']);
+    expect(committed).toMatchObject({ exitCode: 0, stdout: `main ${tip}`, stderr: '' });
     expect(await git(['--git-dir', gitDir, 'log', '-1', '--format=%s', 'main'])).toBe('By hand\n');
+    const again = await vostMount(['commit', mountpoint, '-m', 'Once more']);
+    expect(again).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(again.stderr).toBe('vost-mount: nothing was left to commit\n');
     expect(await git(['--git-dir', gitDir, 'show', 'main:file'])).toBe('2\n');
     expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0, stdout: '' });
     expect(await mounted.ended()).toMatchObject({ exitCode: 0 });

@@ -104,7 +104,10 @@ describe('a wrong command line says what is wrong', () => {
     [['repo', 'mnt', '--cache-size', 'big'], /--cache-size: "big" is no size/],
     [['repo', 'mnt', '--max-file-size', '0'], /--max-file-size: "0" is no size/],
     [['repo', 'mnt', '--commit-delay', '-1'], /--commit-delay/],
-    [['repo', 'mnt', '--commit-on', 'never'], /--commit-on: "never" is not one of close, fsync/],
+    [
+      ['repo', 'mnt', '--commit-on', 'never'],
+      /--commit-on: "never" is not one of close, fsync, manual, idle:MS/,
+    ],
     [['repo', 'mnt', '--log-level', 'loud'], /--log-level: "loud" is not one of error, warn/],
     [['repo', 'mnt', '--transport', 'tcp'], /--transport: "tcp" is not one of auto, kernel, fuse/],
     [['repo', 'mnt', '--snapdir', 'x'], /--snapdir: "x" is not one of visible, hidden/],

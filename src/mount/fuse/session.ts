@@ -301,7 +301,10 @@ export class FuseSession {
     const { operation, unique, ino, name, startedMs } = pending;
     const durationMs = performance.now() - startedMs;
     this.#options.measure?.(operation, durationMs, errno);
-    this.#options.trace?.({ operation, unique, ino, name, errno, replySizeBytes, durationMs });
+    this.#options.trace?.({
+      ...{ operation, unique, ino, name, errno, replySizeBytes },
+      durationMs: Math.round(durationMs * 1000) / 1000,
+    });
   }
 }
 
