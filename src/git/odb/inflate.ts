@@ -74,9 +74,13 @@ export function inflateAndMeasure(
 
 /**
  * Inflates the start of a stream: as much as the input gives (at most `inflateStartInputBytes`
- * should be passed, and something like a thousand times that can come out).
+ * should be passed, and something like a thousand times that can come out). `sizeBytes` is the size
+ * of all of it, where that is known.
  */
-export function inflateStart(input: Buffer): Buffer {
+export function inflateStart(input: Buffer, sizeBytes: number = Infinity): Buffer {
+  // Most deltas are so small that all of one is there sooner than zlib begins.
+  const whole = sizeBytes <= smallContentBytes ? inflateSmall(input, sizeBytes) : undefined;
+  if (whole !== undefined) return whole.data;
   try {
     return inflateSync(input, { chunkSize: 1024, finishFlush: constants.Z_SYNC_FLUSH });
   } catch (error) {

@@ -25,6 +25,8 @@ export class OidTable {
   readonly size: number;
   readonly #file: PagedFile;
   readonly #layout: OidTableLayout;
+  /** Kept, for every search begins with two of them. */
+  readonly #counts = new Uint32Array(fanoutEntries);
 
   /** Checks the fan-out: a table whose counts fall is a `CorruptObjectError`. */
   constructor(file: PagedFile, layout: OidTableLayout) {
@@ -32,10 +34,10 @@ export class OidTable {
     this.#layout = layout;
     const fanout = file.slice(layout.fanoutOffset, 4 * fanoutEntries);
     let count = 0;
-    for (let at = 0; at < fanout.length; at += 4) {
-      const next = fanout.readUInt32BE(at);
+    for (let byte = 0; byte < fanoutEntries; byte++) {
+      const next = fanout.readUInt32BE(4 * byte);
       if (next < count) throw new CorruptObjectError(`${file.path} has a fan-out that falls`);
-      count = next;
+      this.#counts[byte] = count = next;
     }
     this.size = count;
   }
@@ -102,8 +104,9 @@ export class OidTable {
     return oidFromBytes(this.#file.slice(this.#offsetAt(index), oidSizeBytes), 0, oidSizeBytes);
   }
 
+  /** How many ids start with a byte up to this one, -1 included. */
   #fanout(byte: number): number {
-    return byte < 0 ? 0 : this.#file.readUInt32(this.#layout.fanoutOffset + 4 * byte);
+    return this.#counts[byte] ?? 0;
   }
 
   #offsetAt(index: number): number {

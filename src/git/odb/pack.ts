@@ -180,7 +180,7 @@ export class Pack {
   /** The first bytes of what is compressed in an entry: enough for the head of a delta. */
   inflateStart(entry: PackEntry): Buffer {
     const length = Math.min(inflateStartInputBytes, this.#compressedBoundBytes(entry));
-    return inflateStart(this.file.slice(entry.dataOffset, length));
+    return inflateStart(this.file.slice(entry.dataOffset, length), entry.sizeBytes);
   }
 
   /** Inflates an entry piece by piece, past the pages in memory. */

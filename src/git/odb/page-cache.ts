@@ -23,6 +23,9 @@ export class PageCache {
   readonly #pages: LRUCache<number, Buffer>;
   readonly #open: LRUCache<DescriptorHolder, true>;
   #files = 0;
+  /** The page that was asked for last: as a rule it is the next one too, and found sooner here. */
+  #lastKey = -1;
+  #lastPage: Buffer | undefined;
 
   constructor(options: { maxSizeBytes: number; pageSizeBytes?: number; maxOpenFiles?: number }) {
     this.pageSizeBytes = options.pageSizeBytes ?? defaultPageSizeBytes;
@@ -49,7 +52,13 @@ export class PageCache {
   }
 
   get(key: number): Buffer | undefined {
-    return this.#pages.get(key);
+    if (key === this.#lastKey) return this.#lastPage;
+    const page = this.#pages.get(key);
+    if (page !== undefined) {
+      this.#lastKey = key;
+      this.#lastPage = page;
+    }
+    return page;
   }
 
   has(key: number): boolean {
