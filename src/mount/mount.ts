@@ -143,8 +143,9 @@ class Mount implements MountHandle {
         inodes,
         log,
         readOnly,
-        // libfuse has no way to do without open.
+        // libfuse has no way to do without open and opendir.
         immutable: tree.immutable && transport === KernelMount,
+        keepsListings: tree.keepsListings && transport === KernelMount,
         xattrs: true,
       },
       statfs: () => statfsOf(gitDir),

@@ -25,6 +25,8 @@ export interface ServedTree {
   readonly root: DirectoryVnode;
   /** Nothing can ever change, not even from outside. */
   readonly immutable: boolean;
+  /** All directories are those of one branch or snapshot, see `VfsOptions.keepsListings`. */
+  readonly keepsListings: boolean;
   branches(): readonly BranchStatus[];
   /** Commits what is closed, on every branch, and returns when that is durable. */
   commit(message?: string): Promise<void>;

@@ -21,11 +21,12 @@ export async function serveRepository(source: TreeSource): Promise<ServedTree> {
     metrics: () => metrics.text(),
     showDotDirectories: options.showDotDirectories ?? false,
   });
-  return follow(source, branches, namespace.root, async (changed) => {
+  const followed = await follow(source, branches, namespace.root, async (changed) => {
     // The names come first: whoever sees new content has to find it under its name.
     await namespace.refsChanged(changed);
     await branches.refsChanged(changed);
   });
+  return { ...followed, keepsListings: false };
 }
 
 /**
@@ -39,7 +40,8 @@ export async function serveBranch(source: TreeSource, name: string): Promise<Ser
   }
   const branches = writableBranches(source);
   const root = await branches.open(ref, { ino: rootIno, parent: null });
-  return follow(source, branches, root, (changed) => branches.refsChanged(changed));
+  const followed = await follow(source, branches, root, (changed) => branches.refsChanged(changed));
+  return { ...followed, keepsListings: true };
 }
 
 function writableBranches(source: TreeSource): WritableBranches {
@@ -52,7 +54,7 @@ async function follow(
   branches: WritableBranches,
   root: DirectoryVnode,
   onChange: (changed: readonly RefName[]) => Promise<void>,
-): Promise<ServedTree> {
+): Promise<Omit<ServedTree, 'keepsListings'>> {
   const { commonDir, refs } = repository;
   const watcher = new RefWatcher({ commonDir, refs, onChange, log });
   await watcher.start();

@@ -24,6 +24,7 @@ export async function serveSnapshot(
   return {
     root: await openCommit(context, repository.odb, commit, { ino: rootIno, parent: null }),
     immutable: true,
+    keepsListings: true,
     branches: () => [],
     commit: () => Promise.resolve(),
     sync: () => Promise.resolve(),

@@ -1,6 +1,7 @@
+import { opendirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { git } from '../helpers/git.ts';
+import { fsck, git } from '../helpers/git.ts';
 import { mountRepository, vostMount } from '../helpers/mount.ts';
 import { programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
@@ -24,6 +25,7 @@ beforeAll(async () => {
   }
   await git(['-C', work, 'branch', 'feature/x', 'v2']);
   await git(['-C', work, 'branch', 'feature/written', 'v2']);
+  await git(['-C', work, 'branch', 'feature/listed', 'v2']);
   await git(['clone', '--quiet', '--mirror', work, gitDir]);
 });
 
@@ -56,6 +58,45 @@ test('--branch mounts one branch at the root, writable', async () => {
   await sh('echo new > new; rm file; sync .');
   expect(await inRepository('ls-tree', '--name-only', 'feature/written')).toBe('dir\nnew\n');
   expect(await shownTree(gitDir, mountpoint)).toEqual(await storedTree(gitDir, 'feature/written'));
+  await unmount();
+});
+
+test('--branch: a listing goes on where it was, whatever comes and goes meanwhile', async () => {
+  const { sh, unmount, mountpoint } = await mountWith('--branch', 'feature/listed');
+  const tail = 'x'.repeat(200);
+  const make = (kind: string): string => `seq -f ${kind}-%g-${tail} 300 | xargs touch`;
+  await sh(`${make('stored')}; sync .; ${make('late')}`);
+  const directory = opendirSync(mountpoint);
+  const seen: string[] = [];
+  const readOn = (count: number): void => {
+    while (seen.length < count) {
+      const entry = directory.readSync();
+      if (entry === null) return;
+      seen.push(entry.name);
+    }
+  };
+  const gone = new Set<string>();
+  const removeSeen = async (prefix: string, count: number): Promise<void> => {
+    const left = seen.filter((name) => name.startsWith(prefix) && !gone.has(name));
+    const names = left.slice(0, count);
+    for (const name of names) gone.add(name);
+    await sh(`rm -f ${names.join(' ')}`);
+  };
+  readOn(100);
+  await removeSeen('stored-', 50);
+  await sh('touch new; ls; sync .');
+  readOn(450);
+  await removeSeen('late-', 100);
+  await sh('rm new; touch newer; ls; sync .');
+  readOn(Infinity);
+  directory.closeSync();
+  expect(new Set(seen).size).toBe(seen.length);
+  const all = ['stored', 'late'].flatMap((kind) =>
+    Array.from({ length: 300 }, (_, index) => `${kind}-${index + 1}-${tail}`),
+  );
+  expect(all.filter((name) => !gone.has(name) && !seen.includes(name))).toEqual([]);
+  expect(await shownTree(gitDir, mountpoint)).toEqual(await storedTree(gitDir, 'feature/listed'));
+  await fsck(gitDir);
   await unmount();
 });
 

@@ -30,7 +30,6 @@ import { BranchSymlink } from './branch-symlink.ts';
 import { CleanFile, CleanSymlink } from './clean-nodes.ts';
 import type { CleanRow } from './clean-rows.ts';
 import type { HeldContent } from './content-store.ts';
-import { DirectoryListing } from './directory-listing.ts';
 import { DirectoryNames } from './directory-names.ts';
 import type { NodeMaker } from './directory-names.ts';
 import { Inode } from './inode.ts';
@@ -129,8 +128,12 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     return this.names.lookup(name);
   }
 
-  entries(): MaybePromise<DirectoryStream> {
-    return whenReady(this.names.tree(), (tree) => new DirectoryListing(this.names, tree));
+  override get hasLastingPositions(): boolean {
+    return true;
+  }
+
+  entries(isBeginning: boolean): MaybePromise<DirectoryStream> {
+    return whenReady(this.names.tree(), (tree) => this.names.listing(tree, isBeginning));
   }
 
   override create(

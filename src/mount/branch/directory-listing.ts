@@ -4,50 +4,58 @@ import type { Tree } from '../../git/object.ts';
 import type { DirectoryEntry, DirectoryStream } from '../vfs/vnode.ts';
 import type { BranchNode } from './branch-node.ts';
 import type { DirectoryNames } from './directory-names.ts';
+import type { LateNames } from './late-names.ts';
 
 /**
- * The names of a directory at the time of opening it: those of its tree that were not removed, then
- * those that only the mount has. The tree does not change, and of the rest a copy is kept, so
- * positions mean the same for as long as the stream is open.
+ * The names of a directory as they are now, at positions that last (`hasLastingPositions`): those of
+ * the tree that was there first stand where they stand in it, and behind them all others.
  */
 export class DirectoryListing implements DirectoryStream {
   readonly #names: DirectoryNames;
   readonly #tree: Tree;
-  /** Where in the tree the entry of each position is; `undefined` when nothing was removed. */
-  readonly #visible: Uint32Array | undefined;
-  readonly #added: readonly (readonly [ByteString, BranchNode])[];
+  readonly #first: Tree;
+  readonly #late: LateNames;
 
-  constructor(names: DirectoryNames, tree: Tree) {
+  /** `tree` is what the directory has now, and `first` what it had when it was listed first. */
+  constructor(names: DirectoryNames, tree: Tree, first: Tree, late: LateNames) {
     this.#names = names;
     this.#tree = tree;
-    this.#visible = names.removed.size === 0 ? undefined : visibleIndexes(names, tree);
-    this.#added = [...names.children].filter(([name]) => tree.indexOf(name) < 0);
+    this.#first = first;
+    this.#late = late;
+  }
+
+  next(position: number): number {
+    const { size } = this.#first;
+    for (let place = position; place < size; place++) if (this.#isThere(place)) return place;
+    for (let place = Math.max(position - size, 0); ; place++) {
+      place = this.#late.placeFrom(place);
+      const name = this.#late.at(place);
+      if (name === undefined || this.#names.has(this.#tree, name)) return size + place;
+    }
   }
 
   entry(position: number): DirectoryEntry | undefined {
-    const stored = this.#visible?.length ?? this.#tree.size;
-    if (position < stored) return this.#stored(this.#visible?.[position] ?? position);
-    const added = this.#added[position - stored];
-    return added && nodeEntry(...added);
+    const { size } = this.#first;
+    if (position < size && this.#first === this.#tree) {
+      return this.#entry(this.#tree.nameAt(position), position);
+    }
+    const name = position < size ? this.#first.nameAt(position) : this.#late.at(position - size);
+    return name === undefined ? undefined : this.#entry(name, this.#tree.indexOf(name));
   }
 
-  #stored(index: number): DirectoryEntry {
-    const name = this.#tree.nameAt(index);
+  /** `index` is where the name stands in the tree, if it does. */
+  #entry(name: ByteString, index: number): DirectoryEntry {
     const node = this.#names.children.get(name);
     if (node !== undefined) return nodeEntry(name, node);
     const mode = canonicalMode(this.#tree.modeAt(index));
     const ino = this.#names.inoAt(this.#tree, index);
     return { name, ino, mode: isGitlinkMode(mode) ? modeTree : mode };
   }
-}
 
-function visibleIndexes({ removed }: DirectoryNames, tree: Tree): Uint32Array {
-  const visible = new Uint32Array(tree.size);
-  let count = 0;
-  for (let index = 0; index < tree.size; index++) {
-    if (!removed.has(tree.nameAt(index))) visible[count++] = index;
+  #isThere(place: number): boolean {
+    if (this.#first === this.#tree && this.#names.removed.size === 0) return true;
+    return this.#names.has(this.#tree, this.#first.nameAt(place));
   }
-  return visible.subarray(0, count);
 }
 
 function nodeEntry(name: ByteString, node: BranchNode): DirectoryEntry {

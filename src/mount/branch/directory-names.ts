@@ -12,6 +12,8 @@ import type { BranchNode } from './branch-node.ts';
 import type { CleanFile, CleanSymlink } from './clean-nodes.ts';
 import { CleanRow } from './clean-rows.ts';
 import type { CleanNodeMaker } from './clean-rows.ts';
+import { DirectoryListing } from './directory-listing.ts';
+import { LateNames } from './late-names.ts';
 
 /** Makes the nodes of a directory. */
 export interface NodeMaker {
@@ -22,6 +24,8 @@ export interface NodeMaker {
   readonly seenTime: Timespec;
 }
 
+/** Stays empty. */
+const noLateNames = new LateNames();
 const noTree: Tree = Tree.parse(Buffer.alloc(0), 'sha1');
 
 /**
@@ -47,6 +51,7 @@ export class DirectoryNames {
   readonly #maker: NodeMaker;
   #subdirectories: number | undefined;
   #row: CleanRow | undefined;
+  #late: LateNames | undefined;
 
   constructor(context: BranchContext, origin: Oid | null, maker: NodeMaker) {
     this.#context = context;
@@ -177,9 +182,34 @@ export class DirectoryNames {
     return this.#rowOf(tree).at(tree, index);
   }
 
+  /** Whether a name leads anywhere; `tree` is that of this directory. */
+  has(tree: Tree, name: ByteString): boolean {
+    return this.children.has(name) || (!this.removed.has(name) && tree.indexOf(name) >= 0);
+  }
+
+  /** The names as they are now, for a listing that begins or goes on. */
+  listing(tree: Tree, isBeginning: boolean): DirectoryListing {
+    const first = this.#rowOf(tree).tree;
+    if (isBeginning) this.#updateLate(tree, first);
+    return new DirectoryListing(this, tree, first, this.#late ?? noLateNames);
+  }
+
   /** The kernel has forgotten the directory: entries that have no node may get other numbers. */
   forgetNumbers(): void {
-    if (this.#row?.numbers.live === 0) this.#row = undefined;
+    if (this.#row?.numbers.live !== 0) return;
+    this.#row = undefined;
+    this.#late = undefined;
+  }
+
+  #updateLate(tree: Tree, first: Tree): void {
+    const present = new Set<ByteString>();
+    for (const name of this.children.keys()) if (first.indexOf(name) < 0) present.add(name);
+    for (let index = 0; tree !== first && index < tree.size; index++) {
+      const name = tree.nameAt(index);
+      if (first.indexOf(name) < 0 && !this.removed.has(name)) present.add(name);
+    }
+    if (present.size > 0) this.#late ??= new LateNames();
+    this.#late?.update(present);
   }
 
   #rowOf(tree: Tree): CleanRow {

@@ -9,6 +9,12 @@ import type { DirectoryEntry, DirectoryStream, DirectoryVnode, Vnode } from './v
 const directoryMode = 0o040000;
 /** Offsets 0 and 1 stand for `.` and `..`, and 2 + n for the entry at position n. */
 const firstEntryOffset = 2;
+
+/** Whether a listing from this offset on has given no entry before. */
+export function isListingBegin(offset: number): boolean {
+  return offset <= firstEntryOffset;
+}
+
 /** How many entries are loaded side by side once one of them needs the disk. */
 const windowSize = 64;
 
@@ -64,7 +70,8 @@ class Listing {
     const { directory } = this.#request;
     if (offset < 1 && !this.#addDot('.', directory, 1)) return;
     if (offset < 2 && !this.#addDot('..', directory.parent, 2)) return;
-    for (let position = Math.max(0, offset - firstEntryOffset); ; position++) {
+    const start = this.#next(Math.max(0, offset - firstEntryOffset));
+    for (let position = start; ; position = this.#next(position + 1)) {
       const loaded = this.#load(position);
       if (loaded instanceof Promise) {
         if (this.#request.stream.isSearch !== true) return this.#fillFromDisk(position, loaded);
@@ -80,18 +87,24 @@ class Listing {
   }
 
   async #fillFromDisk(start: number, first: Promise<Loaded>): Promise<void> {
-    const window = [first];
+    const window = [{ position: start, load: first }];
     for (let position = start, goesOn = true; goesOn;) {
       while (window.length < windowSize) {
-        window.push(Promise.resolve(this.#load(position + window.length)));
+        position = this.#next(position + 1);
+        window.push({ position, load: Promise.resolve(this.#load(position)) });
       }
-      for (const loaded of await Promise.all(window)) {
-        if (goesOn) goesOn = this.#take(loaded, position);
+      await Promise.all(window.map(({ load }) => load));
+      for (const { position: at, load } of window) {
+        const loaded = await load;
+        if (goesOn) goesOn = this.#take(loaded, at);
         else if (loaded.kind === 'node') this.#request.inodes.drop(loaded.node);
-        position += 1;
       }
       window.length = 0;
     }
+  }
+
+  #next(position: number): number {
+    return this.#request.stream.next?.(position) ?? position;
   }
 
   #addDot(name: string, node: Vnode, offset: number): boolean {

@@ -1,5 +1,6 @@
 import { HandleTable } from './handles.ts';
 import type { InodeTable } from './inode-table.ts';
+import { isListingBegin } from './listing.ts';
 import type { Fh, MaybePromise, OpenReply } from './operations.ts';
 import type { DirectoryStream, DirectoryVnode } from './vnode.ts';
 
@@ -34,6 +35,7 @@ export class OpenDirectories {
    */
   stream(fh: Fh | undefined, offset: number): MaybePromise<DirectoryStream> {
     const open = this.#open.get(fh);
+    if (open.node.hasLastingPositions) return open.node.entries(isListingBegin(offset));
     if (offset === 0 || open.stream === undefined) return begin(open);
     return open.stream;
   }
@@ -48,7 +50,7 @@ export class OpenDirectories {
 }
 
 function begin(open: OpenDirectory): MaybePromise<DirectoryStream> {
-  const stream = open.node.entries();
+  const stream = open.node.entries(true);
   open.stream = stream;
   if (!(stream instanceof Promise)) return stream;
   // Once begun, later calls go on without waiting; after an error, the next one tries again.

@@ -4,7 +4,7 @@ import { copyRange } from './copy-range.ts';
 import { ErrnoError } from './errno.ts';
 import { ErrorReport } from './error-report.ts';
 import type { InodeTable } from './inode-table.ts';
-import { fillListing } from './listing.ts';
+import { fillListing, isListingBegin } from './listing.ts';
 import { undoOnFailure, whenReady } from './maybe-promise.ts';
 import { OpenDirectories } from './open-directories.ts';
 import { OpenFiles } from './open-files.ts';
@@ -44,6 +44,11 @@ export interface VfsOptions {
    */
   readonly immutable?: boolean;
   /**
+   * The kernel may keep the listing of every directory until it is notified (`CacheRule.keepListing`),
+   * and all have lasting positions: opendir is answered with ENOSYS here too.
+   */
+  readonly keepsListings?: boolean;
+  /**
    * The nodes have extended attributes, `user.vost.*`. Where they have none, the kernel is told so
    * with ENOSYS and asks no more.
    */
@@ -67,6 +72,7 @@ export class Vfs implements VfsOperations {
   readonly #report: ErrorReport;
   readonly #readOnly: boolean;
   readonly #immutable: boolean;
+  readonly #keepsListings: boolean;
   readonly #xattrs: boolean;
   readonly #files: OpenFiles;
   readonly #directories: OpenDirectories;
@@ -76,6 +82,7 @@ export class Vfs implements VfsOperations {
     this.#statfs = options.statfs;
     this.#report = new ErrorReport(options.log);
     this.#immutable = options.immutable ?? false;
+    this.#keepsListings = this.#immutable || (options.keepsListings ?? false);
     this.#readOnly = this.#immutable || (options.readOnly ?? false);
     this.#xattrs = options.xattrs ?? false;
     this.#files = new OpenFiles(this.#inodes);
@@ -267,7 +274,7 @@ export class Vfs implements VfsOperations {
 
   opendir(ino: Ino): MaybePromise<OpenReply> {
     const node = this.#directory(ino);
-    if (this.#immutable) throw new ErrnoError('ENOSYS');
+    if (this.#keepsListings) throw new ErrnoError('ENOSYS');
     return this.#directories.open(node);
   }
 
@@ -279,7 +286,9 @@ export class Vfs implements VfsOperations {
     sink: DirectorySink,
   ): MaybePromise<void> {
     const directory = this.#directory(ino);
-    const begun = this.#immutable ? directory.entries() : this.#directories.stream(fh, offset);
+    const begun = this.#keepsListings
+      ? directory.entries(isListingBegin(offset))
+      : this.#directories.stream(fh, offset);
     return whenReady(begun, (stream) =>
       fillListing(
         {

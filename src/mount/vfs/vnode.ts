@@ -83,6 +83,8 @@ export interface DirectoryEntry {
  */
 export interface DirectoryStream {
   entry(position: number): MaybePromise<DirectoryEntry | undefined>;
+  /** The first position from this one on that is not empty. Without it, all have an entry up to the end. */
+  next?(position: number): number;
   /**
    * Set where each name takes a search and there may be very many. A listing then gives what is
    * there instead of waiting for more, and names alone: whoever wants attributes looks them up.
@@ -99,7 +101,16 @@ export abstract class DirectoryVnode extends Vnode {
   /** The node of a name, the same object as long as the kernel knows it; `null` when there is none. */
   abstract lookup(name: ByteString): MaybePromise<Vnode | null>;
 
-  abstract entries(): MaybePromise<DirectoryStream>;
+  /** `isBeginning` is false for a listing that goes on where another stream of this directory ended. */
+  abstract entries(isBeginning: boolean): MaybePromise<DirectoryStream>;
+
+  /**
+   * A name has the same position in all streams as long as it is there, so that a listing can go on in
+   * another one than it began with.
+   */
+  get hasLastingPositions(): boolean {
+    return false;
+  }
 
   /** How long the kernel may keep a name that led to this node, in seconds. */
   entryValidSec(_node: Vnode): number {

@@ -463,6 +463,14 @@ describe('extended attributes', () => {
   });
 });
 
+it('where all listings may be kept, a directory is read without being opened', () => {
+  const { vfs } = fakeVfs({ keepsListings: true });
+  expect(errnoOf(() => vfs.opendir(rootIno))).toBe('ENOSYS');
+  const sink = new MemorySink();
+  now(vfs.readdir(rootIno, undefined, 0, false, sink));
+  expect(sink.names.slice(0, 2)).toEqual(['.', '..']);
+});
+
 describe('an immutable mount', () => {
   it('does without open and opendir', () => {
     const { vfs, root } = fakeVfs({ immutable: true });
