@@ -28,7 +28,13 @@ import { Mutator } from './mutations.ts';
 const bodies: Partial<Record<OpcodeName, StructName>> = {
   ...{ getattr: 'getattr_in', setattr: 'setattr_in', mknod: 'mknod_in', mkdir: 'mkdir_in' },
   ...{ rename: 'rename_in', rename2: 'rename2_in', link: 'link_in', open: 'open_in' },
-  ...{ create: 'create_in', read: 'read_in', write: 'write_in', release: 'release_in' },
+  ...{
+    create: 'create_in',
+    tmpfile: 'create_in',
+    read: 'read_in',
+    write: 'write_in',
+    release: 'release_in',
+  },
   ...{ flush: 'flush_in', fsync: 'fsync_in', setxattr: 'setxattr_in', getxattr: 'getxattr_in' },
   ...{ listxattr: 'getxattr_in', access: 'access_in', interrupt: 'interrupt_in' },
   ...{ fallocate: 'fallocate_in', lseek: 'lseek_in', copyfilerange: 'copy_file_range_in' },
@@ -37,7 +43,7 @@ const bodies: Partial<Record<OpcodeName, StructName>> = {
 };
 const named: ReadonlySet<string> = new Set([
   ...['lookup', 'symlink', 'mknod', 'mkdir', 'unlink', 'rmdir', 'rename', 'rename2', 'link'],
-  ...['create', 'setxattr', 'getxattr', 'removexattr'],
+  ...['create', 'tmpfile', 'setxattr', 'getxattr', 'removexattr'],
 ]);
 const names = ['a', 'b', 'dir', '.git', '..', 'a/b', 'ü', 'x'.repeat(256), '', '.x.swp'];
 /** Fields that hold what an earlier answer gave, or a size; a large size asks for a large answer. */
@@ -98,7 +104,9 @@ const fault = / (unexpected-error|reply-failed|notice-failed) /;
 
 const headerBytes = structSizeBytes('in_header');
 const entryAnswers: ReadonlySet<number> = new Set(
-  (['lookup', 'mkdir', 'mknod', 'symlink', 'link', 'create'] as const).map((name) => opcodes[name]),
+  (['lookup', 'mkdir', 'mknod', 'symlink', 'link', 'create', 'tmpfile'] as const).map(
+    (name) => opcodes[name],
+  ),
 );
 const entryOutBytes = 128;
 const knownLimit = 50;

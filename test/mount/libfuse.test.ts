@@ -176,6 +176,7 @@ const limits: readonly RegExp[] = [
   /^mknod: a fifo by somebody else$/,
   /^an open file: that was unlinked (can get other times|can be allocated|leaves nothing)/,
   /^rmdir: (the working directory|an open directory can still be read)$/,
+  /^O_TMPFILE: /,
   /^locks: hold for the file, not the name$/,
 ];
 

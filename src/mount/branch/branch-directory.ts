@@ -153,6 +153,17 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     });
   }
 
+  override tmpfile(
+    mode: number,
+    flags: number,
+    caller: Caller,
+  ): { node: FileVnode; handle: FileHandle } {
+    this.requireWritable();
+    const node = new BranchFile(this.#freshInode(mode, caller), null);
+    node.isLinkable = (flags & constants.O_EXCL) === 0;
+    return { node, handle: node.openNew(flags) };
+  }
+
   override mknod(
     name: ByteString,
     mode: number,
@@ -193,6 +204,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     const isOurs =
       node instanceof BranchFile || node instanceof BranchSymlink || node instanceof BranchSpecial;
     if (!isOurs || node.inode.context !== this.inode.context) throw new ErrnoError('EXDEV');
+    if (node instanceof BranchFile && node.isLinkable) return this.#linkNameless(node, name);
     const mode = node instanceof BranchSymlink ? modeSymlink : modeBlob;
     return whenReady(
       this.#make(name, mode, () => {
@@ -382,6 +394,20 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
       this.put(name, node);
       return node;
     });
+  }
+
+  /** Gives its first name to a file that was made without one. */
+  async #linkNameless(file: BranchFile, name: ByteString): Promise<void> {
+    this.#requireRoomFor(name, modeBlob);
+    if ((await this.names.get(name)) !== null) throw new ErrnoError('EEXIST');
+    // Before it has the name: whoever synced what he wrote expects it in the first commit of the name.
+    await file.storeNameless();
+    await this.#make(name, modeBlob, () => {
+      if (!file.isLinkable) throw new ErrnoError('ENOENT');
+      file.isLinkable = false;
+      return file;
+    });
+    await file.storeAgain();
   }
 
   /** The same for a node whose content is stored first. */

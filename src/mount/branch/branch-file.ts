@@ -50,6 +50,8 @@ export class BranchFile extends FileVnode {
   #bufferHolds: HeldContent[] | undefined;
   #writers = 0;
   #handles = 0;
+  /** It was made without a name, and a link may give it the first one. */
+  isLinkable = false;
   /** Set when the branch moved on while this was open for writing, until the last writer closes. */
   outside: OutsideChange | undefined;
 
@@ -237,8 +239,13 @@ export class BranchFile extends FileVnode {
    * is left alone: nobody will find it.
    */
   store(): MaybePromise<void> {
+    if (this.inode.links.length > 0) return this.storeNameless();
+  }
+
+  /** The same for a file that is about to get its first name. */
+  storeNameless(): MaybePromise<void> {
     const buffer = this.#buffer;
-    if (buffer === undefined || !this.isDirty || this.inode.links.length === 0) return;
+    if (buffer === undefined || !this.isDirty) return;
     this.requireWritable();
     return buffer.hold(async (content) => {
       const { version, sizeBytes } = buffer;

@@ -55,6 +55,10 @@ const attr = (reply: Reply, result: AttrReply): void =>
   wire.writeAttrOut(reply.buffer, result, reply.grow(wire.attrOutSizeBytes));
 const opened = (reply: Reply, result: OpenReply): void =>
   wire.writeOpenOut(reply.buffer, result, reply.grow(wire.openOutSizeBytes));
+const created = (reply: Reply, result: { entry: EntryReply; open: OpenReply }): void => {
+  entry(reply, result.entry);
+  opened(reply, result.open);
+};
 const bytes = (reply: Reply, result: Uint8Array): void => reply.append(result);
 const number32 = (reply: Reply, result: number): void => {
   reply.buffer.writeUInt32LE(result, reply.grow(4));
@@ -128,12 +132,11 @@ const served: readonly Operation<unknown>[] = [
   operation(
     'create',
     (vfs, r) => vfs.create(r.ino, r.name(16), r.u32(4), r.u32(0), r.caller()),
-    (reply, result) => {
-      entry(reply, result.entry);
-      opened(reply, result.open);
-    },
+    created,
     16,
   ),
+  // What stands where create has the name is one that the kernel made up.
+  operation('tmpfile', (vfs, r) => vfs.tmpfile(r.ino, r.u32(4), r.u32(0), r.caller()), created),
   operation(
     'read',
     (vfs, r) => {

@@ -117,6 +117,10 @@ export class BranchNames extends NameDirectory<BranchLeaf> {
     throw new ErrnoError('EPERM', 'only branches can stand beside branches');
   }
 
+  override tmpfile(): never {
+    throw new ErrnoError('EPERM', 'only branches can stand beside branches');
+  }
+
   override mknod(): never {
     throw new ErrnoError('EPERM', 'only branches can stand beside branches');
   }

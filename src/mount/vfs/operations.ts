@@ -112,8 +112,8 @@ export const renameExchange = 2;
 /**
  * The filesystem as the kernel asks for it: one method for each operation, named as the system
  * call. Both transports call it. A method that throws (or rejects) answers with the error's errno.
- * An operation that raises a lookup count (lookup, create, mkdir, mknod, symlink, link, each entry
- * given to `addPlus`) is balanced by `forget`; a transport that could not deliver such an answer
+ * An operation that raises a lookup count (lookup, create, tmpfile, mkdir, mknod, symlink, link, each
+ * entry given to `addPlus`) is balanced by `forget`; a transport that could not deliver such an answer
  * (the request was interrupted) forgets it itself.
  */
 export interface VfsOperations {
@@ -155,6 +155,13 @@ export interface VfsOperations {
   create(
     parent: Ino,
     name: ByteString,
+    mode: number,
+    flags: number,
+    caller: Caller,
+  ): MaybePromise<{ entry: EntryReply; open: OpenReply }>;
+  /** open(2) with O_TMPFILE: a file without a name, which `link` may give it unless O_EXCL is set. */
+  tmpfile(
+    parent: Ino,
     mode: number,
     flags: number,
     caller: Caller,

@@ -26,7 +26,7 @@ import { refuseWriting } from './read-only-handle.ts';
 import { attrReply, entryReply, missingEntry } from './replies.ts';
 import { nameLimitBytes } from './statfs.ts';
 import { DirectoryVnode, FileVnode, SymlinkVnode } from './vnode.ts';
-import type { Vnode } from './vnode.ts';
+import type { FileHandle, Vnode } from './vnode.ts';
 
 /** What the filesystem is made of, and how it behaves as a whole. */
 export interface VfsOptions {
@@ -212,13 +212,17 @@ export class Vfs implements VfsOperations {
     caller: Caller,
   ): MaybePromise<{ entry: EntryReply; open: OpenReply }> {
     const directory = this.#writableDirectory(parent, name);
-    return whenReady(directory.create(name, mode, flags, caller), ({ node, handle }) => {
-      const open = this.#files.open(node, handle);
-      return undoOnFailure(
-        () => whenReady(this.#entry(directory, node), (entry) => ({ entry, open })),
-        () => this.#files.release(open.fh),
-      );
-    });
+    return this.#newFile(directory, directory.create(name, mode, flags, caller));
+  }
+
+  tmpfile(
+    parent: Ino,
+    mode: number,
+    flags: number,
+    caller: Caller,
+  ): MaybePromise<{ entry: EntryReply; open: OpenReply }> {
+    const directory = this.#writableDirectory(parent);
+    return this.#newFile(directory, directory.tmpfile(mode, flags, caller));
   }
 
   read(ino: Ino, fh: Fh | undefined, offset: number, size: number): MaybePromise<Uint8Array> {
@@ -384,12 +388,25 @@ export class Vfs implements VfsOperations {
     return node;
   }
 
-  /** The directory in which a name is about to be made, removed or replaced. */
-  #writableDirectory(ino: Ino, name: ByteString): DirectoryVnode {
+  /** The directory in which something is about to be made, removed or replaced. */
+  #writableDirectory(ino: Ino, name?: ByteString): DirectoryVnode {
     const directory = this.#directory(ino);
     if (this.#readOnly || directory.readOnly) throw new ErrnoError('EROFS');
-    checkName(name);
+    if (name !== undefined) checkName(name);
     return directory;
+  }
+
+  #newFile(
+    directory: DirectoryVnode,
+    made: MaybePromise<{ node: FileVnode; handle: FileHandle }>,
+  ): MaybePromise<{ entry: EntryReply; open: OpenReply }> {
+    return whenReady(made, ({ node, handle }) => {
+      const open = this.#files.open(node, handle);
+      return undoOnFailure(
+        () => whenReady(this.#entry(directory, node), (entry) => ({ entry, open })),
+        () => this.#files.release(open.fh),
+      );
+    });
   }
 
   #newEntry(directory: DirectoryVnode, made: MaybePromise<Vnode>): MaybePromise<EntryReply> {

@@ -126,6 +126,15 @@ export abstract class DirectoryVnode extends Vnode {
     throw new ErrnoError('EROFS');
   }
 
+  /** Makes a file without a name. Unless `flags` have O_EXCL, `link` may give it one later. */
+  tmpfile(
+    _mode: number,
+    _flags: number,
+    _caller: Caller,
+  ): MaybePromise<{ node: FileVnode; handle: FileHandle }> {
+    throw new ErrnoError('EROFS');
+  }
+
   mknod(_name: ByteString, _mode: number, _rdev: number, _caller: Caller): MaybePromise<Vnode> {
     throw new ErrnoError('EROFS');
   }

@@ -20,7 +20,6 @@ ON_TMPFS = {
 }
 
 ON_MOUNT = {
-    'open: O_TMPFILE has no name': ('ENOTSUP', 'programs fall back to a name of their own, as on any FUSE filesystem before 6.1'),
     'truncate: takes no room when nothing is open': ([1 << 20, 2048], 'closed content is a blob, whose zeros are no holes'),
     'fallocate: takes a range out': ('ENOTSUP', NO_SHIFTING),
     'fallocate: puts a range in': ('ENOTSUP', NO_SHIFTING),

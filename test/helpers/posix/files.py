@@ -8,8 +8,8 @@ import signal
 import subprocess
 
 from harness import (
-    COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, as_user, bound, fallocate,
-    fallocated, in_child, opened, permissions, read, table, tried, write,
+    COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, as_user, bound, changed,
+    fallocate, fallocated, in_child, linkat_fd, opened, permissions, read, table, tried, write,
 )
 
 R, W, RW = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
@@ -72,8 +72,54 @@ table('open', (
     ('of another user belongs to him', lambda: (os.chmod('dir', 0o777), as_user(opens('dir/new', CREATE)), os.stat('dir/new').st_uid)[2], 12345),
     ('a program that runs, to write', lambda: running(opens('program', W)), 'ETXTBSY'),
     ('a program that is open to write, to run', lambda: (shutil.copy('/bin/true', 'program'), opened('program', W, lambda fd: tried(os.execv, 'program', ['x'])))[1], 'ETXTBSY'),
-    ('O_TMPFILE has no name', lambda: opened('.', RW | os.O_TMPFILE, lambda fd: (os.write(fd, b'x'), os.fstat(fd).st_nlink)), (1, 0)),
     ('a file that was unlinked, through /proc', lambda: opened('file', R, lambda fd: (os.unlink('file'), opened(f'/proc/self/fd/{fd}', R, lambda again: os.read(again, 9)))[1]), 'content'),
+))
+
+
+def nameless(then, directory='.', flags=RW):
+    """Runs on the descriptor of a file that has no name."""
+    return lambda: opened(directory, flags | os.O_TMPFILE, then)
+
+
+def linked(fd, target='new'):
+    os.write(fd, b'later')
+    linkat_fd(fd, target)
+
+
+def linked_when_only_read():
+    writer = os.open('.', RW | os.O_TMPFILE, 0o644)
+    reader = os.open(f'/proc/self/fd/{writer}', R)
+    os.write(writer, b'later')
+    os.close(writer)
+    linkat_fd(reader, 'new')
+    os.close(reader)
+    return read('new')
+
+
+table('O_TMPFILE', (
+    ('has no name', nameless(lambda fd: (os.fstat(fd).st_nlink, len(os.listdir('.')))), (0, 9)),
+    ('is written and read', nameless(lambda fd: (os.write(fd, b'abc'), os.pread(fd, 9, 1), os.fstat(fd).st_size)), (3, 'bc', 3)),
+    ('can be cut', nameless(lambda fd: (os.write(fd, b'abc'), os.ftruncate(fd, 1), os.pread(fd, 9, 0), os.fsync(fd))), (3, None, 'a', None)),
+    ('heeds the umask', lambda: (os.umask(0o027), opened('.', RW | os.O_TMPFILE, lambda fd: oct(os.fstat(fd).st_mode & 0o7777), mode=0o777))[1], '0o750'),
+    ('to write alone', nameless(lambda fd: os.write(fd, b'x'), flags=W), 1),
+    ('to read alone', nameless(None, flags=R), 'EINVAL'),
+    ('of a file', nameless(None, 'file'), 'ENOTDIR'),
+    ('of what is not there', nameless(None, 'nowhere'), 'ENOENT'),
+    ('where one may not write', lambda: as_user(nameless(None, 'dir')), 'EACCES'),
+    ('of another user belongs to him', lambda: (os.chmod('dir', 0o777), as_user(nameless(lambda fd: os.fstat(fd).st_uid, 'dir')))[1], 12345),
+    ('leaves the times of the directory', lambda: changed(nameless(None), '.'), ['']),
+    ('gets a name', nameless(lambda fd: (linked(fd), read('new'), os.stat('new').st_nlink, os.fstat(fd).st_nlink)), (None, 'later', 1, 1)),
+    ('keeps its number', nameless(lambda fd: (linked(fd), os.stat('new').st_ino == os.fstat(fd).st_ino)[1]), True),
+    ('is there after the close', lambda: (nameless(linked)(), read('new'))[1], 'later'),
+    ('is written to after it got a name', lambda: (nameless(lambda fd: (linked(fd), os.write(fd, b' on')))(), read('new'))[1], 'later on'),
+    ('gets two names', nameless(lambda fd: (linked(fd), os.link('new', 'other'), linkat_fd(fd, 'third'), os.fstat(fd).st_nlink)), (None, None, None, 3)),
+    ('gets a name when it is only read', linked_when_only_read, 'later'),
+    ('keeps its mode with the name', nameless(lambda fd: (os.fchmod(fd, 0o4710), linked(fd), permissions('new'))[2]), '0o4710'),
+    ('gets a name in another directory', lambda: (nameless(lambda fd: linked(fd, 'dir/new'), 'emptydir')(), read('dir/new'))[1], 'later'),
+    ('outlives its directory', nameless(lambda fd: (os.rmdir('emptydir'), linked(fd), read('new')), 'emptydir'), (None, None, 'later')),
+    ('gets no name that is there', nameless(lambda fd: (tried(linkat_fd, fd, 'file'), read('file'), tried(linkat_fd, fd, 'new'))), ('EEXIST', 'content', None)),
+    ('gets no name with O_EXCL', nameless(lambda fd: linkat_fd(fd, 'new'), flags=RW | os.O_EXCL), 'ENOENT'),
+    ('gets no second life', nameless(lambda fd: (linked(fd), os.unlink('new'), tried(linkat_fd, fd, 'new'), os.pread(fd, 9, 0))), (None, None, 'ENOENT', 'later')),
 ))
 
 

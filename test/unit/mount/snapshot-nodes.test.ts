@@ -210,6 +210,7 @@ describe('a snapshot', () => {
       ...[rootIno, dir, submodule].flatMap((ino) => [
         () => vfs.mkdir(ino, name('n'), 0o755, caller),
         () => vfs.create(ino, name('n'), 0o644, 0, caller),
+        () => vfs.tmpfile(ino, 0o644, 2, caller),
         () => vfs.symlink(ino, name('n'), name('t'), caller),
         () => vfs.mknod(ino, name('n'), 0o100644, 0, caller),
         () => vfs.link(file, ino, name('n')),

@@ -44,6 +44,7 @@ function recordingVfs(answers: Partial<VfsOperations> = {}): { vfs: VfsOperation
     ...{ lookup: entry, symlink: entry, mknod: entry, mkdir: entry, link: entry },
     ...{ getattr: { attr, attrValidSec: 20 }, setattr: { attr, attrValidSec: 20 } },
     ...{ open: opened, opendir: opened, create: { entry, open: opened } },
+    tmpfile: { entry, open: opened },
     ...{ readlink: 'to/there', read: Buffer.from('abc'), write: 5, lseek: 2 ** 40 },
     ...{ copyFileRange: 11, getxattr: Buffer.from('value'), listxattr: ['user.a', 'user.b'] },
     statfs: { blocks: 1, bfree: 2, bavail: 3, files: 4, ffree: 5, bsize: 4096, namelen: 255 },
@@ -189,6 +190,12 @@ describe('requests', () => {
       entryBytes + 16,
     ],
     [
+      'tmpfile',
+      [pack('create_in', { flags: 0o20200002, mode: 0o100600 }), nameBytes('/')],
+      ['tmpfile', 8, 0o100600, 0o20200002, caller],
+      entryBytes + 16,
+    ],
+    [
       'fallocate',
       [pack('fallocate_in', { fh: 77, offset: 1, length: 2 ** 40, mode: 3 })],
       ['fallocate', 8, 77, 1, 2 ** 40, 3],
@@ -311,17 +318,7 @@ describe('requests', () => {
 
   it('what is not served is ENOSYS, and no event', () => {
     const { ask, lines } = serveOpen();
-    for (const opcode of [
-      'ioctl',
-      'poll',
-      'bmap',
-      'tmpfile',
-      'statx',
-      'syncfs',
-      7,
-      99,
-      4096,
-    ] as const) {
+    for (const opcode of ['ioctl', 'poll', 'bmap', 'statx', 'syncfs', 7, 99, 4096] as const) {
       expect(ask(opcode, { unique: 6 })).toMatchObject([{ unique: 6, error: -errno.ENOSYS }]);
     }
     expect(lines).toEqual([]);

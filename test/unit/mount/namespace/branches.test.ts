@@ -96,6 +96,7 @@ describe('the root', () => {
   it('holds nothing but directories', async () => {
     for (const directory of [rootIno, (await get('feature')).ino]) {
       expect(await errnoOf(() => vfs.create(directory, name('f'), 0o644, 0, caller))).toBe(EPERM);
+      expect(await errnoOf(() => vfs.tmpfile(directory, 0o644, 2, caller))).toBe(EPERM);
       expect(await errnoOf(() => vfs.mknod(directory, name('f'), 0o10644, 0, caller))).toBe(EPERM);
       expect(await errnoOf(() => vfs.symlink(directory, name('f'), name('t'), caller))).toBe(EPERM);
     }

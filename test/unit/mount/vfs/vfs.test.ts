@@ -392,6 +392,7 @@ describe('readdir', () => {
 describe('what cannot be written', () => {
   const attempts = (vfs: ReturnType<typeof fakeVfs>['vfs'], ino: Ino): (() => unknown)[] => [
     () => vfs.create(ino, name('n'), 0o644, 0, caller),
+    () => vfs.tmpfile(ino, 0o644, 2, caller),
     () => vfs.mkdir(ino, name('n'), 0o755, caller),
     () => vfs.mknod(ino, name('n'), 0o010644, 0, caller),
     () => vfs.symlink(ino, name('n'), name('t'), caller),
