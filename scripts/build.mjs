@@ -67,7 +67,9 @@ async function makePrograms(next) {
     return;
   }
   await rolldown.build({
-    input: ['vost-mount', 'daemon'].map((name) => join(root, `src/cli/${name}.ts`)),
+    input: ['vost-mount', 'daemon', 'guarded-daemon'].map((name) =>
+      join(root, `src/cli/${name}.ts`),
+    ),
     platform: 'node',
     external: (id) => !id.startsWith('.') && !isAbsolute(id),
     output: { dir: programs, sourcemap: true, chunkFileNames: '[name]-[hash].js' },

@@ -1,13 +1,19 @@
 import { once } from 'node:events';
 import { realpath } from 'node:fs/promises';
 import { createConnection } from 'node:net';
+import type { Socket } from 'node:net';
 import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { probeMount } from '../mount/mountpoint.ts';
 import { mountAt, vostMountType } from '../mount/mount-table.ts';
 import type { MountTableEntry } from '../mount/mount-table.ts';
 import { controlSocketPath } from './control-protocol.ts';
 import type { ControlAnswer, ControlRequest } from './control-protocol.ts';
 import { CommandError } from './exit-codes.ts';
 import { readLine } from './line-channel.ts';
+
+/** A mount that answers has its socket soon. */
+const restartTimeoutMs = 2000;
 
 /**
  * The mount of this package at a path, found without touching it.
@@ -38,9 +44,9 @@ export async function askDaemon(
   request: ControlRequest,
   timeoutMs: number,
 ): Promise<Extract<ControlAnswer, { ok: true }>> {
-  const socket = createConnection(controlSocketPath(entry));
+  let socket: Socket | undefined;
   try {
-    await once(socket, 'connect');
+    socket = await connectTo(entry);
     socket.write(`${JSON.stringify(request)}\n`);
     const line = await readLine(socket, timeoutMs);
     if (line === undefined) throw new Error('it ended without an answer');
@@ -53,7 +59,7 @@ export async function askDaemon(
       cause: error,
     });
   } finally {
-    socket.destroy();
+    socket?.destroy();
   }
 }
 
@@ -66,4 +72,25 @@ function whyNot(mountpoint: string, { code, message }: NodeJS.ErrnoException): s
     return `${mountpoint} has lost its daemon; mount it again, or ${wayOut}`;
   }
   return `the daemon of ${mountpoint} does not answer (${message}); wait, or ${wayOut}`;
+}
+
+/** A daemon that is being started again does not listen yet, but whoever asks the mount waits for it. */
+async function connectTo(entry: MountTableEntry): Promise<Socket> {
+  const deadlineMs = Date.now() + restartTimeoutMs;
+  for (;;) {
+    try {
+      return await connectOnce(entry);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ECONNREFUSED' && code !== 'ENOENT') throw error;
+      if (Date.now() > deadlineMs || (await probeMount(entry.mountpoint)) !== 'live') throw error;
+    }
+    await sleep(20);
+  }
+}
+
+async function connectOnce(entry: MountTableEntry): Promise<Socket> {
+  const socket = createConnection(controlSocketPath(entry));
+  await once(socket, 'connect');
+  return socket;
 }

@@ -47,7 +47,8 @@ export async function openControlServer(handle: MountHandle): Promise<ControlSer
   }
 }
 
-async function makePrivateDirectory(path: string): Promise<void> {
+/** A directory for the user of this process alone. @throws when it is somebody else's */
+export async function makePrivateDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const { uid } = await lstat(path);
   if (uid !== process.geteuid?.()) throw new Error(`${path} belongs to another user`);

@@ -21,7 +21,9 @@ const givenUp = new AbortController();
 channel.once('close', () => givenUp.abort());
 
 try {
-  await serve(JSON.parse(line) as MountInvocation, () => report({ ready: true }), givenUp.signal);
+  const invocation = JSON.parse(line) as MountInvocation;
+  const run = invocation.resilient ? (await import('./guardian.ts')).guard : serve;
+  await run(invocation, () => report({ ready: true }), { givenUp: givenUp.signal });
 } catch (error) {
   const message = describeFailure(error);
   process.exitCode = exitCodeOf(error);

@@ -31,3 +31,15 @@ export function readLine(stream: Readable, timeoutMs: number): Promise<string | 
     stream.on('data', onData).on('end', onEnd).on('close', onEnd).on('error', onEnd);
   });
 }
+
+/** Hands on each line of a stream. What breaks it off is no error: a process at its other end may die. */
+export function onLines(stream: Readable, onLine: (line: string) => void): void {
+  let text = '';
+  stream.setEncoding('utf8');
+  stream.on('data', (chunk: string) => {
+    const lines = (text + chunk).split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines) onLine(line);
+  });
+  stream.on('error', () => undefined);
+}

@@ -18,6 +18,8 @@ export interface MountInvocation {
   readonly repository: string;
   readonly mountpoint: string;
   readonly foreground: boolean;
+  /** A guardian keeps the mount, and starts a daemon that dies again. */
+  readonly resilient: boolean;
   readonly logFile?: string;
   readonly options: MountOptions;
 }
@@ -81,12 +83,17 @@ export function mountInvocation(args: Readonly<Record<string, unknown>>): MountI
         ? 'debug'
         : parsed('log-level', (option, word) => parseChoice(option, word, logLevels)),
   };
+  const resilient = isSet('resilient') === true;
+  if (resilient && options.transport === 'fuse-native') {
+    throw new UsageError('--resilient needs the kernel transport');
+  }
   const logFile = parsed('log-file', absolutePath);
   return {
     verb: 'mount',
     repository: absolutePath('the repository', String(args['repository'])),
     mountpoint: absolutePath('the mountpoint', String(args['mountpoint'])),
     foreground: isSet('foreground') === true,
+    resilient,
     ...(logFile === undefined ? {} : { logFile }),
     // The schema holds only what was given: JSON knows no undefined, and neither does a default.
     options: Object.fromEntries(Object.entries(options).filter(([, given]) => given !== undefined)),

@@ -31,6 +31,7 @@ const value = (describe: string, more: Options = {}): Options => ({
 /** The options of a mount, for the command line and its manual. */
 export const mountOptions: Readonly<Record<string, Options>> = {
   foreground: flag('stay in the foreground', { alias: 'f' }),
+  resilient: flag('start the daemon again when it dies, on the same mount'),
   branch: value('mount this branch at the root', { alias: 'b' }),
   ref: value('mount this tag, branch or commit at the root, read-only; main~3, main@2h'),
   tag: value('mount this tag at the root, read-only'),

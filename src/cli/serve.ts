@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { MountHandle } from '../mount/index.ts';
+import type { GuardedMount, MountHandle } from '../mount/mount.ts';
 import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
 import { openControlServer } from './control-server.ts';
@@ -15,35 +15,54 @@ const lingerMs = 2000;
 
 const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
+/** Who else has a say in how a mount is served. */
+export interface ServeOptions {
+  /** Aborted when nobody waits for the mount any more; ignored once it is ready. */
+  readonly givenUp?: AbortSignal;
+  /** Aborted when it is to end in order, as by a signal. */
+  readonly stop?: AbortSignal;
+  /** Aborted when it is to end at once. */
+  readonly force?: AbortSignal;
+  /** The mount that is there already; without it, one is made. */
+  readonly guarded?: GuardedMount;
+}
+
 /**
  * Mounts, and serves until the mount is taken away: by a signal, by umount(8) or through the
  * control socket. What is closed is committed before this returns. A second signal ends the
  * process at once, as a crash would.
  *
  * @param onReady called when the mount answers
- * @param givenUp aborted when nobody waits for the mount any more; ignored once it is ready
  * @throws when the mount cannot be made, or something could not be committed at its end
  */
 export async function serve(
   invocation: MountInvocation,
   onReady: () => void,
-  givenUp?: AbortSignal,
+  { givenUp, stop: stopAsked, force, guarded }: ServeOptions = {},
 ): Promise<void> {
   const stop = new AbortController();
   const stopRequested = once(stop.signal, 'abort');
+  let signals = 0;
   for (const signal of stopSignals) {
     process.on(signal, () => {
-      if (stop.signal.aborted) void forceEnd(invocation.mountpoint, `${signal}, again`);
+      signals += 1;
+      if (signals > 1) void forceEnd(invocation.mountpoint, `${signal}, again`);
       stop.abort();
     });
   }
-  const { mount } = await import('../mount/index.ts');
+  stopAsked?.addEventListener('abort', () => stop.abort());
+  force?.addEventListener('abort', () => void forceEnd(invocation.mountpoint, 'a second signal'));
+  const { mount, serveGuarded } = await import('../mount/mount.ts');
   const log = await openLog(invocation);
-  const handle = await mount(invocation.repository, invocation.mountpoint, invocation.options, log);
+  const { repository, mountpoint, options } = invocation;
+  const handle =
+    guarded === undefined
+      ? await mount(repository, mountpoint, options, log)
+      : await serveGuarded(repository, guarded, options, log);
   let control: ControlServer | undefined;
   try {
     control = await openControl(handle);
-    if (givenUp?.aborted === true) stop.abort();
+    if (givenUp?.aborted === true || stopAsked?.aborted === true) stop.abort();
     else onReady();
     await Promise.race([handle.done, stopRequested]);
     await ended(handle, stop.signal.aborted);
@@ -95,7 +114,7 @@ async function forceEnd(mountpoint: string, reason: string): Promise<void> {
 }
 
 /** In the background the log is the standard error, which whoever started the daemon has led to the file. */
-async function openLog({ foreground, logFile }: MountInvocation): Promise<LogFile> {
+export async function openLog({ foreground, logFile }: MountInvocation): Promise<LogFile> {
   if (!foreground || logFile === undefined) return LogFile.standardError();
   try {
     return await LogFile.open(logFile);

@@ -1,11 +1,16 @@
 import { openChannel } from './fuse/channel.ts';
-import { chooseMounter } from './fuse/mounting.ts';
+import { MountFailedError, chooseMounter } from './fuse/mounting.ts';
 import type { Mounter, MountRequest } from './fuse/mounting.ts';
+import { epochMinor } from './fuse/notify.ts';
 import { FuseSession } from './fuse/session.ts';
 import type { SessionEnd, SessionOptions } from './fuse/session.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { readFurtherAhead } from './read-ahead.ts';
+import { ResumableVfs } from './resume/resumable-vfs.ts';
+import type { ResumeJournal } from './resume/resume-journal.ts';
+import type { InodeTable } from './vfs/inode-table.ts';
+import { rootIno } from './vfs/operations.ts';
 import type { KernelNotifier, VfsOperations } from './vfs/operations.ts';
 
 /** What the kernel still has to say once the unmount is done comes at once; a hang must not hold up the end. */
@@ -23,10 +28,19 @@ export interface TransportMount {
   close(): Promise<void>;
 }
 
+/** A mount that is there already, and what its daemons leave to each other. */
+export interface ResumableDevice {
+  readonly request: MountRequest;
+  /** The device, which others hold open as well. */
+  readonly fd: number;
+  readonly journal: ResumeJournal;
+  readonly inodes: InodeTable;
+}
+
 /** A mount whose requests are read from the kernel by this process itself. */
 export class KernelMount implements TransportMount {
-  readonly notifier: KernelNotifier;
   readonly done: Promise<SessionEnd>;
+  #notifier: KernelNotifier;
   readonly #mountpoint: string;
   readonly #mounter: Mounter;
   readonly #session: FuseSession;
@@ -37,7 +51,7 @@ export class KernelMount implements TransportMount {
     this.#mounter = mounter;
     this.#session = session;
     this.#log = log;
-    this.notifier = session.notifier;
+    this.#notifier = session.notifier;
     this.done = session.done;
   }
 
@@ -66,6 +80,45 @@ export class KernelMount implements TransportMount {
     return mount;
   }
 
+  /** Goes on with a mount that is there, over its device: for the first daemon, or where one died. */
+  static async resume(
+    { request, fd, journal, inodes }: ResumableDevice,
+    vfs: VfsOperations,
+    log: Log,
+    metrics: Metrics,
+  ): Promise<KernelMount> {
+    const { agreed, life } = journal;
+    const resumable = new ResumableVfs(vfs, inodes, journal);
+    if (life > 0) await resumable.resume(log);
+    const session = new FuseSession(openChannel(fd), resumable, {
+      ...sessionOptions(log, metrics),
+      ...(agreed !== undefined && { agreed }),
+    });
+    const mount = new KernelMount(request, await chooseMounter(), session, log);
+    mount.#notifier = resumable.notifier(session.notifier);
+    session.start();
+    if (agreed !== undefined) {
+      forgetCaches(session, journal);
+      return mount;
+    }
+    try {
+      const protocol = await session.ready;
+      if (protocol.minor < epochMinor) {
+        throw new MountFailedError('--resilient needs Linux 6.16 or later', request.mountpoint);
+      }
+      journal.agree(protocol);
+      await readFurtherAhead(request.mountpoint, log);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return mount;
+  }
+
+  get notifier(): KernelNotifier {
+    return this.#notifier;
+  }
+
   async close(): Promise<void> {
     try {
       const { lazyReason } = await this.#mounter.unmount(this.#mountpoint);
@@ -87,6 +140,13 @@ export class KernelMount implements TransportMount {
     await Promise.race([this.done, late]);
     clearTimeout(timer);
   }
+}
+
+/** What the kernel keeps may be newer than what the dead daemon has made durable. */
+function forgetCaches({ notifier }: FuseSession, { nodes }: ResumeJournal): void {
+  notifier.invalidateAllEntries();
+  notifier.invalidateInode(rootIno);
+  for (const ino of nodes.keys()) notifier.invalidateInode(ino);
 }
 
 function sessionOptions(log: Log, metrics: Metrics): SessionOptions {

@@ -77,3 +77,11 @@ export interface MountOptions {
   /** What is written to the log (default `warn`). */
   readonly logLevel?: LogLevel;
 }
+
+/** Which commit along the history of another one is meant. */
+export type CommitChoice = Pick<MountOptions, 'back' | 'beforeSec' | 'match' | 'path'>;
+
+/** Tells whether a commit along a history is to be chosen. */
+export function choosesCommit({ back, beforeSec, match, path }: CommitChoice): boolean {
+  return [back, beforeSec, match, path].some((condition) => condition !== undefined);
+}

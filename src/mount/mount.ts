@@ -6,6 +6,7 @@ import type { GitStore } from '../store/git-store.ts';
 import { KernelMount } from './kernel-mount.ts';
 import type { TransportMount } from './kernel-mount.ts';
 import type { MountOptions } from './mount-options.ts';
+import { isReadOnly, mountRequest } from './mount-request.ts';
 import { prepareMountpoint } from './mountpoint.ts';
 import { NotifierRelay } from './notifier-relay.ts';
 import { statusGauges } from './observe/gauges.ts';
@@ -15,9 +16,9 @@ import type { LogTarget } from './observe/log.ts';
 import { Metrics } from './observe/metrics.ts';
 import { mountStatus } from './observe/status.ts';
 import type { MountStatus } from './observe/status.ts';
+import { ResumeJournal, firstNumber } from './resume/resume-journal.ts';
 import { serveTree } from './serve-tree.ts';
 import type { ServedTree } from './serve-tree.ts';
-import { choosesCommit } from './served-snapshot.ts';
 import { InoAllocator } from './vfs/ino-allocator.ts';
 import { InodeTable } from './vfs/inode-table.ts';
 import { statfsOf } from './vfs/statfs.ts';
@@ -71,12 +72,80 @@ export async function mount(
   const letGo = async (): Promise<void> => {
     if (typeof source === 'string') await repository.close();
   };
+  const transport = await chooseTransport(options);
+  const make: MakeMount = {
+    // libfuse has no way to do without open and opendir.
+    canOmitOpen: transport === KernelMount,
+    firstIno: firstNumber(0),
+    open: ({ vfs, log, metrics }) =>
+      transport.open(mountRequest(repository.gitDir, place, options), vfs, log, metrics),
+  };
   try {
-    return await Mount.open(repository, place, options, logTarget, letGo);
+    return await Mount.open(repository, place, options, logTarget, make, letGo);
   } catch (error) {
     await letGo();
     throw error;
   }
+}
+
+/** A mount that a guardian keeps, for one daemon after the other. */
+export interface GuardedMount {
+  /** The directory, without symbolic links. */
+  readonly mountpoint: string;
+  /** The device of the mount, which the guardian holds open too. */
+  readonly fd: number;
+  /** The file by which a daemon tells the next one what that has to know. */
+  readonly journalPath: string;
+}
+
+/**
+ * Serves a mount that is there, as its first daemon or in the place of one that died. The options
+ * are to be the same for all of them. When this fails, the mount is left as it is.
+ *
+ * @throws {MountFailedError} when the kernel is too old for it
+ */
+export async function serveGuarded(
+  path: string,
+  guarded: GuardedMount,
+  options: MountOptions,
+  logTarget: LogTarget,
+): Promise<MountHandle> {
+  const { mountpoint, fd, journalPath } = guarded;
+  const repository = await openRepository(path, options);
+  const journal = ResumeJournal.open(journalPath);
+  const letGo = async (): Promise<void> => {
+    journal.close();
+    await repository.close();
+  };
+  const make: MakeMount = {
+    // Without open, nobody would know what is open.
+    canOmitOpen: false,
+    firstIno: firstNumber(journal.life),
+    restarts: journal.life,
+    open: ({ vfs, inodes, log, metrics }) => {
+      const request = mountRequest(repository.gitDir, mountpoint, options);
+      return KernelMount.resume({ request, fd, journal, inodes }, vfs, log, metrics);
+    },
+  };
+  try {
+    return await Mount.open(repository, mountpoint, options, logTarget, make, letGo);
+  } catch (error) {
+    await letGo();
+    throw error;
+  }
+}
+
+/** Where the kernel's part of a mount comes from. */
+interface MakeMount {
+  readonly canOmitOpen: boolean;
+  readonly firstIno: number;
+  readonly restarts?: number;
+  open(made: {
+    readonly vfs: Vfs;
+    readonly inodes: InodeTable;
+    readonly log: Log;
+    readonly metrics: Metrics;
+  }): Promise<TransportMount>;
 }
 
 class Mount implements MountHandle {
@@ -111,6 +180,7 @@ class Mount implements MountHandle {
     mountpoint: string,
     options: MountOptions,
     logTarget: LogTarget,
+    make: MakeMount,
     letGo: () => Promise<void>,
   ): Promise<Mount> {
     const log = new Log(logTarget, options.logLevel);
@@ -122,6 +192,7 @@ class Mount implements MountHandle {
     const status = (): MountStatus =>
       mountStatus({
         ...{ version: packageVersion(), repository: gitDir, mountpoint, readOnly, startedMs },
+        restarts: make.restarts ?? 0,
         branches: () => tree.branches(),
         counts: () => vfs.counts(),
       });
@@ -134,31 +205,22 @@ class Mount implements MountHandle {
     const tree = await serveTree({
       ...{ repository, options, log, notifier, metrics, status, readOnly },
       identity: identityOf(repository, options),
-      context: { inos: new InoAllocator(), inodes, owner },
+      context: { inos: new InoAllocator(make.firstIno), inodes, owner },
     });
-    const transport = await chooseTransport(options);
     const vfs = new Vfs({
       ...{
         root: tree.root,
         inodes,
         log,
         readOnly,
-        // libfuse has no way to do without open and opendir.
-        immutable: tree.immutable && transport === KernelMount,
-        keepsListings: tree.keepsListings && transport === KernelMount,
+        immutable: tree.immutable && make.canOmitOpen,
+        keepsListings: tree.keepsListings && make.canOmitOpen,
         xattrs: true,
       },
       statfs: () => statfsOf(gitDir),
     });
     try {
-      const request = { mountpoint, source: gitDir, readOnly };
-      const { allowOther = false, kernelOptions: extraOptions = [] } = options;
-      const kernel = await transport.open(
-        { ...request, allowOther, extraOptions },
-        vfs,
-        log,
-        metrics,
-      );
+      const kernel = await make.open({ vfs, inodes, log, metrics });
       notifier.connect(kernel.notifier);
       log.info('mounted', { repository: gitDir, mountpoint });
       return new Mount(mountpoint, kernel, tree, log, status, letGo);
@@ -200,11 +262,6 @@ async function chooseTransport(
     return KernelMount;
   }
   return (await import('./libfuse/libfuse-mount.ts')).LibfuseMount;
-}
-
-function isReadOnly(options: MountOptions): boolean {
-  const { readOnly, ref, tag } = options;
-  return readOnly === true || ref !== undefined || tag !== undefined || choosesCommit(options);
 }
 
 /** Opens a repository, or makes one that begins with an empty commit on `main`. */

@@ -2,13 +2,13 @@ import { InvalidArgumentError } from '../errors.ts';
 import type { Identity } from '../git/identity.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Repository } from '../git/repository.ts';
+import { choosesCommit } from './mount-options.ts';
 import type { MountOptions } from './mount-options.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { BranchStatus, MountStatus } from './observe/status.ts';
 import { serveBranch, serveRepository } from './served-branches.ts';
 import {
-  choosesCommit,
   chosenCommit,
   commitNamed,
   commitOfBranch,

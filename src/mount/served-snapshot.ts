@@ -9,7 +9,7 @@ import { readCommit, walkHistory } from '../snapshot/history.ts';
 import { parseMoment } from '../snapshot/moment.ts';
 import { pathFromText } from '../snapshot/path.ts';
 import { refNamed, resolveRevision, tipOf } from '../snapshot/revision.ts';
-import type { MountOptions } from './mount-options.ts';
+import type { CommitChoice } from './mount-options.ts';
 import type { ServedTree } from './serve-tree.ts';
 import { openCommit } from './snapshot-nodes.ts';
 import type { NodeContext } from './vfs/node-context.ts';
@@ -30,14 +30,6 @@ export async function serveSnapshot(
     sync: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
-}
-
-/** Which commit along the history of another one is meant. */
-export type CommitChoice = Pick<MountOptions, 'back' | 'beforeSec' | 'match' | 'path'>;
-
-/** Tells whether a commit along a history is to be chosen. */
-export function choosesCommit({ back, beforeSec, match, path }: CommitChoice): boolean {
-  return [back, beforeSec, match, path].some((condition) => condition !== undefined);
 }
 
 /**

@@ -13,7 +13,13 @@ import { whenReady } from './vfs/maybe-promise.ts';
 import type { Attr, Ino, MaybePromise } from './vfs/operations.ts';
 import { ReadOnlyHandle, refuseWriting } from './vfs/read-only-handle.ts';
 import { DirectoryVnode, FileVnode, SymlinkVnode } from './vfs/vnode.ts';
-import type { CacheRule, DirectoryStream, FileHandle, StoredContent } from './vfs/vnode.ts';
+import type {
+  CacheRule,
+  DirectoryStream,
+  FileHandle,
+  NodePlace,
+  StoredContent,
+} from './vfs/vnode.ts';
 
 /** What the kernel takes as the target of a link: PATH_MAX without the NUL. */
 const linkTargetLimitBytes = 4095;
@@ -57,6 +63,13 @@ export class SnapshotFile extends FileVnode {
       const mode = canonicalMode(tree.modeAt(this.#index));
       return attrOfBlob(this.#parent.snapshot, tree.oidAt(this.#index), this.ino, mode);
     });
+  }
+
+  override place(): MaybePromise<NodePlace> {
+    return whenReady(this.#parent.tree(), (tree) => ({
+      parent: this.#parent.ino,
+      name: tree.nameAt(this.#index),
+    }));
   }
 
   open(flags: number): MaybePromise<FileHandle> {

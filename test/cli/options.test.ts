@@ -26,15 +26,17 @@ describe('a command line for mounting', () => {
       repository: `${process.cwd()}/repo.git`,
       mountpoint: `${process.cwd()}/7`,
       foreground: false,
+      resilient: false,
       options: {},
     });
   });
 
   test('may have paths that look like options after --', async () => {
-    expect(await parseCommandLine(['-f', '--', '-a', '--b'])).toMatchObject({
+    expect(await parseCommandLine(['-f', '--resilient', '--', '-a', '--b'])).toMatchObject({
       repository: `${process.cwd()}/-a`,
       mountpoint: `${process.cwd()}/--b`,
       foreground: true,
+      resilient: true,
     });
   });
 
@@ -110,6 +112,10 @@ describe('a wrong command line says what is wrong', () => {
     ],
     [['repo', 'mnt', '--log-level', 'loud'], /--log-level: "loud" is not one of error, warn/],
     [['repo', 'mnt', '--transport', 'tcp'], /--transport: "tcp" is not one of auto, kernel, fuse/],
+    [
+      ['repo', 'mnt', '--resilient', '--transport', 'fuse-native'],
+      /--resilient needs the kernel transport/,
+    ],
     [['repo', 'mnt', '--snapdir', 'x'], /--snapdir: "x" is not one of visible, hidden/],
     [['repo', 'mnt', '--log-file', ''], /--log-file needs a path/],
     [['repo', 'mnt', '-o'], /-o needs a list of options/],

@@ -7,10 +7,12 @@ import type { MountInvocation } from '../mount-invocation.ts';
 /** `vost-mount <repository> <mountpoint>`: returns when the mount answers, or, with `-f`, when it is over. */
 export async function mountCommand(invocation: MountInvocation): Promise<ExitCode> {
   if (invocation.foreground) {
-    const { serve } = await import('../serve.ts');
+    const run = invocation.resilient
+      ? (await import('../guardian.ts')).guard
+      : (await import('../serve.ts')).serve;
     const { notifySystemd } =
       process.env['NOTIFY_SOCKET'] === undefined ? {} : await import('../notify-systemd.ts');
-    await serve(invocation, () => notifySystemd?.(invocation.mountpoint));
+    await run(invocation, () => notifySystemd?.(invocation.mountpoint));
     return exitCode.success;
   }
   await startDaemon(invocation);

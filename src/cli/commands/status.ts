@@ -22,6 +22,7 @@ function inWords(status: MountStatus): string {
     `repository  ${status.repository}`,
     `mountpoint  ${status.mountpoint}${status.readOnly ? ' (read-only)' : ''}`,
     `daemon      pid ${status.pid}, version ${status.version}, up since ${status.startTime}`,
+    ...(status.restarts === 0 ? [] : [`restarts    ${status.restarts}`]),
     `open files  ${status.openFiles}`,
     ...status.branches.flatMap(branchInWords),
   ];

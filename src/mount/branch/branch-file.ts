@@ -8,7 +8,7 @@ import { ErrnoError } from '../vfs/errno.ts';
 import { undoOnFailure, whenReady } from '../vfs/maybe-promise.ts';
 import type { Attr, AttrChange, Caller, Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
 import { FileVnode } from '../vfs/vnode.ts';
-import type { CacheRule, FileHandle, StoredContent } from '../vfs/vnode.ts';
+import type { CacheRule, FileHandle, NodePlace, StoredContent } from '../vfs/vnode.ts';
 import { BranchFileHandle } from './branch-file-handle.ts';
 import { branchCache, branchXattr, branchXattrNames, xattrSource } from './branch-node.ts';
 import type { HeldContent } from './content-store.ts';
@@ -75,6 +75,11 @@ export class BranchFile extends FileVnode {
 
   get cache(): CacheRule {
     return branchCache;
+  }
+
+  override place(): NodePlace | undefined {
+    const [link] = this.inode.links;
+    return link && { parent: link.parent.ino, name: link.name };
   }
 
   /** What a commit takes; `undefined` as long as it must leave alone what it has under this name. */

@@ -10,10 +10,12 @@ export type Notice =
   /** The attributes and all content of an inode, or the attributes alone. */
   | { readonly kind: 'inode' | 'attributes'; readonly ino: Ino }
   | { readonly kind: 'entry'; readonly parent: Ino; readonly name: ByteString }
-  | { readonly kind: 'epoch' };
+  | { readonly kind: 'epoch' }
+  /** What was read and never answered is to come again. */
+  | { readonly kind: 'resend' };
 
 /** The first version that knows `notices.nextEpoch`. */
-const epochMinor = 44;
+export const epochMinor = 44;
 /** With more names waiting than this, the kernel is told to ask again for all of them instead. */
 const entryLimit = 16_384;
 /** What the kernel answers when it keeps nothing of what the notice is about, or is gone. */
@@ -80,6 +82,11 @@ export class NoticeQueue implements KernelNotifier {
     }
     // An epoch says nothing about the listings that the kernel keeps.
     this.invalidateInode(parent);
+  }
+
+  /** All names that the kernel keeps may be out of date. */
+  invalidateAllEntries(): void {
+    this.#startEpoch();
   }
 
   /** When all that waits now has been sent. */
@@ -153,6 +160,8 @@ export function encodeNotice(notice: Notice): Buffer {
     }
     case 'epoch':
       return emptyNotice(notices.nextEpoch, 0);
+    case 'resend':
+      return emptyNotice(notices.resend, 0);
   }
 }
 

@@ -35,11 +35,15 @@ export class Reply {
     this.payload = undefined;
   }
 
-  /** Fills in the header: this answers the request `unique`. `errno` is 0 or a positive number. */
-  finish(unique: number, errno: number): void {
+  /**
+   * Fills in the header: this answers the request `unique`. `errno` is 0 or a positive number. A
+   * request that was sent again is known to the kernel by its number with the highest bit set.
+   */
+  finish(unique: number, errno: number, isResent = false): void {
     this.buffer.writeUInt32LE(this.totalSizeBytes, 0);
     this.buffer.writeInt32LE(-errno, 4);
     writeU64(this.buffer, unique, 8);
+    if (isResent) this.buffer.writeUInt8(this.buffer.readUInt8(15) | 0x80, 15);
   }
 
   get totalSizeBytes(): number {

@@ -9,6 +9,8 @@ export const requestHeaderSizeBytes = 40;
 const twoTo32 = 0x1_0000_0000;
 /** The upper half of `Number.MAX_SAFE_INTEGER`. */
 const safeUpperHalf = 0x1f_ffff;
+/** `FUSE_UNIQUE_RESEND`, in the upper half of `unique`. */
+const resentBit = 0x8000_0000;
 
 /** A request that breaks the protocol: too short, or with a field that cannot be (`EINVAL`). */
 export class MalformedRequestError extends ErrnoError {
@@ -28,6 +30,8 @@ export class MalformedRequestError extends ErrnoError {
 export class RequestReader {
   /** 0 until a header has been read; the kernel numbers from 2 on. */
   unique = 0;
+  /** It was read once before, by a daemon that died: it may have been done. */
+  isResent = false;
   opcode = 0;
   ino: Ino = rootIno;
   readonly #buffer: Buffer;
@@ -45,7 +49,9 @@ export class RequestReader {
       throw new MalformedRequestError(`${sizeBytes} bytes are no request`);
     }
     this.opcode = this.#buffer.readUInt32LE(4);
-    this.unique = this.#u64(8);
+    const upper = this.#buffer.readUInt32LE(12);
+    this.isResent = upper >= resentBit;
+    this.unique = safeNumber(upper % resentBit, this.#buffer.readUInt32LE(8));
     this.ino = this.#u64(16) as Ino;
     const claimed = this.#buffer.readUInt32LE(0);
     if (claimed !== sizeBytes) {
@@ -150,9 +156,7 @@ export class RequestReader {
   }
 
   #u64(at: number): number {
-    const upper = this.#buffer.readUInt32LE(at + 4);
-    if (upper > safeUpperHalf) throw new MalformedRequestError('a number is out of range');
-    return upper * twoTo32 + this.#buffer.readUInt32LE(at);
+    return safeNumber(this.#buffer.readUInt32LE(at + 4), this.#buffer.readUInt32LE(at));
   }
 
   #at(offset: number, sizeBytes: number): number {
@@ -160,4 +164,9 @@ export class RequestReader {
     if (at + sizeBytes > this.#end) throw new MalformedRequestError('a request is too short');
     return at;
   }
+}
+
+function safeNumber(upper: number, lower: number): number {
+  if (upper > safeUpperHalf) throw new MalformedRequestError('a number is out of range');
+  return upper * twoTo32 + lower;
 }

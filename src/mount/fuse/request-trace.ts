@@ -4,6 +4,8 @@ import type { ByteString } from '../../git/byte-string.ts';
 export interface RequestTrace {
   readonly operation: string;
   readonly unique: number;
+  /** A daemon that died had read it before; `undefined` for all others. */
+  readonly resent: true | undefined;
   readonly ino: number;
   /** The file name in the request, with every byte but printable ASCII escaped. */
   readonly name: string | undefined;

@@ -13,6 +13,7 @@ import type { KernelCache, Operation } from './operation-table.ts';
 import { Reply } from './reply.ts';
 import { MalformedRequestError, RequestReader } from './request-reader.ts';
 import { printableName } from './request-trace.ts';
+import { callAgain } from './resent-requests.ts';
 import type { RequestTrace } from './request-trace.ts';
 
 export interface SessionOptions {
@@ -21,6 +22,8 @@ export interface SessionOptions {
   readonly features?: readonly InitFlagName[];
   /** Told of each request with an answer. Costs nothing when absent. Must not throw. */
   readonly trace?: (request: RequestTrace) => void;
+  /** What another daemon has agreed on with the kernel, for one that goes on where that died. */
+  readonly agreed?: KernelProtocol;
   /** Told how long each request took. Costs nothing when absent. Must not throw. */
   readonly measure?: (operation: string, durationMs: number, errno: number) => void;
 }
@@ -36,6 +39,7 @@ const uninteresting: ReadonlySet<unknown> = new Set(['ENOENT', 'ENODEV', 'CHANNE
 /** A request on its way; what is needed to answer it when the next one stands in the buffer. */
 interface Pending {
   readonly unique: number;
+  readonly isResent: boolean;
   readonly operation: string;
   readonly startedMs: number;
   readonly ino: number;
@@ -106,10 +110,14 @@ export class FuseSession {
 
   /** Begins to serve. Only after the mount. */
   start(): void {
+    const { agreed } = this.#options;
+    if (agreed !== undefined) this.#open(agreed);
     this.#channel.start(
       (sizeBytes) => this.#receive(sizeBytes),
       (code) => void this.#end(code),
     );
+    // Before any other notice: those may wait for what such a request holds.
+    if (agreed !== undefined) this.#write('notice', encodeNotice({ kind: 'resend' }));
   }
 
   /**
@@ -177,11 +185,13 @@ export class FuseSession {
     this.#perform(operation);
   }
 
-  #perform<T>(operation: Operation<T>): void {
+  #perform(operation: Operation<unknown>): void {
     const pending = this.#pendingRequest(operation.name, operation.nameOffset);
     let result;
     try {
-      result = operation.call(this.#vfs, this.#request, this.#kernelCache);
+      result = this.#request.isResent
+        ? callAgain(operation, this.#vfs, this.#request.copy(), this.#kernelCache)
+        : operation.call(this.#vfs, this.#request, this.#kernelCache);
     } catch (error) {
       if (error instanceof MalformedRequestError) throw error;
       this.#fail(pending, error);
@@ -220,7 +230,10 @@ export class FuseSession {
       return;
     }
     this.#send(pending, 0);
-    if (protocol === undefined) return;
+    if (protocol !== undefined) this.#open(protocol);
+  }
+
+  #open(protocol: KernelProtocol): void {
     this.#state = 'open';
     this.notifier.open(protocol.minor);
     this.#resolveReady(protocol);
@@ -245,7 +258,7 @@ export class FuseSession {
 
   #send(pending: Pending, errno: number): void {
     const reply = this.#reply;
-    reply.finish(pending.unique, errno);
+    reply.finish(pending.unique, errno, pending.isResent);
     this.#write(pending.operation, reply.buffer.subarray(0, reply.sizeBytes), reply.payload);
     if (this.#isObserved) this.#observe(pending, errno, reply.totalSizeBytes);
     reply.reset();
@@ -286,10 +299,11 @@ export class FuseSession {
   }
 
   #pendingRequest(operation: string, nameOffset?: number): Pending {
-    const { unique, ino } = this.#request;
-    if (!this.#isObserved) return { unique, operation, ino, startedMs: 0, name: undefined };
+    const { unique, isResent, ino } = this.#request;
+    const about = { unique, isResent, operation, ino };
+    if (!this.#isObserved) return { ...about, startedMs: 0, name: undefined };
     const name = nameOffset === undefined ? undefined : this.#printableName(nameOffset);
-    return { unique, operation, ino, startedMs: performance.now(), name };
+    return { ...about, startedMs: performance.now(), name };
   }
 
   #printableName(offset: number): string | undefined {
@@ -298,12 +312,12 @@ export class FuseSession {
   }
 
   #observe(pending: Pending, errno: number, replySizeBytes: number): void {
-    const { operation, unique, ino, name, startedMs } = pending;
+    const { operation, unique, isResent, ino, name, startedMs } = pending;
     const durationMs = performance.now() - startedMs;
     this.#options.measure?.(operation, durationMs, errno);
     this.#options.trace?.({
-      ...{ operation, unique, ino, name, errno, replySizeBytes },
-      durationMs: Math.round(durationMs * 1000) / 1000,
+      ...{ operation, unique, resent: isResent ? true : undefined, ino, name },
+      ...{ errno, replySizeBytes, durationMs: Math.round(durationMs * 1000) / 1000 },
     });
   }
 }

@@ -9,6 +9,7 @@ export function statusGauges(status: MountStatus): Measure[] {
   const failing = sum(({ lastError }) => (lastError === null ? 0 : 1));
   return [
     gauge('vost_uptime_seconds', 'How long the repository has been mounted.', status.uptimeSec),
+    counter('vost_restarts_total', 'Daemons of this mount that died.', status.restarts),
     gauge('vost_inodes', 'Inodes that the kernel knows or that are held open.', status.inodes),
     gauge('vost_open_files', 'Open files.', status.openFiles),
     gauge('vost_open_directories', 'Open directories.', status.openDirectories),
@@ -28,6 +29,10 @@ export function statusGauges(status: MountStatus): Measure[] {
     gauge('vost_heap_used_bytes', 'Memory of objects in the daemon.', memory.heapUsedBytes),
     gauge('vost_external_bytes', 'Memory of buffers in the daemon.', memory.externalBytes),
   ];
+}
+
+function counter(name: string, help: string, value: number): Measure {
+  return { name, help, type: 'counter', value };
 }
 
 function gauge(name: string, help: string, value: number): Measure {

@@ -25,6 +25,8 @@ export interface MountStatus {
   readonly pid: number;
   readonly startTime: string;
   readonly uptimeSec: number;
+  /** How many daemons of this mount have died, and were started again by `--resilient`. */
+  readonly restarts: number;
   readonly readOnly: boolean;
   readonly branches: readonly BranchStatus[];
   /** Inodes that the kernel knows or that are held open. */
@@ -44,6 +46,7 @@ export interface StatusSource {
   readonly repository: string;
   readonly mountpoint: string;
   readonly readOnly: boolean;
+  readonly restarts: number;
   /** When the mount began, in milliseconds since 1970. */
   readonly startedMs: number;
   readonly branches: () => readonly BranchStatus[];
@@ -52,7 +55,7 @@ export interface StatusSource {
 
 /** The state of a mount at this moment. */
 export function mountStatus(source: StatusSource): MountStatus {
-  const { version, repository, mountpoint, readOnly, startedMs } = source;
+  const { version, repository, mountpoint, readOnly, restarts, startedMs } = source;
   const memory = process.memoryUsage();
   return {
     version,
@@ -61,6 +64,7 @@ export function mountStatus(source: StatusSource): MountStatus {
     pid: process.pid,
     startTime: new Date(startedMs).toISOString(),
     uptimeSec: Math.max(0, Math.round((Date.now() - startedMs) / 1000)),
+    restarts,
     readOnly,
     branches: source.branches(),
     ...source.counts(),

@@ -10,7 +10,12 @@ export const inoPageSize = 64;
  * given in turn; 2^53 of them outlive every mount.
  */
 export class InoAllocator {
-  #next: number = rootIno + 1;
+  #next: number;
+
+  /** @param first the first number to give; numbers below it are taken, or another's to give */
+  constructor(first: number = rootIno + 1) {
+    this.#next = first;
+  }
 
   next(): Ino {
     const ino = this.#next as Ino;

@@ -211,7 +211,18 @@ export interface FileHandle {
   ): MaybePromise<number | undefined>;
 }
 
+/** A name that leads to a node. */
+export interface NodePlace {
+  readonly parent: Ino;
+  readonly name: ByteString;
+}
+
 export abstract class FileVnode extends Vnode {
+  /** Where it can be found again; `undefined` when it has no name, or none that would lead to the same. */
+  place(): MaybePromise<NodePlace | undefined> {
+    return undefined;
+  }
+
   /** `flags` are those of open(2), O_TRUNC included. */
   abstract open(flags: number, caller: Caller): MaybePromise<FileHandle>;
 

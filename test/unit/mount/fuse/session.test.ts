@@ -465,6 +465,14 @@ describe('a session', () => {
     expect(calls).toEqual([]);
   });
 
+  it('goes on where another daemon died, and asks for what that has read', async () => {
+    const agreed = { minor: 45, features: new Set<never>(), maxWriteBytes: 4096 };
+    const { session, channel, ask } = serve({}, { agreed });
+    expect(await session.ready).toBe(agreed);
+    expect(channel.sent).toEqual([{ unique: 0, error: 7, body: Buffer.alloc(0) }]);
+    expect(ask('statfs')[0]?.error).toBe(0);
+  });
+
   it('counts what the kernel forgets', async () => {
     const { ask, calls } = serveOpen();
     expect(ask('forget', { nodeid: 8, body: [pack('forget_in', { nlookup: 3 })] })).toEqual([]);
@@ -575,5 +583,53 @@ describe('requests of random bytes', () => {
       { numRuns: 5000 },
     );
     expect(served.ask('statfs')[0]?.error).toBe(0);
+  });
+});
+
+describe('requests that a daemon had read before it died', () => {
+  // As far above 2^63 as a double can tell apart.
+  const again = 2n ** 63n + 4096n;
+  const mkdir = [pack('mkdir_in', { mode: 0o755 }), nameBytes('n')];
+  const renamed = [pack('rename_in', { newdir: 9 }), nameBytes('a'), nameBytes('b')];
+  const failing = (code: 'EEXIST' | 'ENOENT'): Partial<VfsOperations> => {
+    const fail = (): never => {
+      throw new ErrnoError(code);
+    };
+    return { mkdir: fail, rmdir: fail, rename: fail, unlink: fail };
+  };
+
+  it('are answered under the number that they have now', async () => {
+    const { channel, ask } = serveOpen();
+    ask('getattr', { unique: again, body: [pack('getattr_in', {})] });
+    ask('rmdir', { unique: again, body: [nameBytes('n')] });
+    await nextTurn();
+    expect(channel.sent.slice(1)).toMatchObject([
+      { unique: Number(again), error: 0 },
+      { unique: Number(again), error: 0 },
+    ]);
+  });
+
+  it('have succeeded when they were done already', async () => {
+    const { channel, ask, calls } = serveOpen(failing('ENOENT'));
+    ask('rmdir', { unique: again, body: [nameBytes('n')] });
+    ask('rename', { unique: again + 4096n, body: renamed });
+    await nextTurn();
+    expect(channel.sent.slice(1).map(({ error }) => error)).toEqual([0, 0]);
+    const made = serveOpen(failing('EEXIST'));
+    made.ask('mkdir', { unique: again, body: mkdir });
+    await nextTurn();
+    expect(made.channel.sent.slice(1)).toMatchObject([{ error: 0 }]);
+    expect(made.channel.sent[1]?.body).toHaveLength(128);
+    expect(made.calls.at(-1)).toEqual(['lookup', 1, 'n', caller]);
+    expect(calls).toHaveLength(2);
+  });
+
+  it('fail for any other reason, and so do those that come for the first time', async () => {
+    const { channel, ask } = serveOpen(failing('EEXIST'));
+    ask('rmdir', { unique: again, body: [nameBytes('n')] });
+    ask('mkdir', { unique: 4, body: mkdir });
+    ask('unlink', { unique: again + 4096n, body: [nameBytes('n')] });
+    await nextTurn();
+    expect(channel.sent.slice(1).map(({ error }) => error)).toEqual([-17, -17, -17]);
   });
 });

@@ -28,8 +28,9 @@ import type {
 export const name = (text: string): ByteString => text as ByteString;
 export const caller = { uid: 0, gid: 0, pid: 1 };
 
-export function newContext(): NodeContext {
-  return { inos: new InoAllocator(), inodes: new InodeTable(), owner: { uid: 1000, gid: 100 } };
+export function newContext(firstIno?: number): NodeContext {
+  const owner = { uid: 1000, gid: 100 };
+  return { inos: new InoAllocator(firstIno), inodes: new InodeTable(), owner };
 }
 
 /** A log that keeps its lines. */
@@ -267,14 +268,16 @@ export class FakeDirectory extends DirectoryVnode {
 }
 
 /** A filesystem over fake nodes. */
-export function fakeVfs(options: Partial<VfsOptions> = {}): {
+export function fakeVfs(
+  options: Partial<VfsOptions> = {},
+  context: NodeContext = newContext(),
+): {
   vfs: Vfs;
   root: FakeDirectory;
   gate: Gate;
   context: NodeContext;
   lines: string[];
 } {
-  const context = newContext();
   const gate = new Gate();
   const root = new FakeDirectory(context, gate);
   const { log, lines } = memoryLog();
