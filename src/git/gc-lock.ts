@@ -1,6 +1,8 @@
+import { statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { noRecentPaths, type RecentPaths } from './recent-paths.ts';
 
 // As git does, a lock of this age is taken for one that was left behind.
 const longestRunMs = 12 * 60 * 60 * 1000;
@@ -10,10 +12,15 @@ const longestRunMs = 12 * 60 * 60 * 1000;
  * looks at the refs until it has removed what they do not lead to. One that was left behind does
  * not count: a process of this machine that is gone, or half a day has passed.
  */
-export async function isGcRunning(commonDir: string): Promise<boolean> {
+export async function isGcRunning(
+  commonDir: string,
+  recent: RecentPaths = noRecentPaths,
+): Promise<boolean> {
   const path = join(commonDir, 'gc.pid');
   try {
-    const { mtimeMs } = await stat(path);
+    const found = recent.look(path) ? statSync(path, { throwIfNoEntry: false }) : await stat(path);
+    if (found === undefined) return false;
+    const { mtimeMs } = found;
     if (Date.now() - mtimeMs > longestRunMs) return false;
     const [pid = '', host = ''] = (await readFile(path, 'utf8')).trim().split(' ');
     return host !== hostname() || isProcessAlive(Number(pid));

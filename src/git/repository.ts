@@ -11,6 +11,8 @@ import type { Identity } from './identity.ts';
 import { ObjectDatabase } from './odb/object-database.ts';
 import type { HashAlgorithm } from './oid.ts';
 import type { ReflogPolicy } from './refs/ref-logs.ts';
+import { isNear } from './near-filesystem.ts';
+import { RecentPaths } from './recent-paths.ts';
 import { LockMarks } from './refs/lock-marks.ts';
 import { branchPrefix, refNameIn } from './refs/ref-name.ts';
 import { RefStore } from './refs/ref-store.ts';
@@ -57,7 +59,7 @@ const longestLockTimeoutMs = 600_000;
 
 type RepositoryParts = Pick<
   Repository,
-  'gitDir' | 'commonDir' | 'algorithm' | 'isBare' | 'config' | 'odb' | 'refs'
+  'gitDir' | 'commonDir' | 'algorithm' | 'isBare' | 'config' | 'odb' | 'refs' | 'recent'
 >;
 
 /** A git repository on disk: its configuration, objects and refs. */
@@ -71,6 +73,8 @@ export class Repository {
   readonly config: GitConfig;
   readonly odb: ObjectDatabase;
   readonly refs: RefStore;
+  /** What was looked at in it a moment ago. */
+  readonly recent: RecentPaths;
   readonly #lockMarks: LockMarks | undefined;
 
   /**
@@ -90,6 +94,7 @@ export class Repository {
     this.config = parts.config;
     this.odb = parts.odb;
     this.refs = parts.refs;
+    this.recent = parts.recent;
   }
 
   /**
@@ -138,7 +143,10 @@ export class Repository {
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
     const lockMarks = options.markLocks === true ? await LockMarks.open(commonDir) : undefined;
+    const objectsDirectory = join(commonDir, 'objects');
+    const recent = new RecentPaths(await isNear(Buffer.from(commonDir)));
     const refs = new RefStore({
+      recent,
       gitDir,
       commonDir,
       algorithm,
@@ -149,7 +157,8 @@ export class Repository {
     });
     const { cacheSizeBytes } = options;
     const odb = await ObjectDatabase.open({
-      objectsDirectory: join(commonDir, 'objects'),
+      isNear: await isNear(Buffer.from(objectsDirectory)),
+      objectsDirectory,
       algorithm,
       compressionLevel: compressionLevelOf(config, options),
       bigFileThresholdBytes:
@@ -158,7 +167,7 @@ export class Repository {
         defaultBigFileThresholdBytes,
       ...(cacheSizeBytes === undefined ? {} : { cacheSizeBytes }),
     });
-    const parts = { gitDir, commonDir, algorithm, isBare, config, odb, refs };
+    const parts = { gitDir, commonDir, algorithm, isBare, config, odb, refs, recent };
     return new Repository(parts, lockMarks);
   }
 

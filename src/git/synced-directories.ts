@@ -55,6 +55,7 @@ async function syncDirectory(path: ByteString): Promise<string | undefined> {
     const { ino, birthtimeNs } = fstatSync(handle.fd, { bigint: true });
     return `${ino} ${birthtimeNs}`;
   } finally {
-    await handle.close();
+    // Nobody waits for it: a directory that was only read loses nothing.
+    handle.close().catch(() => undefined);
   }
 }

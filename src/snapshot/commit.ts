@@ -3,6 +3,7 @@ import { isGcRunning } from '../git/gc-lock.ts';
 import { isTreeMode } from '../git/mode.ts';
 import { serializeCommit } from '../git/object.ts';
 import type { Commit, CommitStamp, Identity } from '../git/object.ts';
+import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import { PackKeeps } from '../git/odb/pack-keeps.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
@@ -14,7 +15,7 @@ import { readCommit } from './history.ts';
 import type { IdentifiedCommit } from './history.ts';
 import { diffTrees } from './tree-diff.ts';
 import { editTree } from './tree-edit.ts';
-import type { TreeChange } from './tree-edit.ts';
+import type { EditedTree, TreeChange } from './tree-edit.ts';
 
 /** A commit that is to become the tip of a ref. */
 export interface CommitRequest {
@@ -67,23 +68,34 @@ export async function commitChanges(
   request: CommitRequest,
 ): Promise<CommitResult | null> {
   const { odb } = repository;
-  await requireTip(repository, request.ref, request.base);
   const staging = request.staging ?? odb.stage();
   try {
-    const baseTree =
-      request.base === null ? null : (await readCommit(odb, request.base)).commit.tree;
-    const tree = await editTree(odb, staging, baseTree, request.change, request);
+    const [{ baseTree, tree }] = await Promise.all([
+      editBase(odb, staging, request),
+      requireTip(repository, request.ref, request.base),
+    ]);
     if (tree.oid === baseTree && request.allowUnchanged !== true) return null;
     const changes = await diffTrees(odb, baseTree, tree.oid, request.change);
     const message =
       typeof request.message === 'string' ? request.message : request.message(changes);
     const made = await stageCommit(staging, { ...request, tree: tree.oid, message });
+    odb.noteCommit(made.oid, serializeCommit(made.commit));
     const objects = [...contentOf(request.change), ...tree.written, made.oid];
     await publishAndMove(repository, staging, request, { commit: made.oid, objects, message });
     return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
   } finally {
     if (request.staging === undefined) await staging.discard();
   }
+}
+
+async function editBase(
+  odb: ObjectDatabase,
+  staging: StagingArea,
+  request: CommitRequest,
+): Promise<{ readonly baseTree: Oid | null; readonly tree: EditedTree }> {
+  const { base, change } = request;
+  const baseTree = base === null ? null : (await readCommit(odb, base)).commit.tree;
+  return { baseTree, tree: await editTree(odb, staging, baseTree, change, request) };
 }
 
 /** What changes to a tree come to, without a commit of them. */
@@ -131,7 +143,7 @@ export interface RefMove {
  * `ObjectNotFoundError` when one of `objects`, which the ref comes to lead to, is not there.
  */
 export async function moveRef(
-  { odb, refs, commonDir }: Repository,
+  { odb, refs, commonDir, recent }: Repository,
   move: RefMove,
   objects: readonly Oid[] = [move.to],
 ): Promise<void> {
@@ -144,7 +156,8 @@ export async function moveRef(
     if (cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);
     throw cause;
   }
-  if (await isGcRunning(commonDir)) await odb.packAgain(objects, { fsync: move.fsync ?? false });
+  if (await isGcRunning(commonDir, recent))
+    await odb.packAgain(objects, { fsync: move.fsync ?? false });
 }
 
 /** Makes a commit object for a tree that is stored or staged, and stages it. */
@@ -180,12 +193,12 @@ async function publishAndMove(
   const staged = made.objects.filter((oid) => staging.hasStaged(oid));
   // A `git gc` at work may remove loose objects before it sees the ref, and whoever reads the ref until
   // they are put back meets a commit without content. It leaves packs alone that came after it began.
-  const { commonDir } = repository;
+  const { commonDir, recent } = repository;
   // Of this commit alone: other branches commit out of the same area at the same time.
   const keeps = new PackKeeps();
-  const asPack = await isGcRunning(commonDir);
+  const asPack = await isGcRunning(commonDir, recent);
   const beforeMove = async (): Promise<void> => {
-    if (!asPack && (await isGcRunning(commonDir))) {
+    if (!asPack && (await isGcRunning(commonDir, recent))) {
       await staging.publish(staged, { fsync, asPack: true, again: true, keeps });
     }
     // A whole `git gc` may have passed while the ref was locked by others.

@@ -11,7 +11,7 @@ import {
   nothingOnDisk,
   statIfThere,
 } from './local-path.ts';
-import { isNear } from './read-pace.ts';
+import { isNear } from '../git/near-filesystem.ts';
 import type { SourceItem } from './source-parts.ts';
 import type { TransferRun } from './transfer-run.ts';
 

@@ -23,7 +23,7 @@ import {
   withLocalFile,
 } from './local-content.ts';
 import type { LocalFile } from './local-content.ts';
-import { ReadPace } from './read-pace.ts';
+import { ThreadPace } from '../git/thread-pace.ts';
 
 /** How files and links of the disk become objects. */
 export interface ItemStagerOptions {
@@ -46,7 +46,7 @@ export interface StagedItem {
 export class ItemStager {
   readonly #odb: ObjectDatabase;
   readonly #options: ItemStagerOptions;
-  readonly #pace = new ReadPace();
+  readonly #pace = new ThreadPace();
 
   constructor(odb: ObjectDatabase, options: ItemStagerOptions) {
     this.#odb = odb;

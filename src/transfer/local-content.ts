@@ -17,7 +17,7 @@ import type { ByteString } from '../git/byte-string.ts';
 import { beginObjectHash, finishObjectHash, hashObject } from '../git/hash-object.ts';
 import type { HashAlgorithm, Oid } from '../git/oid.ts';
 import { localPathBytes } from './local-path.ts';
-import type { ReadPace } from './read-pace.ts';
+import type { ThreadPace } from '../git/thread-pace.ts';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -34,7 +34,7 @@ export interface LocalFile {
   readonly attributes: BigIntStats;
   readonly sizeBytes: number;
   /** What it is read by in this thread; without it the thread pool reads. */
-  readonly pace: ReadPace | undefined;
+  readonly pace: ThreadPace | undefined;
 }
 
 /** How a file is opened. */
@@ -42,7 +42,7 @@ export interface LocalFileOptions {
   /** Whether a link is followed. */
   readonly follow: boolean;
   /** Given for a file that is near: it may be read in this thread. */
-  readonly pace?: ReadPace | undefined;
+  readonly pace?: ThreadPace | undefined;
 }
 
 /**
@@ -77,7 +77,7 @@ export async function withLocalFile<Result>(
 async function useIfRegular<Result>(
   descriptor: number,
   attributes: BigIntStats,
-  pace: ReadPace | undefined,
+  pace: ThreadPace | undefined,
   use: (file: LocalFile) => Promise<Result>,
 ): Promise<Result | null> {
   if (!attributes.isFile()) return null;

@@ -1,8 +1,10 @@
+import { accessSync } from 'node:fs';
 import { access, readdir, unlink, utimes } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
 import type { ObjectType } from '../object.ts';
 import { isOid } from '../oid.ts';
 import type { Oid } from '../oid.ts';
+import { noRecentPaths, type RecentPaths } from '../recent-paths.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import {
@@ -47,10 +49,12 @@ const noNames: ReadonlySet<string> = new Set();
  */
 export class LooseObjects {
   readonly #directory: string;
+  readonly #recent: RecentPaths;
   readonly #listings = new Map<string, Listing>();
 
-  constructor(objectsDirectory: string) {
+  constructor(objectsDirectory: string, recent: RecentPaths = noRecentPaths) {
     this.#directory = objectsDirectory;
+    this.#recent = recent;
   }
 
   /** The type and size, from the start of the file. */
@@ -95,8 +99,10 @@ export class LooseObjects {
 
   /** Tells whether the object is there. */
   async has(oid: Oid): Promise<boolean> {
+    const path = this.#path(oid);
     try {
-      await access(this.#path(oid));
+      if (this.#recent.look(path)) accessSync(path);
+      else await access(path);
       return true;
     } catch (error) {
       if (isSystemError(error, 'ENOENT')) return false;

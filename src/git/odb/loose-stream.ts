@@ -9,9 +9,10 @@ const zlibTailBytes = 4;
 /**
  * Makes the zlib stream of a loose object, which holds a header before the content, out of that of the
  * content alone, which is what packs hold: the header becomes a stored block (RFC 1951) in front of
- * the deflated ones, and the checksums are joined. So nothing is inflated and deflated again.
+ * the deflated ones, and the checksums are joined. So nothing is inflated and deflated again. It comes
+ * in parts, one of which is a part of `deflated`.
  */
-export function looseStream(type: ObjectType, sizeBytes: number, deflated: Buffer): Buffer {
+export function looseStream(type: ObjectType, sizeBytes: number, deflated: Buffer): Buffer[] {
   const header = objectHeader(type, sizeBytes);
   const end = deflated.length - zlibTailBytes;
   const checksum = adler32Joined(adler32(header, 1), deflated.readUInt32BE(end), sizeBytes);
@@ -20,6 +21,6 @@ export function looseStream(type: ObjectType, sizeBytes: number, deflated: Buffe
   block.writeUInt16LE(~header.length & 0xffff, 3);
   const tail = Buffer.alloc(zlibTailBytes);
   tail.writeUInt32BE(checksum);
-  const head = deflated.subarray(0, zlibHeadBytes);
-  return Buffer.concat([head, block, header, deflated.subarray(zlibHeadBytes, end), tail]);
+  const head = Buffer.concat([deflated.subarray(0, zlibHeadBytes), block, header]);
+  return [head, deflated.subarray(zlibHeadBytes, end), tail];
 }

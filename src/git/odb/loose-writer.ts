@@ -7,7 +7,7 @@ import { parallelSyncs, syncPath } from './durable.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
 import { freshenFile } from './loose-objects.ts';
-import { TemporaryFile, isSystemError, writeFully } from './temporary-file.ts';
+import { TemporaryFile, isSystemError, writePartsFully } from './temporary-file.ts';
 
 /** An object with its id, which is trusted to be right. */
 export interface LooseObject {
@@ -32,8 +32,8 @@ const mostAttempts = 20;
 /** An object with its id, and what git inflates to read it. */
 export interface LooseFileContent {
   readonly oid: Oid;
-  /** One zlib stream of header and content, in pieces; called again for each attempt. */
-  readonly stream: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** One zlib stream of header and content, in runs of parts; called again for each attempt. */
+  readonly stream: () => AsyncIterable<readonly Buffer[]> | Iterable<readonly Buffer[]>;
 }
 
 /**
@@ -119,9 +119,9 @@ async function writeAndRename(
   try {
     try {
       let position = 0;
-      for await (const bytes of stream()) {
-        await writeFully(file.handle, bytes, position);
-        position += bytes.length;
+      for await (const parts of stream()) {
+        await writePartsFully(file.handle, parts, position);
+        for (const { length } of parts) position += length;
       }
       if (fsync) await file.handle.sync();
     } finally {
@@ -139,8 +139,11 @@ async function* deflated(
   type: ObjectType,
   parts: readonly [Uint8Array, Uint8Array],
   level: number,
-): AsyncGenerator<Buffer, void, undefined> {
+): AsyncGenerator<readonly Buffer[], void, undefined> {
   const sizeBytes = parts[0].length + parts[1].length;
-  if (sizeBytes > pieceBytes) yield* deflatePieces(cutIntoPieces(parts), sizeBytes, level, type);
-  else yield await deflateWhole(Buffer.concat(parts), level, type);
+  if (sizeBytes <= pieceBytes) yield [await deflateWhole(Buffer.concat(parts), level, type)];
+  else {
+    const pieces = deflatePieces(cutIntoPieces(parts), sizeBytes, level, type);
+    for await (const piece of pieces) yield [piece];
+  }
 }

@@ -4,6 +4,8 @@ import { Tree, emptyTreeOid, hashObject } from '../object.ts';
 import type { ObjectType } from '../object.ts';
 import { oidSizeBytes, oidToBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
+import { RecentPaths } from '../recent-paths.ts';
+import { ThreadPace } from '../thread-pace.ts';
 import { BigBlobs } from './big-blobs.ts';
 import { BlobSpool } from './blob-spool.ts';
 import type { BackingFile } from './blob-spool.ts';
@@ -38,6 +40,8 @@ export interface ObjectDatabaseOptions {
   readonly algorithm: HashAlgorithm;
   /** The zlib level for what is written, -1 to 9. */
   readonly compressionLevel: number;
+  /** Tells where it is, see the function of that name. Default `false`. */
+  readonly isNear?: boolean;
   /** The bound of all caches together, 128 MiB by default. */
   readonly cacheSizeBytes?: number;
   /** Blobs that are larger are not read whole for a part of them; never more than 1 MiB is. */
@@ -91,6 +95,7 @@ export class ObjectDatabase {
       algorithm: options.algorithm,
       pages: this.#caches.pages,
       onChange: () => this.#bigBlobs.closeCursors(),
+      recent: new RecentPaths(options.isNear ?? false),
     });
     this.#spool = new BlobSpool({
       directories:
@@ -117,8 +122,9 @@ export class ObjectDatabase {
       unsynced: this.#unsynced,
       exists: (oid) => this.freshen(oid),
       isKnown: (oid) => this.#directories.freshenListed(oid),
-      isLoose: (oid) => this.#directories.freshenLoose(oid),
+      isLoose: (oid) => this.#directories.hasLoose(oid),
       refresh: () => this.refresh(),
+      pace: options.isNear === true ? new ThreadPace() : undefined,
     });
   }
 
@@ -242,6 +248,11 @@ export class ObjectDatabase {
   /** Takes note of a tree that was just written: as a rule it is asked for next. */
   noteTree(oid: Oid, tree: Tree): void {
     this.#caches.trees.set(oid, tree);
+  }
+
+  /** The same for a commit. */
+  noteCommit(oid: Oid, data: Buffer): void {
+    this.#caches.objects.set(oid, { type: 'commit', data });
   }
 
   /**

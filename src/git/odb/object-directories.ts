@@ -1,6 +1,7 @@
 import { CorruptObjectError, ObjectNotFoundError } from '../../errors.ts';
 import { oidToBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
+import type { RecentPaths } from '../recent-paths.ts';
 import { findAlternates } from './alternates.ts';
 import type { CommitGraph } from './commit-graph.ts';
 import { CommitGraphFinder } from './commit-graph-finder.ts';
@@ -48,6 +49,7 @@ export class ObjectDirectories {
   readonly #algorithm: HashAlgorithm;
   readonly #pages: PageCache;
   readonly #onChange: () => void;
+  readonly #recent: RecentPaths;
   #directories: readonly ObjectDirectory[] = [];
   /** Counts the changes that have been noticed. */
   #generation = 0;
@@ -60,11 +62,13 @@ export class ObjectDirectories {
     readonly pages: PageCache;
     /** Called when packs have come or gone. */
     readonly onChange: () => void;
+    readonly recent: RecentPaths;
   }) {
     this.#path = options.path;
     this.#algorithm = options.algorithm;
     this.#pages = options.pages;
     this.#onChange = options.onChange;
+    this.#recent = options.recent;
   }
 
   /** Where a pack holds the object, as far as is known; throws a `Fault` when a page is not in memory. */
@@ -123,12 +127,14 @@ export class ObjectDirectories {
    * again would find the object: then writing it once more does no harm.
    */
   async freshen(oid: Oid): Promise<boolean> {
-    return (await this.freshenPacked(oid)) || (await this.freshenLoose(oid));
+    if (await this.freshenPacked(oid)) return true;
+    for (const { loose } of this.#directories) if (await loose.freshen(oid)) return true;
+    return false;
   }
 
-  /** `freshen` for loose objects only. */
-  async freshenLoose(oid: Oid): Promise<boolean> {
-    for (const { loose } of this.#directories) if (await loose.freshen(oid)) return true;
+  /** Tells whether a loose object is there at this moment. */
+  async hasLoose(oid: Oid): Promise<boolean> {
+    for (const { loose } of this.#directories) if (await loose.has(oid)) return true;
     return false;
   }
 
@@ -227,7 +233,7 @@ export class ObjectDirectories {
   #open(path: string): ObjectDirectory {
     const packs = new PackDirectory(`${path}/pack`, this.#algorithm, this.#pages);
     const graphs = new CommitGraphFinder(path, this.#algorithm, this.#pages);
-    return { path, packs, loose: new LooseObjects(path), graphs };
+    return { path, packs, loose: new LooseObjects(path, this.#recent), graphs };
   }
 
   async #search<T>(search: Search, use: ObjectUse<T>): Promise<T | undefined> {

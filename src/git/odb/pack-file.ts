@@ -1,6 +1,11 @@
+import { writeSync } from 'node:fs';
 import { CorruptObjectError } from '../../errors.ts';
+import type { ThreadPace } from '../thread-pace.ts';
 import { pieceBytes } from './deflate.ts';
-import { TemporaryFile, readFully, writeFully } from './temporary-file.ts';
+import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';
+
+// So much is copied into the system's memory in less time than another thread takes to begin with it.
+const mostBytesInThisThread = 32 * 1024;
 
 /**
  * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
@@ -9,19 +14,30 @@ import { TemporaryFile, readFully, writeFully } from './temporary-file.ts';
  */
 export class PackFile {
   readonly #directory: string;
+  readonly #pace: ThreadPace | undefined;
   #file: TemporaryFile;
   #endOffset: number;
 
-  private constructor(directory: string, file: TemporaryFile, endOffset: number) {
+  private constructor(
+    directory: string,
+    file: TemporaryFile,
+    endOffset: number,
+    pace: ThreadPace | undefined,
+  ) {
     this.#directory = directory;
+    this.#pace = pace;
     this.#file = file;
     this.#endOffset = endOffset;
   }
 
   /** Opens an empty one, `tmp_pack_vost_…`; what is counted begins behind a header of this length. */
-  static async create(directory: string, headerBytes: number): Promise<PackFile> {
+  static async create(
+    directory: string,
+    headerBytes: number,
+    pace?: ThreadPace,
+  ): Promise<PackFile> {
     const file = await TemporaryFile.create(directory, 'tmp_pack_vost_');
-    return new PackFile(directory, file, headerBytes);
+    return new PackFile(directory, file, headerBytes, pace);
   }
 
   /** Where the bytes end that count. */
@@ -37,6 +53,20 @@ export class PackFile {
   /** Writes at a position, without making the bytes count. */
   writeAt(bytes: Uint8Array, position: number): Promise<void> {
     return writeFully(this.#file.handle, bytes, position);
+  }
+
+  /** The same for bytes in several parts; few of them are written when this returns, as a rule. */
+  writePartsAt(parts: readonly Buffer[], position: number): Promise<void> | undefined {
+    const pace = this.#pace;
+    const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
+    if (pace === undefined || sizeBytes > mostBytesInThisThread || !pace.takeNext()) {
+      return writePartsFully(this.#file.handle, parts, position);
+    }
+    const bytes = Buffer.concat(parts, sizeBytes);
+    const { fd } = this.#file.handle;
+    const written = pace.run(() => writeSync(fd, bytes, 0, sizeBytes, position));
+    if (written === sizeBytes) return undefined;
+    return writeFully(this.#file.handle, bytes.subarray(written), position + written);
   }
 
   /** Gives the disk back what a failed write has taken of it, so far as that works. */

@@ -5,6 +5,7 @@ import { InvalidArgumentError } from '../../errors.ts';
 import { beginObjectHash, finishObjectHash } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
+import type { ThreadPace } from '../thread-pace.ts';
 import { deflatePieces } from './deflate.ts';
 import { PackFile } from './pack-file.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
@@ -105,10 +106,15 @@ export class PackWriter {
     this.#file = file;
   }
 
-  /** Opens an empty one, `objects/pack/tmp_pack_vost_…`. */
-  static async create(objectsDirectory: string, algorithm: HashAlgorithm): Promise<PackWriter> {
+  /** Opens an empty one, `objects/pack/tmp_pack_vost_…`; `pace` where small objects may be written in this thread. */
+  static async create(
+    objectsDirectory: string,
+    algorithm: HashAlgorithm,
+    pace?: ThreadPace,
+  ): Promise<PackWriter> {
     const directory = join(objectsDirectory, 'pack');
-    return new PackWriter(directory, algorithm, await PackFile.create(directory, headerBytes));
+    const file = await PackFile.create(directory, headerBytes, pace);
+    return new PackWriter(directory, algorithm, file);
   }
 
   /** The size so far, without what is under way and without the checksum. */
@@ -156,7 +162,7 @@ export class PackWriter {
       return { object, resolve, header: packEntryHeader(object.type, object.sizeBytes) };
     });
     const parts = entries.flatMap(({ object, header }) => [header, object.deflated]);
-    await this.#file.writeAt(Buffer.concat(parts), this.#file.endOffset);
+    await this.#file.writePartsAt(parts, this.#file.endOffset);
     for (const { object, header, resolve } of entries) {
       const { oid, type, sizeBytes, deflated } = object;
       const offset = this.#file.endOffset;

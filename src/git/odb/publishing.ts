@@ -71,9 +71,11 @@ async function publishLoose(
   options: PublishOptions,
 ): Promise<void> {
   const loose: LooseFileContent[] = [];
-  for (const { pack, packed } of objects) {
+  for (const object of objects) {
+    const { pack, packed } = object;
     const { oid, type, sizeBytes, dataOffset, endOffset } = packed;
-    const deflated = await pack.writer.readAt(dataOffset, endOffset - dataOffset);
+    const deflated =
+      object.deflated ?? (await pack.writer.readAt(dataOffset, endOffset - dataOffset));
     loose.push({ oid, stream: () => [looseStream(type, sizeBytes, deflated)] });
   }
   await writeLooseFiles(loose, options);

@@ -1,11 +1,14 @@
 import { ObjectNotFoundError } from '../../errors.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
+import type { ThreadPace } from '../thread-pace.ts';
 import type { DeflatedObject, PackedObject, PiecedContent } from './pack-writer.ts';
 import { StagedPack } from './staged-pack.ts';
 import type { StagedObject } from './staged-pack.ts';
 
 // A pack with this much in it that nobody needs, and more of it than not, is written anew.
 const tolerableWasteBytes = 64 * 1024 * 1024;
+// Of what was staged last, so much need not be read back; a commit of one file and its trees fits in.
+const mostRememberedBytes = 1024 * 1024;
 
 /**
  * The objects of a staging area by their id, and the temporary packs that they are in: one as a
@@ -14,11 +17,15 @@ const tolerableWasteBytes = 64 * 1024 * 1024;
 export class StagedObjects {
   readonly #objectsDirectory: string;
   readonly #algorithm: HashAlgorithm;
+  readonly #pace: ThreadPace | undefined;
   readonly #objects = new Map<Oid, StagedObject>();
   readonly #packs = new Set<StagedPack>();
+  readonly #remembered = new Set<StagedObject>();
+  #rememberedBytes = 0;
   #opening: Promise<void> | undefined;
 
-  constructor(objectsDirectory: string, algorithm: HashAlgorithm) {
+  constructor(objectsDirectory: string, algorithm: HashAlgorithm, pace?: ThreadPace) {
+    this.#pace = pace;
     this.#objectsDirectory = objectsDirectory;
     this.#algorithm = algorithm;
   }
@@ -41,7 +48,8 @@ export class StagedObjects {
   /** Appends an object that is deflated to an open pack. */
   append(object: DeflatedObject): Promise<void> {
     return this.#toOpenPack(false, async (pack) => {
-      this.#note(pack, await pack.writer.append(object));
+      const staged = this.#note(pack, await pack.writer.append(object));
+      if (staged !== undefined) this.#remember(staged, object.deflated);
     });
   }
 
@@ -73,9 +81,29 @@ export class StagedObjects {
     }
   }
 
-  #note(pack: StagedPack, packed: PackedObject): void {
+  #note(pack: StagedPack, packed: PackedObject): StagedObject | undefined {
     // Two streams at once can have the same content; the second copy is waste in its pack.
-    if (!this.#objects.has(packed.oid)) this.#objects.set(packed.oid, pack.add(packed, false));
+    if (this.#objects.has(packed.oid)) return undefined;
+    const object = pack.add(packed, false);
+    this.#objects.set(packed.oid, object);
+    return object;
+  }
+
+  /** What was staged last is published next, as a rule. */
+  #remember(object: StagedObject, deflated: Buffer): void {
+    object.deflated = deflated;
+    this.#remembered.add(object);
+    this.#rememberedBytes += deflated.length;
+    for (const oldest of this.#remembered) {
+      if (this.#rememberedBytes <= mostRememberedBytes) break;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(object: StagedObject): void {
+    if (!this.#remembered.delete(object)) return;
+    this.#rememberedBytes -= object.deflated?.length ?? 0;
+    object.deflated = undefined;
   }
 
   #openPack(): StagedPack | undefined {
@@ -86,7 +114,11 @@ export class StagedObjects {
   }
 
   async #addPack(): Promise<void> {
-    this.#packs.add(await StagedPack.create(this.#objectsDirectory, this.#algorithm));
+    this.#packs.add(await this.#createPack());
+  }
+
+  #createPack(): Promise<StagedPack> {
+    return StagedPack.create(this.#objectsDirectory, this.#algorithm, this.#pace);
   }
 
   /** Forgets objects, and gives the disk back what they take. */
@@ -94,7 +126,9 @@ export class StagedObjects {
     for (const oid of oids) {
       const object = this.#objects.get(oid);
       this.#objects.delete(oid);
-      object?.pack.objects.delete(object);
+      if (object === undefined) continue;
+      object.pack.objects.delete(object);
+      this.#forget(object);
     }
     for (const pack of this.#packs) {
       if (pack.isUnused) await this.#drop(pack);
@@ -105,6 +139,7 @@ export class StagedObjects {
   /** Forgets everything. Nothing may be under way. */
   async clear(): Promise<void> {
     this.#objects.clear();
+    this.#remembered.clear();
     for (const pack of this.#packs) await this.#drop(pack);
   }
 
@@ -116,11 +151,13 @@ export class StagedObjects {
   /** Moves what is still needed of a pack to a new one. */
   async #compact(pack: StagedPack): Promise<void> {
     pack.seal();
-    const compacted = await StagedPack.create(this.#objectsDirectory, this.#algorithm);
+    const compacted = await this.#createPack();
     try {
       const needed = Array.from(pack.objects, ({ packed }) => packed);
       for (const { from, to } of await compacted.writer.copyFrom(pack.writer, needed)) {
-        const published = this.#objects.get(from.oid)?.published ?? false;
+        const object = this.#objects.get(from.oid);
+        const published = object?.published ?? false;
+        if (object !== undefined) this.#forget(object);
         this.#objects.set(from.oid, compacted.add(to, published));
       }
       this.#packs.add(compacted);

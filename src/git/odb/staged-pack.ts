@@ -1,4 +1,5 @@
 import type { HashAlgorithm } from '../oid.ts';
+import type { ThreadPace } from '../thread-pace.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 import type { PackedObject } from './pack-writer.ts';
@@ -8,6 +9,8 @@ export interface StagedObject {
   readonly pack: StagedPack;
   readonly packed: PackedObject;
   published: boolean;
+  /** Its zlib stream, as long as that is remembered beside the file. */
+  deflated?: Buffer | undefined;
 }
 
 /**
@@ -29,8 +32,12 @@ export class StagedPack {
     this.writer = writer;
   }
 
-  static async create(objectsDirectory: string, algorithm: HashAlgorithm): Promise<StagedPack> {
-    return new StagedPack(await PackWriter.create(objectsDirectory, algorithm));
+  static async create(
+    objectsDirectory: string,
+    algorithm: HashAlgorithm,
+    pace?: ThreadPace,
+  ): Promise<StagedPack> {
+    return new StagedPack(await PackWriter.create(objectsDirectory, algorithm, pace));
   }
 
   /** Whether something can be appended now. */

@@ -3,6 +3,7 @@ import { BatchClosedError, InvalidArgumentError } from '../../errors.ts';
 import { beginObjectHash, finishObjectHash, hashObject } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
+import type { ThreadPace } from '../thread-pace.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { cutIntoPieces, deflateWhole, pieceBytes, smallContentBytes } from './deflate.ts';
 import type { ObjectData } from './delta-base-cache.ts';
@@ -31,7 +32,7 @@ export interface StagingAreaOptions {
    * no only stores something twice.
    */
   readonly isKnown: (oid: Oid) => Promise<boolean>;
-  /** The same of loose objects alone, of which it is always up to date. */
+  /** Tells whether the repository holds an object, loose. */
   readonly isLoose: (oid: Oid) => Promise<boolean>;
   /** Makes `exists` see what happened to the repository meanwhile, packs that are gone above all. */
   readonly refresh: () => Promise<void>;
@@ -40,6 +41,8 @@ export interface StagingAreaOptions {
    * commit that needs it is made. What it still holds then is not published a second time.
    */
   readonly keepsAll?: boolean;
+  /** Where small objects may be written in this thread; where not, `undefined`. */
+  readonly pace?: ThreadPace | undefined;
   /** Called when the area is discarded. */
   readonly onDiscard?: () => void;
 }
@@ -79,7 +82,8 @@ export class StagingArea {
 
   constructor(options: StagingAreaOptions) {
     this.#options = options;
-    this.#objects = new StagedObjects(options.objectsDirectory, options.algorithm);
+    const { objectsDirectory, algorithm, pace } = options;
+    this.#objects = new StagedObjects(objectsDirectory, algorithm, pace);
   }
 
   /**

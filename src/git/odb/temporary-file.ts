@@ -89,6 +89,24 @@ export async function writeFully(
   }
 }
 
+// Parts up to here cost less to copy into one buffer than to hand over.
+const copiedBytes = 16 * 1024;
+
+/** `writeFully` for bytes in several parts, without making one of them where that would cost more. */
+export async function writePartsFully(
+  handle: FileHandle,
+  parts: readonly Uint8Array[],
+  position: number,
+): Promise<void> {
+  if (parts.every(({ length }) => length <= copiedBytes)) {
+    await writeFully(handle, Buffer.concat(parts), position);
+    return;
+  }
+  const { bytesWritten: done } = await handle.writev([...parts], position);
+  if (done === parts.reduce((sum, { length }) => sum + length, 0)) return;
+  await writeFully(handle, Buffer.concat(parts).subarray(done), position + done);
+}
+
 /** Reads `length` bytes at a position; fewer only where the file ends. */
 export async function readFully(
   handle: FileHandle,

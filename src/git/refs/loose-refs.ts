@@ -1,5 +1,5 @@
-import { constants, type Dirent } from 'node:fs';
-import { open, readdir, readlink, type FileHandle } from 'node:fs/promises';
+import { closeSync, constants, openSync, readSync, type Dirent } from 'node:fs';
+import { open, readdir, readlink } from 'node:fs/promises';
 import { CorruptRefError } from '../../errors.ts';
 import {
   bufferFromByteString,
@@ -8,6 +8,7 @@ import {
   type ByteString,
 } from '../byte-string.ts';
 import { isOid, oidSizeBytes, type HashAlgorithm, type Oid } from '../oid.ts';
+import { noRecentPaths, type RecentPaths } from '../recent-paths.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 import { isRefName, refNameText, type RefName } from './ref-name.ts';
 
@@ -31,36 +32,60 @@ export async function readLooseRef(
   path: ByteString,
   name: RefName,
   algorithm: HashAlgorithm,
+  recent: RecentPaths = noRecentPaths,
 ): Promise<RefValue | null> {
-  const content = await readRefFile(path);
+  const content = await readRefFile(path, recent);
   if (content === null || typeof content !== 'string') return content;
   return parseRefValue(content, name, path, algorithm);
 }
 
-async function readRefFile(path: ByteString): Promise<string | RefValue | null> {
+async function readRefFile(
+  path: ByteString,
+  recent: RecentPaths,
+): Promise<ByteString | RefValue | null> {
   const file = bufferFromByteString(path);
-  let handle: FileHandle;
   try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+    if (recent.look(path)) return readSmallFileSync(file, fileItself);
+    return await readSmallFile(file, fileItself);
   } catch (error) {
     if (isNothingThere(error)) return null;
     const code = systemErrorCode(error);
     // ELOOP is what Linux and macOS answer for a symbolic link, EMLINK what FreeBSD does.
-    if (code !== 'ELOOP' && code !== 'EMLINK') throw error;
-    const target = (await readlink(file, { encoding: 'buffer' })).toString('latin1');
-    if (target.startsWith('refs/') && isRefName(target)) return { kind: 'symbolic', target };
-    handle = await open(file, constants.O_RDONLY);
+    if (code !== 'ELOOP' && code !== 'EMLINK') return nullIfDirectory(error);
   }
+  const target = (await readlink(file, { encoding: 'buffer' })).toString('latin1');
+  if (target.startsWith('refs/') && isRefName(target)) return { kind: 'symbolic', target };
+  return readSmallFile(file, constants.O_RDONLY).catch(nullIfDirectory);
+}
+
+/** A directory holds refs below this name. */
+function nullIfDirectory(error: unknown): null {
+  if (systemErrorCode(error) === 'EISDIR') return null;
+  throw error;
+}
+
+const fileItself = constants.O_RDONLY | constants.O_NOFOLLOW;
+
+async function readSmallFile(file: Buffer, flags: number): Promise<ByteString> {
+  const handle = await open(file, flags);
   try {
     const buffer = Buffer.allocUnsafe(largestRefSizeBytes);
     const { bytesRead } = await handle.read(buffer, 0, largestRefSizeBytes, 0);
     return byteStringFromBuffer(buffer, 0, bytesRead);
-  } catch (error) {
-    // A directory, of refs below this name.
-    if (systemErrorCode(error) === 'EISDIR') return null;
-    throw error;
   } finally {
-    await handle.close();
+    // Nobody waits for it: a file that was only read loses nothing.
+    handle.close().catch(() => undefined);
+  }
+}
+
+function readSmallFileSync(file: Buffer, flags: number): ByteString {
+  const descriptor = openSync(file, flags);
+  try {
+    const buffer = Buffer.allocUnsafe(largestRefSizeBytes);
+    const bytesRead = readSync(descriptor, buffer, 0, largestRefSizeBytes, 0);
+    return byteStringFromBuffer(buffer, 0, bytesRead);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

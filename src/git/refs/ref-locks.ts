@@ -46,12 +46,15 @@ export async function planChange(
   name: RefName,
   noDereference = false,
 ): Promise<ChangePlan> {
-  const chain = noDereference ? [name] : await reader.chain(name);
+  const [chain, headTarget] = await Promise.all([
+    noDereference ? [name] : reader.chain(name),
+    targetOf(reader, headRef),
+  ]);
   const target = chain.at(-1) ?? name;
   const followers = chain
     .slice(0, -1)
     .map((follower, index) => ({ name: follower, next: chain[index + 1] ?? target }));
-  if (!chain.includes(headRef) && (await leadsTo(reader, headRef, target))) {
+  if (!chain.includes(headRef) && headTarget === target) {
     followers.push({ name: headRef, next: target });
   }
   const isKept = await Promise.all(followers.map((follower) => logs.isKept(follower.name)));
@@ -162,11 +165,16 @@ async function explainFailure(
 
 /** Tells whether a ref is symbolic and leads directly to another one. */
 export async function leadsTo(reader: RefReader, name: RefName, target: RefName): Promise<boolean> {
+  return (await targetOf(reader, name)) === target;
+}
+
+/** The ref that a symbolic one leads to directly. */
+async function targetOf(reader: RefReader, name: RefName): Promise<RefName | undefined> {
   try {
     const value = await reader.read(name);
-    return value?.kind === 'symbolic' && value.target === target;
+    return value?.kind === 'symbolic' ? value.target : undefined;
   } catch (error) {
-    if (isBrokenRef(error)) return false;
+    if (isBrokenRef(error)) return undefined;
     throw error;
   }
 }

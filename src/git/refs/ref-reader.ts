@@ -1,5 +1,6 @@
 import { CorruptRefError } from '../../errors.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
+import { noRecentPaths, type RecentPaths } from '../recent-paths.ts';
 import { looseRefNames, readLooseRef, type RefValue } from './loose-refs.ts';
 import { PackedRefsFile } from './packed-refs-file.ts';
 import type { PackedRef } from './packed-refs.ts';
@@ -42,18 +43,20 @@ export class RefReader {
   readonly paths: RefPaths;
   readonly packed: PackedRefsFile;
   readonly #algorithm: HashAlgorithm;
+  readonly #recent: RecentPaths;
 
-  constructor(paths: RefPaths, algorithm: HashAlgorithm) {
+  constructor(paths: RefPaths, algorithm: HashAlgorithm, recent: RecentPaths = noRecentPaths) {
     this.paths = paths;
     this.packed = new PackedRefsFile(paths.packedRefs, algorithm, paths.marks);
     this.#algorithm = algorithm;
+    this.#recent = recent;
   }
 
   /** What a ref holds itself; `null` when it does not exist. A broken one is a `CorruptRefError`. */
   async read(name: RefName): Promise<RefValue | null> {
     for (let attempt = 1; ; attempt++) {
       const before = this.packed.current;
-      const loose = await readLooseRef(this.paths.ref(name), name, this.#algorithm);
+      const loose = await this.#readLoose(name);
       if (loose !== null || !name.startsWith('refs/')) return loose;
       const packed = await this.packed.load();
       const oid = packed.get(name)?.oid;
@@ -112,6 +115,10 @@ export class RefReader {
     return names.filter((name) => name.startsWith(prefix)).sort();
   }
 
+  #readLoose(name: RefName): Promise<RefValue | null> {
+    return readLooseRef(this.paths.ref(name), name, this.#algorithm, this.#recent);
+  }
+
   async #listLoose(prefix: string, options: ListOptions): Promise<LooseRef[]> {
     const names = await this.looseNames(prefix);
     const refs: LooseRef[] = [];
@@ -124,7 +131,7 @@ export class RefReader {
 
   async #readListed(name: RefName, options: ListOptions): Promise<LooseRef> {
     try {
-      const value = await readLooseRef(this.paths.ref(name), name, this.#algorithm);
+      const value = await this.#readLoose(name);
       if (value === null) return { name, found: 'nothing' };
       if (value.kind === 'oid') return { name, found: { name, oid: value.oid } };
       const end = await this.resolve(value.target);

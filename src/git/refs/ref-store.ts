@@ -1,4 +1,5 @@
 import type { HashAlgorithm } from '../oid.ts';
+import type { RecentPaths } from '../recent-paths.ts';
 import type { LockMarks } from './lock-marks.ts';
 import type { RefValue } from './loose-refs.ts';
 import { RefLogs, type RefChange, type ReflogPolicy } from './ref-logs.ts';
@@ -16,6 +17,8 @@ export interface RefStoreOptions {
   /** The git directory that all worktrees share. Default `gitDir`. */
   readonly commonDir?: string;
   readonly algorithm: HashAlgorithm;
+  /** What was looked at a moment ago. */
+  readonly recent?: RecentPaths;
   readonly reflogPolicy: ReflogPolicy;
   /** How long to wait for the lock of a ref. Default 1000. */
   readonly lockTimeoutMs?: number;
@@ -48,7 +51,7 @@ export class RefStore {
       refTimeoutMs: options.lockTimeoutMs ?? defaultTimeoutMs,
       packedRefsTimeoutMs: options.packedRefsTimeoutMs ?? defaultTimeoutMs,
     };
-    this.#reader = new RefReader(paths, algorithm);
+    this.#reader = new RefReader(paths, algorithm, options.recent);
     this.#logs = new RefLogs(paths, algorithm, reflogPolicy);
     this.#writer = new RefWriter(this.#reader, this.#logs, algorithm, this.#timeouts);
   }

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, fstatSync } from 'node:fs';
 import { open, rename, truncate, type FileHandle } from 'node:fs/promises';
 import { RefConflictError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
@@ -31,7 +31,8 @@ export async function appendReflog(
   const handle = await openForAppending(path, options.create);
   if (handle === null) return null;
   try {
-    const { size: sizeBytes } = await handle.stat();
+    // Of an open file the system knows it without a look at the disk.
+    const { size: sizeBytes } = fstatSync(handle.fd);
     const takeBack = (): Promise<void> => cutBack(path, sizeBytes, options.create);
     try {
       // A last line that a power loss cut off must not swallow this one.

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ReadPace, isNear } from '../../../src/transfer/read-pace.ts';
+import { isNear } from '../../../src/git/near-filesystem.ts';
+import { ThreadPace } from '../../../src/git/thread-pace.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
 
 function busyFor(durationMs: number): void {
@@ -8,7 +9,7 @@ function busyFor(durationMs: number): void {
 
 describe('the pace of reading', () => {
   test('leaves some files to the pool after a call that was slow', () => {
-    const pace = new ReadPace();
+    const pace = new ThreadPace();
     expect(pace.takeNext()).toBe(true);
     pace.run(() => busyFor(1));
     const left = Array.from({ length: 65 }, () => pace.takeNext());
@@ -16,7 +17,7 @@ describe('the pace of reading', () => {
   });
 
   test('counts calls that fail', () => {
-    const pace = new ReadPace();
+    const pace = new ThreadPace();
     const failing = (): void => {
       busyFor(1);
       throw new RangeError('no');
