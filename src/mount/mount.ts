@@ -148,6 +148,9 @@ interface MakeMount {
   }): Promise<TransportMount>;
 }
 
+/** After how long packs that nobody reads are closed: for a turn at least, and two at most. */
+const idleMs = 10_000;
+
 class Mount implements MountHandle {
   readonly mountpoint: string;
   readonly done: Promise<void>;
@@ -163,6 +166,7 @@ class Mount implements MountHandle {
     tree: ServedTree,
     log: Log,
     status: () => MountStatus,
+    closeIdleFiles: () => void,
     letGo: () => Promise<void>,
   ) {
     this.mountpoint = mountpoint;
@@ -170,7 +174,13 @@ class Mount implements MountHandle {
     this.#kernel = kernel;
     this.#tree = tree;
     this.#log = log;
-    this.done = kernel.done.then(() => tree.close()).finally(letGo);
+    const idleTimer = setInterval(closeIdleFiles, idleMs).unref();
+    this.done = kernel.done
+      .then(() => tree.close())
+      .finally(() => {
+        clearInterval(idleTimer);
+        return letGo();
+      });
     // Whoever asks learns of a failure; nobody has to.
     this.done.catch(() => undefined);
   }
@@ -223,7 +233,8 @@ class Mount implements MountHandle {
       const kernel = await make.open({ vfs, inodes, log, metrics });
       notifier.connect(kernel.notifier);
       log.info('mounted', { repository: gitDir, mountpoint });
-      return new Mount(mountpoint, kernel, tree, log, status, letGo);
+      const closeIdleFiles = (): void => repository.odb.closeIdleFiles();
+      return new Mount(mountpoint, kernel, tree, log, status, closeIdleFiles, letGo);
     } catch (error) {
       await tree.close();
       throw error;

@@ -140,12 +140,15 @@ export interface RefMove {
 
 /**
  * Moves a ref to a commit that is stored already; a `StaleSnapshotError` when it is elsewhere. An
- * `ObjectNotFoundError` when one of `objects`, which the ref comes to lead to, is not there.
+ * `ObjectNotFoundError` when one of `objects`, which the ref comes to lead to, is not there. While a
+ * `git gc` is at work they are stored once more in a pack, but for `packedBeside`, which are in one
+ * that was made beside it.
  */
 export async function moveRef(
   { odb, refs, commonDir, recent }: Repository,
   move: RefMove,
   objects: readonly Oid[] = [move.to],
+  packedBeside: ReadonlySet<Oid> = new Set(),
 ): Promise<void> {
   const { ref: name, from: expected, to: oid, ...rest } = move;
   const missing = await odb.firstMissing(objects);
@@ -156,8 +159,9 @@ export async function moveRef(
     if (cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);
     throw cause;
   }
-  if (await isGcRunning(commonDir, recent))
-    await odb.packAgain(objects, { fsync: move.fsync ?? false });
+  const others = objects.filter((one) => !packedBeside.has(one));
+  if (others.length === 0 || !(await isGcRunning(commonDir, recent))) return;
+  await odb.packAgain(others, { fsync: move.fsync ?? false });
 }
 
 /** Makes a commit object for a tree that is stored or staged, and stages it. */
@@ -196,11 +200,16 @@ async function publishAndMove(
   const { commonDir, recent } = repository;
   // Of this commit alone: other branches commit out of the same area at the same time.
   const keeps = new PackKeeps();
-  const asPack = await isGcRunning(commonDir, recent);
+  const packedBeside = new Set<Oid>();
+  const packBeside = async (): Promise<boolean> => {
+    if (packedBeside.size > 0 || !(await isGcRunning(commonDir, recent))) return false;
+    // An attempt before this one may have published some of them, as loose objects.
+    await staging.publish(staged, { fsync, asPack: true, again: true, keeps });
+    for (const oid of staged) packedBeside.add(oid);
+    return true;
+  };
   const beforeMove = async (): Promise<void> => {
-    if (!asPack && (await isGcRunning(commonDir, recent))) {
-      await staging.publish(staged, { fsync, asPack: true, again: true, keeps });
-    }
+    await packBeside();
     // A whole `git gc` may have passed while the ref was locked by others.
     await staging.republishMissing(staged, { fsync, keeps });
   };
@@ -214,8 +223,8 @@ async function publishAndMove(
     beforeMove,
   };
   try {
-    await staging.publish(staged, { fsync, asPack, keeps });
-    await moveRef(repository, move, made.objects);
+    if (!(await packBeside())) await staging.publish(staged, { fsync, keeps });
+    await moveRef(repository, move, made.objects, packedBeside);
     await staging.republishMissing(staged, { fsync, keeps });
   } finally {
     await keeps.letGo();

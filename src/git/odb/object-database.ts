@@ -359,6 +359,14 @@ export class ObjectDatabase {
     await this.#directories.scan();
   }
 
+  /**
+   * Closes packs and indexes that were not read since this was called last; they are opened again at
+   * need. One that `git gc` has removed takes room on the disk as long as it is open.
+   */
+  closeIdleFiles(): void {
+    this.#caches.pages.closeIdle();
+  }
+
   /** Discards what is staged, and lets go of all files. */
   async close(): Promise<void> {
     await this.#staging.discard();

@@ -22,6 +22,8 @@ export class PageCache {
   readonly reads: ByteBudget;
   readonly #pages: LRUCache<number, Buffer>;
   readonly #open: LRUCache<DescriptorHolder, true>;
+  /** Read since `closeIdle` was called. */
+  readonly #busy = new Set<DescriptorHolder>();
   #files = 0;
   /** The page that was asked for last: as a rule it is the next one too, and found sooner here. */
   #lastKey = -1;
@@ -72,9 +74,17 @@ export class PageCache {
   /** Notes that a file has its descriptor open; the one that was used longest ago may be closed for it. */
   opened(file: DescriptorHolder): void {
     this.#open.set(file, true);
+    this.#busy.add(file);
   }
 
   closed(file: DescriptorHolder): void {
     this.#open.delete(file);
+    this.#busy.delete(file);
+  }
+
+  /** Closes the files that were not read since this was called last. */
+  closeIdle(): void {
+    for (const file of [...this.#open.keys()]) if (!this.#busy.has(file)) this.#open.delete(file);
+    this.#busy.clear();
   }
 }

@@ -124,6 +124,26 @@ describe('PagedFile', () => {
     await eventually(async () => expect(await openDescriptors()).toBe(0));
   });
 
+  it('is closed when it was idle for a while, and opened again', async () => {
+    const cache = new PageCache({ maxSizeBytes: 1, pageSizeBytes });
+    const file = openPaged(cache);
+    const letGo = await file.hold();
+    cache.closeIdle();
+    cache.closeIdle();
+    expect(await openDescriptors()).toBe(1);
+    letGo();
+    await eventually(async () => expect(await openDescriptors()).toBe(0));
+    expect(await file.readDirect(0, 10)).toEqual(content.subarray(0, 10));
+    cache.closeIdle();
+    await file.readDirect(10, 10);
+    cache.closeIdle();
+    expect(await openDescriptors()).toBe(1);
+    cache.closeIdle();
+    await eventually(async () => expect(await openDescriptors()).toBe(0));
+    renameSync(path, `${path}-moved`);
+    await expect(file.readDirect(0, 10)).rejects.toThrow(FileGoneError);
+  });
+
   it('is gone when it is not there, or another one is', async () => {
     const cache = new PageCache({ maxSizeBytes: 1, pageSizeBytes, maxOpenFiles: 1 });
     const missing = new PagedFile(join(directory, 'missing'), cache);
