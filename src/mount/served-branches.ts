@@ -14,17 +14,20 @@ import type { DirectoryVnode } from './vfs/vnode.ts';
 export async function serveRepository(source: TreeSource): Promise<ServedTree> {
   const { repository, options, metrics, status } = source;
   const branches = writableBranches(source);
-  const namespace = await Namespace.open({
-    ...source,
-    ...{ algorithm: repository.algorithm, odb: repository.odb, refs: repository.refs, branches },
-    status: () => statusJson(status()),
-    metrics: () => metrics.text(),
-    showDotDirectories: options.showDotDirectories ?? false,
-  });
-  const followed = await follow(source, branches, namespace.root, async (changed) => {
-    // The names come first: whoever sees new content has to find it under its name.
-    await namespace.refsChanged(changed);
-    await branches.refsChanged(changed);
+  const followed = await follow(source, branches, async () => {
+    const namespace = await Namespace.open({
+      ...source,
+      ...{ algorithm: repository.algorithm, odb: repository.odb, refs: repository.refs, branches },
+      status: () => statusJson(status()),
+      metrics: () => metrics.text(),
+      showDotDirectories: options.showDotDirectories ?? false,
+    });
+    const onChange = async (changed: readonly RefName[]): Promise<void> => {
+      // The names come first: whoever sees new content has to find it under its name.
+      await namespace.refsChanged(changed);
+      await branches.refsChanged(changed);
+    };
+    return { root: namespace.root, onChange };
   });
   return { ...followed, keepsListings: false };
 }
@@ -39,8 +42,10 @@ export async function serveBranch(source: TreeSource, name: string): Promise<Ser
     throw new KeyNotFoundError(`there is no branch ${name}`, { ref: name });
   }
   const branches = writableBranches(source);
-  const root = await branches.open(ref, { ino: rootIno, parent: null });
-  const followed = await follow(source, branches, root, (changed) => branches.refsChanged(changed));
+  const followed = await follow(source, branches, async () => ({
+    root: await branches.open(ref, { ino: rootIno, parent: null }),
+    onChange: (changed) => branches.refsChanged(changed),
+  }));
   return { ...followed, keepsListings: true };
 }
 
@@ -48,15 +53,28 @@ function writableBranches(source: TreeSource): WritableBranches {
   return new WritableBranches({ ...source, mount: source.options });
 }
 
-/** Has the branches show what others make of their refs, as long as they are served. */
+/** What is served of the branches, and who has to know when refs change. */
+interface OpenedBranches {
+  readonly root: DirectoryVnode;
+  readonly onChange: (changed: readonly RefName[]) => Promise<void>;
+}
+
+/** Opens the branches, and has them show what others make of their refs as long as they are served. */
 async function follow(
   { repository, log }: TreeSource,
   branches: WritableBranches,
-  root: DirectoryVnode,
-  onChange: (changed: readonly RefName[]) => Promise<void>,
+  open: () => Promise<OpenedBranches>,
 ): Promise<Omit<ServedTree, 'keepsListings'>> {
   const { commonDir, refs } = repository;
-  const watcher = new RefWatcher({ commonDir, refs, onChange, log });
+  const watcher = new RefWatcher({
+    commonDir,
+    refs,
+    onChange: (changed) => onChange(changed),
+    log,
+  });
+  // Before they are opened: what moves meanwhile is told by the next look.
+  await watcher.look();
+  const { root, onChange } = await open();
   await watcher.start();
   return {
     root,

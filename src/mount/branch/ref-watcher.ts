@@ -44,13 +44,13 @@ export class RefWatcher {
     this.#directories = new RefDirectories(options.commonDir);
   }
 
-  /** Notes what the refs are now, and looks again from then on. */
+  /** Looks now, and again from then on. */
   async start(): Promise<void> {
     await this.look();
     this.#schedule(intervalMs);
   }
 
-  /** Looks now; resolved when everybody who has to know of a change does. */
+  /** Looks now; resolved when everybody who has to know of a change does. The first look notes what the refs are. */
   look(): Promise<void> {
     this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
     return this.#looking;
