@@ -152,10 +152,12 @@ function forgetCaches({ notifier }: FuseSession, { nodes }: ResumeJournal): void
 function sessionOptions(log: Log, metrics: Metrics): SessionOptions {
   const options: SessionOptions = {
     log,
-    measure: (name, durationMs, errno) => {
+    measure: (name, durationMs, errno, contentBytes) => {
       const operation = metrics.operation(name);
       if (errno === 0) operation.succeeded(durationMs);
       else operation.failed(durationMs, errno);
+      if (name === 'read') metrics.readBytes.add(contentBytes);
+      else if (name === 'write') metrics.writtenBytes.add(contentBytes);
     },
   };
   if (!log.writes('debug')) return options;

@@ -9,7 +9,7 @@ import type { MountOptions } from './mount-options.ts';
 import { isReadOnly, mountRequest } from './mount-request.ts';
 import { prepareMountpoint } from './mountpoint.ts';
 import { NotifierRelay } from './notifier-relay.ts';
-import { statusGauges } from './observe/gauges.ts';
+import { cacheMeasures, statusGauges } from './observe/gauges.ts';
 import { LogFile } from './observe/log-file.ts';
 import { Log } from './observe/log.ts';
 import type { LogTarget } from './observe/log.ts';
@@ -208,6 +208,7 @@ class Mount implements MountHandle {
       });
     const startedMs = Date.now();
     metrics.measure(() => statusGauges(status()));
+    metrics.measure(() => cacheMeasures(repository.odb.cacheCounts()));
     const owner = {
       uid: options.uid ?? process.getuid?.() ?? 0,
       gid: options.gid ?? process.getgid?.() ?? 0,

@@ -5,6 +5,7 @@ import { refNamed } from '../snapshot/revision.ts';
 import { RefWatcher } from './branch/ref-watcher.ts';
 import { WritableBranches } from './branch/writable-branches.ts';
 import { Namespace } from './namespace/namespace.ts';
+import { commitMeasures } from './observe/gauges.ts';
 import { statusJson } from './observe/status.ts';
 import type { ServedTree, TreeSource } from './serve-tree.ts';
 import { rootIno } from './vfs/operations.ts';
@@ -50,7 +51,9 @@ export async function serveBranch(source: TreeSource, name: string): Promise<Ser
 }
 
 function writableBranches(source: TreeSource): WritableBranches {
-  return new WritableBranches({ ...source, mount: source.options });
+  const branches = new WritableBranches({ ...source, mount: source.options });
+  source.metrics.measure(() => commitMeasures(branches.counts));
+  return branches;
 }
 
 /** What is served of the branches, and who has to know when refs change. */

@@ -3,6 +3,8 @@ import { CorruptObjectError } from '../../errors.ts';
 import type { Oid } from '../oid.ts';
 import { BlobCursor, BlockRange, blobBlockSizeBytes } from './blob-cursor.ts';
 import type { BlobContent } from './blob-content.ts';
+import { CountedCache } from './counted-cache.ts';
+import type { CacheCounts } from './counted-cache.ts';
 import type { BlobSpool, SpooledBlob } from './blob-spool.ts';
 
 /** A blob, with the size that its header tells. */
@@ -26,7 +28,7 @@ const spoolPauseMs = 30_000;
 export class BigBlobs {
   readonly #open: (oid: Oid) => Promise<BlobContent>;
   readonly #spool: BlobSpool;
-  readonly #blocks: LRUCache<string, Buffer>;
+  readonly #blocks: CountedCache<string, Buffer>;
   /** Those that nobody uses at the moment. */
   readonly #cursors: LRUCache<Oid, BlobCursor>;
   /** Reads that need the cursor of a blob go one after the other. */
@@ -40,7 +42,7 @@ export class BigBlobs {
   }) {
     this.#open = options.open;
     this.#spool = options.spool;
-    this.#blocks = new LRUCache({
+    this.#blocks = new CountedCache({
       maxSize: Math.max(options.maxBlocksSizeBytes, 4 * blobBlockSizeBytes),
       sizeCalculation: (block) => block.length,
     });
@@ -59,6 +61,11 @@ export class BigBlobs {
       this.#readCached(blob.oid, offset, length) ??
       this.#inTurn(blob.oid, () => this.#readInTurn(blob, offset, length))
     );
+  }
+
+  /** How useful the cache of blocks is. */
+  counts(): CacheCounts {
+    return this.#blocks.counts('blob-blocks');
   }
 
   /** The blob in the spool, where it may still be on its way; undefined when the spool cannot take it. */

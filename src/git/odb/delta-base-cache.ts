@@ -1,5 +1,6 @@
-import { LRUCache } from 'lru-cache';
 import type { ObjectType } from '../object.ts';
+import { CountedCache } from './counted-cache.ts';
+import type { CacheCounts } from './counted-cache.ts';
 import type { Pack } from './pack.ts';
 
 /** An object with its content. The bytes are shared with caches: they must not be written to. */
@@ -13,15 +14,20 @@ const overheadBytes = 200;
 
 /** Objects that deltas were applied to, or made from, by where they stand; bounded in bytes. */
 export class DeltaBaseCache {
-  readonly #objects: LRUCache<string, ObjectData>;
+  readonly #objects: CountedCache<string, ObjectData>;
 
   constructor(maxSizeBytes: number) {
-    this.#objects = new LRUCache({
+    this.#objects = new CountedCache({
       maxSize: maxSizeBytes,
       // One object does not push out everything that was of use before.
       maxEntrySize: Math.ceil(maxSizeBytes / 4),
       sizeCalculation: ({ data }) => data.length + overheadBytes,
     });
+  }
+
+  /** How useful it is. */
+  counts(): CacheCounts {
+    return this.#objects.counts('delta-bases');
   }
 
   get(pack: Pack, offset: number): ObjectData | undefined {

@@ -1,6 +1,7 @@
-import { LRUCache } from 'lru-cache';
 import type { Tree } from '../object.ts';
 import type { Oid } from '../oid.ts';
+import { CountedCache } from './counted-cache.ts';
+import type { CacheCounts } from './counted-cache.ts';
 import { DeltaBaseCache } from './delta-base-cache.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import { PageCache } from './page-cache.ts';
@@ -23,9 +24,9 @@ const overheadBytes = 200;
 export class ObjectCaches {
   readonly pages: PageCache;
   readonly deltaBases: DeltaBaseCache;
-  readonly objects: LRUCache<Oid, ObjectData>;
-  readonly trees: LRUCache<Oid, Tree>;
-  readonly infos: LRUCache<Oid, ObjectInfo>;
+  readonly objects: CountedCache<Oid, ObjectData>;
+  readonly trees: CountedCache<Oid, Tree>;
+  readonly infos: CountedCache<Oid, ObjectInfo>;
   readonly maxBlobBlocksSizeBytes: number;
   /** Larger content is not kept in `objects`. */
   readonly largestObjectBytes: number;
@@ -37,19 +38,30 @@ export class ObjectCaches {
     this.maxBlobBlocksSizeBytes = share(shares.blobBlocks);
     // One object does not push out all the others.
     this.largestObjectBytes = Math.ceil(share(shares.objects) / 8);
-    this.objects = new LRUCache({
+    this.objects = new CountedCache({
       maxSize: share(shares.objects),
       maxEntrySize: this.largestObjectBytes + overheadBytes,
       sizeCalculation: ({ data }) => data.length + overheadBytes,
     });
-    this.trees = new LRUCache({
+    this.trees = new CountedCache({
       maxSize: share(shares.trees),
       sizeCalculation: (tree) => tree.sizeBytes + overheadBytes,
     });
-    this.infos = new LRUCache({
+    this.infos = new CountedCache({
       maxSize: share(shares.infos),
       sizeCalculation: () => infoSizeBytes,
     });
+  }
+
+  /** How useful each cache is. */
+  counts(): CacheCounts[] {
+    return [
+      this.trees.counts('trees'),
+      this.objects.counts('objects'),
+      this.infos.counts('sizes'),
+      this.pages.counts(),
+      this.deltaBases.counts(),
+    ];
   }
 
   /** Forgets everything. */

@@ -12,6 +12,7 @@ import type { BackingFile } from './blob-spool.ts';
 import { openLooseContent, openPackedContent } from './blob-content.ts';
 import type { BlobContent } from './blob-content.ts';
 import type { CommitGraph } from './commit-graph.ts';
+import type { CacheCounts } from './counted-cache.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import { UnsyncedFiles } from './durable.ts';
 import { ifReady, whenReady } from './fault.ts';
@@ -243,6 +244,11 @@ export class ObjectDatabase {
     const cached = this.#caches.trees.get(oid);
     if (cached !== undefined) return cached;
     return this.#unpackIfReady(oid, (unpacking) => this.#parseTree(oid, unpacking.object()));
+  }
+
+  /** How useful each of the caches is. */
+  cacheCounts(): CacheCounts[] {
+    return [...this.#caches.counts(), this.#bigBlobs.counts()];
   }
 
   /** Takes note of a tree that was just written: as a rule it is asked for next. */

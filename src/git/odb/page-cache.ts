@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { ByteBudget } from './byte-budget.ts';
+import { CountedCache } from './counted-cache.ts';
+import type { CacheCounts } from './counted-cache.ts';
 
 // 64 KiB: read cold, 5 000 small blobs of a pack of 25 MB cost 400 reads of about 50 µs each. Pages
 // of 16 KiB take twice as long for that, larger ones waste memory on lookups in an index.
@@ -20,7 +22,7 @@ export class PageCache {
   readonly pageSizeBytes: number;
   /** The pages that are being read. */
   readonly reads: ByteBudget;
-  readonly #pages: LRUCache<number, Buffer>;
+  readonly #pages: CountedCache<number, Buffer>;
   readonly #open: LRUCache<DescriptorHolder, true>;
   /** Read since `closeIdle` was called. */
   readonly #busy = new Set<DescriptorHolder>();
@@ -32,7 +34,7 @@ export class PageCache {
   constructor(options: { maxSizeBytes: number; pageSizeBytes?: number; maxOpenFiles?: number }) {
     this.pageSizeBytes = options.pageSizeBytes ?? defaultPageSizeBytes;
     this.reads = new ByteBudget(pagesReadAtOnce * this.pageSizeBytes);
-    this.#pages = new LRUCache({
+    this.#pages = new CountedCache({
       maxSize: Math.max(options.maxSizeBytes, leastPages * this.pageSizeBytes),
       sizeCalculation: (page) => Math.max(page.length, 1),
     });
@@ -47,6 +49,11 @@ export class PageCache {
     return this.#pages.calculatedSize;
   }
 
+  /** How useful it is. */
+  counts(): CacheCounts {
+    return this.#pages.counts('pages');
+  }
+
   /** The number that a new file counts its pages from; numbers are never used twice. */
   register(): number {
     // Room for 2^31 pages of a file, 128 TiB.
@@ -54,7 +61,10 @@ export class PageCache {
   }
 
   get(key: number): Buffer | undefined {
-    if (key === this.#lastKey) return this.#lastPage;
+    if (key === this.#lastKey) {
+      this.#pages.hits += 1;
+      return this.#lastPage;
+    }
     const page = this.#pages.get(key);
     if (page !== undefined) {
       this.#lastKey = key;

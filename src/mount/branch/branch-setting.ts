@@ -2,11 +2,13 @@ import type { Identity } from '../../git/identity.ts';
 import type { Repository } from '../../git/repository.ts';
 import type { CommitPolicy } from '../mount-options.ts';
 import type { BranchContext } from './branch-context.ts';
+import type { CommitCounts } from './commit-counts.ts';
 
 /** What all branches of a mount have in common. */
 export interface BranchSetting {
   readonly repository: Repository;
   readonly context: BranchContext;
+  readonly counts: CommitCounts;
   /** Who commits. */
   readonly identity: Identity;
   /** For commit messages; see `formatCommitMessage`. */

@@ -71,6 +71,7 @@ export class WritableBranch implements Branch {
       longestMs,
       perform: (order) => this.#perform(order),
       onFailure: (error, retryMs) => {
+        setting.counts.failures += 1;
         context.log.error('commit-failed', { ref: this.#text, message: String(error), retryMs });
       },
       onRecovery: () => {
@@ -243,6 +244,7 @@ export class WritableBranch implements Branch {
         return;
       } catch (error) {
         if (!(error instanceof StaleSnapshotError) || follows === mostFollows) throw error;
+        this.#setting.counts.retries += 1;
         await this.#follow();
       }
     }
@@ -263,6 +265,7 @@ export class WritableBranch implements Branch {
     }
     this.#newConflicts.splice(0, conflicts.length);
     this.#tip = { ...tip, oid: result.commit, tree: result.tree };
+    this.#setting.counts.commits += 1;
     this.#lastCommit = { oid: result.commit, time: new Date().toISOString() };
     await this.#commits.release(plan, [...trees, result.commit]);
   }
@@ -281,6 +284,7 @@ export class WritableBranch implements Branch {
     if (tip === null) return this.#lose();
     if (tip.oid === this.#tip.oid) return;
     await followOutside(this.root, tip.tree, tip.time);
+    this.#setting.counts.reconciles += 1;
     this.#setting.context.log.info('branch-moved', { ref: this.#text, oid: tip.oid });
     this.#tip = tip;
   }

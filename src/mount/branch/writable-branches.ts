@@ -17,6 +17,8 @@ import type { KernelNotifier, MaybePromise } from '../vfs/operations.ts';
 import type { DirectoryVnode } from '../vfs/vnode.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { Clock } from './clock.ts';
+import { noCommits } from './commit-counts.ts';
+import type { CommitCounts } from './commit-counts.ts';
 import { ContentStore } from './content-store.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { ScratchNames } from './scratch-names.ts';
@@ -73,6 +75,7 @@ export class WritableBranches implements BranchProvider {
     const quietMs = mount.commitDelayMs ?? defaultQuietMs;
     this.#contents = new ContentStore(odb.stage({ keepsAll: true }), odb, log);
     this.#setting = {
+      counts: noCommits(),
       repository,
       identity,
       messageTemplate: mount.message,
@@ -143,6 +146,11 @@ export class WritableBranches implements BranchProvider {
     }
     await branch.remove(deleteRef);
     this.#branches.delete(ref);
+  }
+
+  /** What was done on all branches, those included that are gone. */
+  get counts(): Readonly<CommitCounts> {
+    return this.#setting.counts;
   }
 
   status(): readonly BranchStatus[] {

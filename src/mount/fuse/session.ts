@@ -10,7 +10,7 @@ import { opcodeName, opcodes } from './opcodes.ts';
 import type { InitFlagName } from './opcodes.ts';
 import { operationOf } from './operation-table.ts';
 import type { KernelCache, Operation } from './operation-table.ts';
-import { Reply } from './reply.ts';
+import { Reply, replyHeaderSizeBytes } from './reply.ts';
 import { MalformedRequestError, RequestReader } from './request-reader.ts';
 import { printableName } from './request-trace.ts';
 import { callAgain } from './resent-requests.ts';
@@ -24,9 +24,20 @@ export interface SessionOptions {
   readonly trace?: (request: RequestTrace) => void;
   /** What another daemon has agreed on with the kernel, for one that goes on where that died. */
   readonly agreed?: KernelProtocol;
-  /** Told how long each request took. Costs nothing when absent. Must not throw. */
-  readonly measure?: (operation: string, durationMs: number, errno: number) => void;
+  /**
+   * Told how long each request took, and the bytes of content that it moved. Costs nothing when
+   * absent. Must not throw.
+   */
+  readonly measure?: (
+    operation: string,
+    durationMs: number,
+    errno: number,
+    contentBytes: number,
+  ) => void;
 }
+
+/** `struct fuse_write_in`, which stands before the content. */
+const writeInSizeBytes = 40;
 
 /** Why a session ended: `ENODEV` after an unmount, or the name of another error of the device. */
 export interface SessionEnd {
@@ -40,6 +51,7 @@ const uninteresting: ReadonlySet<unknown> = new Set(['ENOENT', 'ENODEV', 'CHANNE
 interface Pending {
   readonly unique: number;
   readonly isResent: boolean;
+  readonly bodySizeBytes: number;
   readonly operation: string;
   readonly startedMs: number;
   readonly ino: number;
@@ -299,8 +311,8 @@ export class FuseSession {
   }
 
   #pendingRequest(operation: string, nameOffset?: number): Pending {
-    const { unique, isResent, ino } = this.#request;
-    const about = { unique, isResent, operation, ino };
+    const { unique, isResent, bodySizeBytes, ino } = this.#request;
+    const about = { unique, isResent, bodySizeBytes, operation, ino };
     if (!this.#isObserved) return { ...about, startedMs: 0, name: undefined };
     const name = nameOffset === undefined ? undefined : this.#printableName(nameOffset);
     return { ...about, startedMs: performance.now(), name };
@@ -314,12 +326,19 @@ export class FuseSession {
   #observe(pending: Pending, errno: number, replySizeBytes: number): void {
     const { operation, unique, isResent, ino, name, startedMs } = pending;
     const durationMs = performance.now() - startedMs;
-    this.#options.measure?.(operation, durationMs, errno);
+    const contentBytes = errno === 0 ? contentOf(pending, replySizeBytes) : 0;
+    this.#options.measure?.(operation, durationMs, errno, contentBytes);
     this.#options.trace?.({
       ...{ operation, unique, resent: isResent ? true : undefined, ino, name },
       ...{ errno, replySizeBytes, durationMs: Math.round(durationMs * 1000) / 1000 },
     });
   }
+}
+
+/** The content in an answer of READ, or in a WRITE. */
+function contentOf({ operation, bodySizeBytes }: Pending, replySizeBytes: number): number {
+  if (operation === 'read') return replySizeBytes - replyHeaderSizeBytes;
+  return operation === 'write' ? bodySizeBytes - writeInSizeBytes : 0;
 }
 
 function unset(): void {

@@ -131,10 +131,12 @@ function mountFailure(mountpoint: string, cause: Error): MountFailedError {
 }
 
 function observer(log: Log, metrics: Metrics): RequestObserver {
-  return (operation, path, durationMs, errno) => {
+  return (operation, path, durationMs, errno, count) => {
     const measured = metrics.operation(operation);
     if (errno === 0) measured.succeeded(durationMs);
     else measured.failed(durationMs, errno);
+    if (operation === 'read') metrics.readBytes.add(count);
+    else if (operation === 'write') metrics.writtenBytes.add(count);
     if (!log.writes('debug')) return;
     const name = printableName(bytesFromText(path));
     log.debug('request', { operation, name, errno, durationMs });

@@ -29,6 +29,8 @@ export type RequestObserver = (
   path: string,
   durationMs: number,
   errno: number,
+  /** The number that was the answer, where it is one: bytes of content for `read` and `write`. */
+  count: number,
 ) => void;
 
 /** The names in a directory, and beside them what each is. */
@@ -379,7 +381,9 @@ export class PathOperations implements NativeOperations {
     } catch (error) {
       outcome = { errno: this.#vfs.errnoOf(error, operation) };
     }
-    this.#observe(operation, path, performance.now() - startedMs, outcome.errno);
+    const { errno, value } = outcome;
+    const count = typeof value === 'number' ? value : 0;
+    this.#observe(operation, path, performance.now() - startedMs, errno, count);
     return outcome;
   }
 }

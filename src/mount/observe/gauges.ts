@@ -1,3 +1,5 @@
+import type { CacheCounts } from '../../git/odb/counted-cache.ts';
+import type { CommitCounts } from '../branch/commit-counts.ts';
 import type { Measure } from './metrics.ts';
 import type { BranchStatus, MountStatus } from './status.ts';
 
@@ -28,6 +30,47 @@ export function statusGauges(status: MountStatus): Measure[] {
     gauge('vost_resident_bytes', 'Memory of the daemon.', memory.residentBytes),
     gauge('vost_heap_used_bytes', 'Memory of objects in the daemon.', memory.heapUsedBytes),
     gauge('vost_external_bytes', 'Memory of buffers in the daemon.', memory.externalBytes),
+  ];
+}
+
+/** What the branches of a mount have done, as metrics. */
+export function commitMeasures(counts: Readonly<CommitCounts>): Measure[] {
+  return [
+    counter('vost_commits_total', 'Commits made.', counts.commits),
+    counter(
+      'vost_commit_retries_total',
+      'Commits begun again because others had moved the branch.',
+      counts.retries,
+    ),
+    counter(
+      'vost_commit_failures_total',
+      'Attempts to commit that failed, to be made again.',
+      counts.failures,
+    ),
+    counter(
+      'vost_reconciles_total',
+      'How often a branch took in what others had made of it.',
+      counts.reconciles,
+    ),
+  ];
+}
+
+/** How useful the caches of objects are, as metrics. */
+export function cacheMeasures(caches: readonly CacheCounts[]): Measure[] {
+  const label = ({ name }: CacheCounts): string => `cache="${name}"`;
+  return [
+    ...caches.map((cache): Measure => ({
+      ...counter('vost_cache_hits_total', 'What was found in a cache.', cache.hits),
+      label: label(cache),
+    })),
+    ...caches.map((cache): Measure => ({
+      ...counter('vost_cache_misses_total', 'What was not found in a cache.', cache.misses),
+      label: label(cache),
+    })),
+    ...caches.map((cache): Measure => ({
+      ...gauge('vost_cache_bytes', 'What a cache takes.', cache.sizeBytes),
+      label: label(cache),
+    })),
   ];
 }
 

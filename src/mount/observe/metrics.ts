@@ -69,6 +69,8 @@ export interface Measure {
   readonly help: string;
   readonly type: 'counter' | 'gauge';
   readonly value: number;
+  /** Tells apart the numbers of one name, such as `cache="trees"`; these must follow each other. */
+  readonly label?: string;
 }
 
 /**
@@ -89,6 +91,13 @@ export class Metrics {
     return operation;
   }
 
+  /** Content that programs have read through the mount, and written, as far as it came by here. */
+  readonly readBytes: Counter = this.counter('vost_read_bytes_total', 'Bytes read by programs.');
+  readonly writtenBytes: Counter = this.counter(
+    'vost_written_bytes_total',
+    'Bytes written by programs.',
+  );
+
   /** A new counter; its name ends in `_total`. */
   counter(name: string, help: string): Counter {
     const counter = new Counter();
@@ -107,10 +116,12 @@ export class Metrics {
   }
 
   *#lines(): Generator<string, void, undefined> {
+    let last: string | undefined;
     for (const source of this.#sources) {
-      for (const { name, help, type, value } of source()) {
-        yield* header(name, help, type);
-        yield `${name} ${value}`;
+      for (const { name, help, type, value, label } of source()) {
+        if (name !== last) yield* header(name, help, type);
+        last = name;
+        yield label === undefined ? `${name} ${value}` : `${name}{${label}} ${value}`;
       }
     }
     const latency = 'vost_operation_duration_seconds';

@@ -76,6 +76,7 @@ describe('a commit from outside', () => {
     // Nobody tells the mount: the commit finds out.
     await mount.commit();
     expect(await mount.git('rev-parse', 'main^')).toBe(outside);
+    expect(mount.branches.counts).toEqual({ commits: 2, retries: 1, failures: 0, reconciles: 1 });
     await mount.expectCommitted();
     expect(await mount.text('staged.txt')).toBe('staged');
     expect(await mount.text('src/a.txt')).toBe('A');
