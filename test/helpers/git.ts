@@ -100,7 +100,7 @@ const notices = /^notice: (?:HEAD points to an unborn branch .*|No default refer
  */
 export async function fsck(gitDir: string): Promise<void> {
   const args = ['--git-dir', gitDir, 'fsck', '--strict', '--full', '--no-dangling'];
-  const result = await gitResult([...args, '--no-progress'], { timeoutMs: 60_000 });
+  const result = await gitResult([...args, '--no-progress'], { timeoutMs: 600_000 });
   const output = (result.stdout.toString() + result.stderr.toString()).replace(notices, '');
   if (result.exitCode !== 0 || output !== '') {
     throw new Error(`git fsck of ${gitDir} ended with ${String(result.exitCode)}:\n${output}`);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { checkAcknowledged, lastOf, startWriter } from '../helpers/acknowledged-writers.ts';
 import { eventually } from '../helpers/eventually.ts';
-import { fsck, git, gitResult } from '../helpers/git.ts';
+import { fsck, git as runGit, gitResult as gitResultOf } from '../helpers/git.ts';
 import { mountRepository } from '../helpers/mount.ts';
 import type { MountedRepository } from '../helpers/mount.ts';
 import { program, shell } from '../helpers/program.ts';
@@ -13,6 +13,11 @@ import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 // Everything that may run beside a mount, all at once: two mounts whose writers sync what they
 // write, git's housekeeping, pushes, moves of refs. VOST_SOAK_SECONDS makes it last longer than the
 // moment that is spent on it in each run of the tests.
+
+// After an hour the repository is large, and a machine that does all this at once is busy.
+const patience = { timeoutMs: 600_000 };
+const git = (args: string[]): Promise<string> => runGit(args, patience);
+const gitResult = (args: string[]): ReturnType<typeof gitResultOf> => gitResultOf(args, patience);
 
 const lastsMs = 1000 * Number(process.env['VOST_SOAK_SECONDS'] ?? 20);
 
@@ -31,7 +36,9 @@ test(
     for (const branch of ['main', 'topic/a', 'topic/b'])
       await inRepository('branch', branch, start);
 
-    const mounts = [await mountRepository(gitDir), await mountRepository(gitDir)];
+    // The caches of one are full early on, so that what grows is something else.
+    const args = ['--cache-size', '16m'];
+    const mounts = [await mountRepository(gitDir), await mountRepository(gitDir, { args })];
     const before = await Promise.all(mounts.map(usage));
     const deadlineMs = Date.now() + lastsMs;
     const writers = [
@@ -54,7 +61,7 @@ test(
 
     for (const mount of mounts) {
       // What was closed is committed, and the kernel forgets what nobody uses.
-      await shell('sync main; sync topic/a; sync topic/b', { cwd: mount.mountpoint });
+      await shell('sync main; sync topic/a; sync topic/b', { cwd: mount.mountpoint, ...patience });
     }
     const usages: unknown[] = [];
     for (const [index, mount] of mounts.entries()) {
