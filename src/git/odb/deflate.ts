@@ -2,7 +2,7 @@ import { promisify } from 'node:util';
 import { constants, deflate, deflateRaw, deflateRawSync, deflateSync, inflateRaw } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
 import type { ObjectType } from '../hash-object.ts';
-import { adler32 } from './adler32.ts';
+import { adler32, adler32Joined } from './adler32.ts';
 
 /** Content up to this size is deflated where it stands: a hop to another thread costs more. */
 export const smallContentBytes: number = 32 * 1024;
@@ -97,12 +97,19 @@ export async function* deflatePieces(
   let checksum = 1;
   const underWay: Promise<Buffer>[] = [];
   yield Buffer.from([0x78, 0x01]);
+  let last:
+    | { readonly piece: Buffer; readonly checksum: number; readonly deflated: Promise<Buffer> }
+    | undefined;
   for await (const piece of pieces) {
-    checksum = adler32(piece, checksum);
-    const deflated = deflatePiece(piece, settingsFor(piece, contentBytes, level, type));
-    // Whoever stops reading early leaves some behind; what became of those does not matter.
-    deflated.catch(() => undefined);
-    underWay.push(deflated);
+    // A hole is the same piece over and over, and a comparison takes a hundredth of the work.
+    if (last?.piece.equals(piece) !== true) {
+      const deflated = deflatePiece(piece, settingsFor(piece, contentBytes, level, type));
+      // Whoever stops reading early leaves some behind; what became of those does not matter.
+      deflated.catch(() => undefined);
+      last = { piece, checksum: adler32(piece, 1), deflated };
+    }
+    checksum = adler32Joined(checksum, last.checksum, piece.length);
+    underWay.push(last.deflated);
     const first = underWay.length >= piecesAtOnce ? underWay.shift() : undefined;
     if (first !== undefined) yield await first;
   }

@@ -80,6 +80,18 @@ describe('content in pieces', () => {
     },
   );
 
+  test('a piece that is the one before again is deflated once', async () => {
+    const content = Buffer.alloc(9 * pieceBytes + 100);
+    content.fill('x', 2 * pieceBytes + 5, 2 * pieceBytes + 8);
+    content.fill('y', 6 * pieceBytes, 8 * pieceBytes);
+    const parts = await collect(deflatePieces(cutIntoPieces([content]), content.length, 6));
+    expect(inflateSync(Buffer.concat(parts)).equals(content)).toBe(true);
+    const pieces = parts.slice(1, -1);
+    expect(pieces).toHaveLength(10);
+    // Zeros, others, zeros, ys, zeros, and the last one, which is shorter.
+    expect(new Set(pieces).size).toBe(6);
+  });
+
   test('an error of the source ends it', async () => {
     async function* broken(): AsyncGenerator<Buffer> {
       yield text(pieceBytes);
