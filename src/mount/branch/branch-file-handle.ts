@@ -16,10 +16,12 @@ const copyLimitBytes = 0x7fff_f000;
 export class BranchFileHandle implements FileHandle {
   readonly #file: BranchFile;
   readonly #isWriter: boolean;
+  readonly firstContent: (() => Uint8Array | undefined) | undefined;
 
-  constructor(file: BranchFile, isWriter: boolean) {
+  constructor(file: BranchFile, isWriter: boolean, firstContent?: () => Uint8Array | undefined) {
     this.#file = file;
     this.#isWriter = isWriter;
+    this.firstContent = firstContent;
   }
 
   /** What changes from outside is told to the kernel, or happens to another inode. */

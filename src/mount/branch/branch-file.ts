@@ -17,6 +17,8 @@ import { WriteBuffer } from './write-buffer.ts';
 
 const ownerExecutes = 0o100;
 const blockSizeBytes = 512;
+/** What the kernel asks for at once: it reads no further ahead at first. */
+const firstContentLimitBytes = 128 * 1024;
 /** `SEEK_*` in unistd.h; the kernel answers the others itself. */
 const seekData = 3;
 const seekHole = 4;
@@ -159,6 +161,13 @@ export class BranchFile extends FileVnode {
       () => whenReady(truncates ? this.truncate(0) : this.#size(), () => handle),
       () => handle.release(),
     );
+  }
+
+  /** Opens a file that the kernel has read nothing of so far. */
+  openFirst(): FileHandle {
+    if (this.isOpen || this.#buffer !== undefined) return this.#newHandle(false);
+    this.#handles += 1;
+    return new BranchFileHandle(this, false, () => this.#smallContent());
   }
 
   /** Opens a file that is being made. */
@@ -321,6 +330,13 @@ export class BranchFile extends FileVnode {
   /** ESTALE when the branch is gone. */
   requireWritable(): void {
     for (const { parent } of this.inode.links) parent.branch?.requireWritable();
+  }
+
+  /** The whole content, when it is small, and in memory. */
+  #smallContent(): Uint8Array | undefined {
+    const content = this.storedContent();
+    if (content === undefined || content.sizeBytes > firstContentLimitBytes) return undefined;
+    return this.inode.context.odb.readIfCached(content.oid)?.data;
   }
 
   #newHandle(isWriter: boolean): FileHandle {

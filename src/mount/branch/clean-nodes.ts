@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import { canonicalMode, modeSymlink } from '../../git/mode.ts';
 import type { PlacedObject } from '../../snapshot/tree-edit.ts';
@@ -112,8 +113,10 @@ export class CleanFile extends FileVnode {
 
   open(flags: number, caller: Caller): MaybePromise<FileHandle> {
     return whenReady(this.kept(), (file) => {
-      if (file instanceof BranchFile) return file.open(flags, caller);
-      throw new ErrnoError('ESTALE');
+      if (!(file instanceof BranchFile)) throw new ErrnoError('ESTALE');
+      const reads = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) === 0;
+      const { row, index } = this.#place;
+      return reads && row.reads(index) ? file.openFirst() : file.open(flags, caller);
     });
   }
 

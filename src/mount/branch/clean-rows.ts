@@ -36,6 +36,8 @@ export class CleanRow implements RowOwner {
   readonly #others = new Map<ByteString, Ino>();
   /** Names whose files show another time. */
   readonly #changed = new Set<ByteString>();
+  /** A bit for each file whose content was read. */
+  #read: Uint8Array | undefined;
 
   constructor(
     context: BranchContext,
@@ -75,6 +77,14 @@ export class CleanRow implements RowOwner {
     const name = tree.nameAt(index);
     if (this.#others.has(name) || this.#changed.has(name)) return -1;
     return isFirstTree ? index : this.tree.indexOf(name);
+  }
+
+  /** Notes that the content of a file is read. False when it was before. */
+  reads(index: number): boolean {
+    this.#read ??= new Uint8Array(Math.ceil(this.tree.size / 8));
+    const byte = this.#read[index >> 3] ?? 0;
+    this.#read[index >> 3] = byte | (1 << (index & 7));
+    return (byte & (1 << (index & 7))) === 0;
   }
 
   /** Others have changed what the name leads to: it shows their time. */

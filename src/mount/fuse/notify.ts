@@ -165,6 +165,15 @@ export function encodeNotice(notice: Notice): Buffer {
   }
 }
 
+/** What stands in front of the content that the kernel is to keep of an inode, from its start on. */
+export function encodeStoreHeader(ino: Ino, sizeBytes: number): Buffer {
+  const message = emptyNotice(notices.store, 24);
+  message.writeUInt32LE(message.length + sizeBytes, 0);
+  writeU64(message, ino, replyHeaderSizeBytes);
+  message.writeUInt32LE(sizeBytes, replyHeaderSizeBytes + 16);
+  return message;
+}
+
 function emptyNotice(kind: number, bodySizeBytes: number): Buffer {
   const message = Buffer.alloc(replyHeaderSizeBytes + bodySizeBytes);
   message.writeUInt32LE(message.length, 0);

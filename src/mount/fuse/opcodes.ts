@@ -128,6 +128,7 @@ export const fsyncDataOnly: number = 0x1;
 export const notices = {
   invalidateInode: 2,
   invalidateEntry: 3,
+  store: 4,
   /** Every request that was read and not answered is to be read again. Since 7.40. */
   resend: 7,
   /** Every name that the kernel keeps is asked for again. Since 7.44. */

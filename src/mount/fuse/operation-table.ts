@@ -33,6 +33,8 @@ import * as wire from './wire.ts';
 export interface KernelCache {
   /** The kernel asks for the attributes of this inode the next time that somebody wants them. */
   dropAttributes(ino: Ino): void;
+  /** The kernel keeps this as the content of an inode of that size, of which it waits for no page. */
+  storeContent(ino: Ino, content: Uint8Array): void;
 }
 
 /** How one kind of request is served. */
@@ -119,11 +121,15 @@ const served: readonly Operation<unknown>[] = [
 
   operation(
     'open',
-    (vfs, r) => {
+    (vfs, r, kernel) => {
       const { ino } = r;
       const caller = r.caller();
       const kills = (r.u32(4) & openKillsPrivileges) !== 0;
-      const open = vfs.open(ino, r.u32(0), caller);
+      const open = whenReady(vfs.open(ino, r.u32(0), caller), (result) => {
+        const content = result.firstContent?.();
+        if (content !== undefined && content.length > 0) kernel.storeContent(ino, content);
+        return result;
+      });
       if (!kills) return open;
       return whenReady(open, (result) => whenReady(killPrivileges(vfs, ino, caller), () => result));
     },

@@ -5,7 +5,7 @@ import type { FuseChannel } from './channel.ts';
 import { ForgetQueue } from './forget-queue.ts';
 import { defaultFeatures, negotiate } from './handshake.ts';
 import type { KernelProtocol } from './handshake.ts';
-import { NoticeQueue, encodeNotice } from './notify.ts';
+import { NoticeQueue, encodeNotice, encodeStoreHeader } from './notify.ts';
 import { opcodeName, opcodes } from './opcodes.ts';
 import type { InitFlagName } from './opcodes.ts';
 import { operationOf } from './operation-table.ts';
@@ -89,6 +89,8 @@ export class FuseSession {
    */
   readonly #kernelCache: KernelCache = {
     dropAttributes: (ino) => this.#write('notice', encodeNotice({ kind: 'attributes', ino })),
+    storeContent: (ino, content) =>
+      this.#write('notice', encodeStoreHeader(ino, content.length), content),
   };
   #resolveReady: (protocol: KernelProtocol) => void = unset;
   #rejectReady: (error: Error) => void = unset;

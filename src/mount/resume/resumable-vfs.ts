@@ -391,7 +391,8 @@ export class ResumableVfs implements VfsOperations {
     const fh = this.#handles.kernelsOfFile(open.fh);
     if (place !== undefined) this.#journal.place(number, place, false);
     this.#journal.opened(fh, number, flags);
-    return { ...open, fh };
+    // A handle that was lost may have left reads waiting, which nobody knows of here.
+    return { ...open, fh, firstContent: undefined };
   }
 
   #written(number: Ino): void {

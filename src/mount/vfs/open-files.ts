@@ -23,8 +23,8 @@ export class OpenFiles {
 
   open(node: Vnode, handle: FileHandle): OpenReply {
     const fh = this.#open.add({ node: this.#inodes.hold(node), handle });
-    const { keepCache, noFlush, directIo = false } = handle;
-    return { fh, keepCache, noFlush, directIo };
+    const { keepCache, noFlush, directIo = false, firstContent } = handle;
+    return { fh, keepCache, noFlush, directIo, ...(firstContent && { firstContent }) };
   }
 
   /** EBADF when nothing is open under this number. */

@@ -78,6 +78,8 @@ export interface OpenReply {
   readonly cacheDirectory?: boolean;
   readonly noFlush?: boolean;
   readonly directIo?: boolean;
+  /** See `FileHandle.firstContent`. */
+  readonly firstContent?: (() => Uint8Array | undefined) | undefined;
 }
 
 /** The answer to a statfs, as in `struct statvfs`; counts in units of `bsize` bytes. */

@@ -189,6 +189,12 @@ export interface FileHandle {
   readonly noFlush: boolean;
   /** The kernel keeps nothing of the content: each read comes here, whatever size `stat` shows. */
   readonly directIo?: boolean;
+  /**
+   * All of a small file, where that is in memory and the kernel has not had it before: it may be given
+   * along with the answer to open(2), so that reading it takes no request. Only there while nobody
+   * else has the file open, for then the kernel waits for none of its pages.
+   */
+  readonly firstContent?: (() => Uint8Array | undefined) | undefined;
   read(offset: number, sizeBytes: number): MaybePromise<Uint8Array>;
   /** `data` is only valid until this returns. Gives the number of bytes taken. */
   write(offset: number, data: Buffer): MaybePromise<number>;

@@ -1,5 +1,7 @@
 import { constants } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { Oid } from '../../../../src/git/oid.ts';
+import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside } from './branch-mount.ts';
 
 const files = { 'a.txt': 'a', 'b.txt': 'b', 'run*': 'run', 'src/c.txt': 'c' };
@@ -36,6 +38,25 @@ describe('files that nobody has touched', () => {
     expect(await mount.get('a.txt')).toBe(ino);
     mount.forgetAll(ino);
     expect(mount.context.inodes.get(ino)).toBeUndefined();
+  });
+
+  test('give their content along with the first open alone, and when nobody else has them open', async () => {
+    const mount = await BranchMount.open({ files });
+    const open = async (path: string, flags: number): Promise<string | undefined> => {
+      const { fh, firstContent } = await mount.vfs.open(await mount.get(path), flags, caller);
+      const content = firstContent?.();
+      await mount.vfs.release(await mount.get(path), fh);
+      return content && Buffer.from(content).toString();
+    };
+    for (const path of ['a.txt', 'b.txt']) {
+      const oid = await mount.vfs.getxattr(await mount.get(path), name('user.vost.oid'));
+      await mount.root.inode.context.odb.read(Buffer.from(oid).toString() as Oid);
+    }
+    expect(await open('a.txt', constants.O_RDONLY)).toBe('a');
+    expect(await open('a.txt', constants.O_RDONLY)).toBeUndefined();
+    const writer = await mount.openFile('b.txt', constants.O_RDWR);
+    expect(await open('b.txt', constants.O_RDONLY)).toBeUndefined();
+    await mount.close(writer);
   });
 
   test('keep their number and time when they are changed, linked and moved', async () => {

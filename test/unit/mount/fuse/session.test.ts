@@ -276,6 +276,18 @@ describe('requests', () => {
     expect(list?.body.toString()).toBe('user.a\0user.b\0');
   });
 
+  it('content that comes with an open is given to the kernel before the answer', () => {
+    const content = Buffer.from('abc');
+    const { ask } = serveOpen({ open: () => ({ ...opened, firstContent: () => content }) });
+    const [store, answer] = ask('open', { nodeid: 8, body: [pack('open_in', { flags: 0 })] });
+    expect(store).toMatchObject({ unique: 0, error: 4 });
+    const { body } = store!;
+    const [ino, offset, size] = [body.readUInt32LE(0), body.readUInt32LE(8), body.readUInt32LE(16)];
+    expect({ ino, offset, size }).toEqual({ ino: 8, offset: 0, size: 3 });
+    expect(body.subarray(24).toString()).toBe('abc');
+    expect(unpack('open_out', answer!.body)).toMatchObject({ fh: 77 });
+  });
+
   it('readdir and readdirplus get a sink of the size that was asked for', () => {
     const readdir: VfsOperations['readdir'] = (_ino, _fh, _offset, plus, sink: DirectorySink) => {
       let count = 0;

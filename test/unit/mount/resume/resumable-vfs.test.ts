@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ResumableVfs } from '../../../../src/mount/resume/resumable-vfs.ts';
 import { ResumeJournal, firstNumber } from '../../../../src/mount/resume/resume-journal.ts';
 import { rootIno } from '../../../../src/mount/vfs/operations.ts';
-import type { EntryReply, Ino } from '../../../../src/mount/vfs/operations.ts';
+import type { EntryReply, Fh, Ino } from '../../../../src/mount/vfs/operations.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
 import { MemoryNotifier, MemorySink, caller, fakeVfs, name } from '../helpers/fake-nodes.ts';
 import { memoryLog, newContext } from '../helpers/fake-nodes.ts';
@@ -44,6 +44,18 @@ const tree = (root: FakeDirectory): void => {
 };
 
 describe('ResumableVfs', () => {
+  it('gives the kernel no content along with an open', async () => {
+    const journal = ResumeJournal.open(join(await temporaryDirectory(), 'journal'));
+    const context = newContext();
+    const { vfs: behind, root } = fakeVfs({}, context);
+    root.addFile('file', 'content');
+    vi.spyOn(behind, 'open').mockReturnValue({ fh: 1 as Fh, firstContent: () => Buffer.alloc(1) });
+    const vfs = new ResumableVfs(behind, context.inodes, journal);
+    const { attr } = await vfs.lookup(rootIno, name('file'), caller);
+    expect((await vfs.open(attr!.ino, 0, caller)).firstContent).toBeUndefined();
+    journal.close();
+  });
+
   it('knows directories of the daemon before by their numbers, and no files', async () => {
     const next = await daemons(tree);
     const first = await next();
