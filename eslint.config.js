@@ -19,7 +19,7 @@ const layers = stack.slice(0, -1).map((folder, index) => {
   return layer(folder, above, `src/${folder} may not import from ${above.join(', ')}.`);
 });
 
-// What a module of the library gives to others says what it is.
+// What a module gives to others says what it is.
 const documented = {
   create(context) {
     return {
@@ -59,7 +59,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/*.ts', 'src/{git,snapshot,store,transfer}/**/*.ts'],
+    files: ['src/**/*.ts'],
     plugins: { vost: { rules: { documented } } },
     rules: { 'vost/documented': 'error' },
   },

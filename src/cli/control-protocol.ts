@@ -13,6 +13,7 @@ export type ControlRequest =
   | { readonly verb: 'commit'; readonly message?: string }
   | { readonly verb: 'unmount' };
 
+/** What a daemon answers; `message` is one line for people that says why not. */
 export type ControlAnswer =
   | {
       readonly ok: true;

@@ -12,6 +12,7 @@ import { readLine } from './line-channel.ts';
 
 const requestTimeoutMs = 5000;
 
+/** A daemon that can be asked. */
 export interface ControlServer {
   close(): Promise<void>;
 }

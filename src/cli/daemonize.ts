@@ -19,6 +19,12 @@ export const channelDescriptor = 3;
 
 const startTimeoutMs = 60_000;
 
+/** What is started, and for how long it is waited for. */
+export interface DaemonStart {
+  readonly program: string;
+  readonly timeoutMs: number;
+}
+
 /**
  * Starts the daemon for a mount as a process of its own (own session, own directory, no terminal)
  * and returns when it serves. Options go to it over the channel, and its report comes back the
@@ -26,7 +32,10 @@ const startTimeoutMs = 60_000;
  *
  * @throws {CommandError} with the daemon's own words and exit code
  */
-export async function startDaemon(invocation: MountInvocation): Promise<void> {
+export async function startDaemon(
+  invocation: MountInvocation,
+  { program, timeoutMs }: DaemonStart = { program: daemonProgram(), timeoutMs: startTimeoutMs },
+): Promise<void> {
   const log = invocation.logFile === undefined ? undefined : openLog(invocation.logFile);
   const output = log ?? 'ignore';
   const daemon = spawn(
@@ -34,7 +43,7 @@ export async function startDaemon(invocation: MountInvocation): Promise<void> {
     [
       ...process.execArgv,
       // The paths are there for people who look at the list of processes.
-      ...[daemonProgram(), invocation.repository, invocation.mountpoint],
+      ...[program, invocation.repository, invocation.mountpoint],
     ],
     { detached: true, cwd: '/', stdio: ['ignore', output, output, 'pipe'] },
   );
@@ -42,17 +51,21 @@ export async function startDaemon(invocation: MountInvocation): Promise<void> {
   await once(daemon, 'spawn');
   const channel = daemon.stdio[channelDescriptor] as Duplex;
   channel.write(`${JSON.stringify(invocation)}\n`);
-  const report = await awaitReport(daemon, channel);
+  const report = await awaitReport(daemon, channel, timeoutMs);
   if (!report.ready) throw new CommandError(report.message, report.exitCode);
   channel.destroy();
   daemon.unref();
 }
 
-async function awaitReport(daemon: ChildProcess, channel: Duplex): Promise<DaemonReport> {
+async function awaitReport(
+  daemon: ChildProcess,
+  channel: Duplex,
+  timeoutMs: number,
+): Promise<DaemonReport> {
   const ended = once(daemon, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   let line: string | undefined;
   try {
-    line = await readLine(channel, startTimeoutMs);
+    line = await readLine(channel, timeoutMs);
   } catch (error) {
     // Its session is its own: whatever it started goes with it.
     if (daemon.pid !== undefined && daemon.exitCode === null) process.kill(-daemon.pid, 'SIGKILL');

@@ -7,6 +7,7 @@ export const exitCode = {
   usage: 2,
 } as const;
 
+/** One of `exitCode`. */
 export type ExitCode = (typeof exitCode)[keyof typeof exitCode];
 
 /** Something that ends the command with one line on stderr and this exit code. */

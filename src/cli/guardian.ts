@@ -55,7 +55,10 @@ export async function guard(
   const mounter = await chooseMounter();
   const { fd } = await mounter.mount(mountRequest(repository, mountpoint, options));
   const entry = await mountAt(mountpoint);
-  if (entry === undefined) throw new CommandError(`${mountpoint} was unmounted at once`);
+  if (entry === undefined) {
+    closeSync(fd);
+    throw new CommandError(`${mountpoint} was unmounted at once`);
+  }
   const socketPath = controlSocketPath(entry);
   const journalPath = socketPath.replace(/sock$/, 'journal');
   try {

@@ -52,6 +52,7 @@ export function describeFailure(error: unknown): string {
   return String(error);
 }
 
+/** How the command ends after an error: as the error says, else as a failure. */
 export function exitCodeOf(error: unknown): ExitCode {
   return error instanceof CommandError ? error.exitCode : exitCode.failure;
 }

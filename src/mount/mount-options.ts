@@ -1,5 +1,6 @@
 /** From the fewest lines to the most. */
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
+/** What is written to the log: lines of this level and of those before it. */
 export type LogLevel = (typeof logLevels)[number];
 
 /**
@@ -14,6 +15,7 @@ export type CommitPolicy = 'close' | 'fsync' | 'manual' | { readonly idleMs: num
  * of libfuse and the package of that name, and `auto` is `kernel` on Linux.
  */
 export const transports = ['auto', 'kernel', 'fuse-native'] as const;
+/** One of `transports`. */
 export type Transport = (typeof transports)[number];
 
 /** How a mount looks and behaves; everything has a default. Plain data, so that it can cross a process boundary. */

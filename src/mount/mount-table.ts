@@ -24,6 +24,7 @@ export async function readMountTable(): Promise<MountTableEntry[]> {
   return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
 }
 
+/** The mounts in the text of a mountinfo file; lines that are not of its form are passed over. */
 export function parseMountTable(text: string): MountTableEntry[] {
   const entries: MountTableEntry[] = [];
   for (const line of text.split('\n')) {

@@ -307,3 +307,26 @@ test('what keeps the first daemon from serving is said', async () => {
   });
   expect(await isMounted(mountpoint)).toBe(false);
 });
+
+test('a first daemon that dies before it serves is told of', async () => {
+  const mountpoint = await freshMountpoint();
+  const mounting = vostMount([
+    join(await temporaryDirectory(), 'repo.git'),
+    mountpoint,
+    '--resilient',
+  ]);
+  await eventually(
+    () => {
+      const daemons = daemonsOf(mountpoint);
+      expect(daemons).not.toEqual([]);
+      for (const pid of daemons) process.kill(pid, 'SIGKILL');
+    },
+    10_000,
+    5,
+  );
+  expect(await mounting).toMatchObject({
+    exitCode: 1,
+    stderr: 'vost-mount: the daemon ended by SIGKILL; -f or --log-file shows why\n',
+  });
+  expect(await isMounted(mountpoint)).toBe(false);
+});

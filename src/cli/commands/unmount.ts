@@ -13,8 +13,13 @@ const goneTimeoutMs = 10_000;
  * `vost-mount unmount MNT`: returns when everything closed is committed and the mount is gone. A
  * mount whose daemon has crashed is only taken away, and so is one whose daemon hangs: when it goes
  * on, it finds the mount gone, commits what is closed and ends.
+ *
+ * @param timeoutMs how long the mount may take to go, once it is said to be gone
  */
-export async function unmountCommand(options: { readonly mountpoint: string }): Promise<ExitCode> {
+export async function unmountCommand(
+  options: { readonly mountpoint: string },
+  timeoutMs: number = goneTimeoutMs,
+): Promise<ExitCode> {
   const entry = await findMount(options.mountpoint);
   const liveness = await probeMount(entry.mountpoint);
   if (liveness === 'dead' || liveness === 'hanging') {
@@ -27,12 +32,15 @@ export async function unmountCommand(options: { readonly mountpoint: string }): 
   } else {
     await askDaemon(entry, { verb: 'unmount' }, unmountTimeoutMs);
   }
-  await waitUntilGone(entry);
+  await waitUntilGone(entry, timeoutMs);
   return exitCode.success;
 }
 
-async function waitUntilGone({ device, mountpoint }: MountTableEntry): Promise<void> {
-  const deadlineMs = Date.now() + goneTimeoutMs;
+async function waitUntilGone(
+  { device, mountpoint }: MountTableEntry,
+  timeoutMs: number,
+): Promise<void> {
+  const deadlineMs = Date.now() + timeoutMs;
   while ((await readMountTable()).some((entry) => entry.device === device)) {
     if (Date.now() > deadlineMs) throw new CommandError(`${mountpoint} is still mounted`);
     await sleep(20);

@@ -13,6 +13,7 @@ const restMs = 1000;
 
 type Phase = 'trial-awake' | 'trial-asleep' | 'settled';
 
+/** How a `BusyPoll` behaves; a test gives its own clock and machine. */
 export interface BusyPollOptions {
   /** How long after a request the loop is kept awake, in microseconds; 0 never. */
   readonly windowUs: number;

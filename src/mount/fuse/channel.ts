@@ -42,6 +42,7 @@ export class ChannelClosedError extends GitStoreError {
   }
 }
 
+/** How requests are read from the device. */
 export interface ChannelOptions {
   /** Default is the event loop, where this version of Node lets us. */
   readonly reading?: RequestReading;

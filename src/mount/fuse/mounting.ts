@@ -25,6 +25,7 @@ export interface MountRequest {
   readonly extraOptions?: readonly string[];
 }
 
+/** How an unmount went. */
 export interface UnmountResult {
   /**
    * Why the mount was only taken out of the tree (files on it are in use): it lives on without a

@@ -51,6 +51,7 @@ export const opcodes = {
   copyfilerange64: 53,
 } as const;
 
+/** A kind of request that has a name here. */
 export type OpcodeName = keyof typeof opcodes;
 
 const names = new Map<number, string>(Object.entries(opcodes).map(([name, code]) => [code, name]));
@@ -91,6 +92,7 @@ export const initFlags = {
   killPrivileges: 0x1000_0000,
 } as const;
 
+/** A feature that can be agreed on at INIT. */
 export type InitFlagName = keyof typeof initFlags;
 
 /** `FATTR_*`: which fields of a SETATTR are meant. */

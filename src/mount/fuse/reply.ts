@@ -60,6 +60,10 @@ export interface SizedAnswer {
   readonly roomBytes: number;
 }
 
+/**
+ * Ends an answer with a value, or with its size when that is what was asked for.
+ * @throws {ErrnoError} ERANGE when there is no room for it
+ */
 export function appendSized(reply: Reply, { value, roomBytes }: SizedAnswer): void {
   if (roomBytes === 0) {
     reply.buffer.writeUInt32LE(value.length, reply.grow(4));

@@ -16,6 +16,7 @@ import { printableName } from './request-trace.ts';
 import { callAgain } from './resent-requests.ts';
 import type { RequestTrace } from './request-trace.ts';
 
+/** How a session behaves, and who is told of what it does. */
 export interface SessionOptions {
   readonly log: Log;
   /** What to ask of the kernel; default is `defaultFeatures`. */

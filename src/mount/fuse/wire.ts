@@ -6,10 +6,15 @@ import { openReplyFlags } from './opcodes.ts';
  * every byte of it, since the buffers are used again and again.
  */
 
+/** The size of `struct fuse_attr`. */
 export const attrSizeBytes = 88;
+/** The size of `struct fuse_attr_out`. */
 export const attrOutSizeBytes: number = 16 + attrSizeBytes;
+/** The size of `struct fuse_entry_out`. */
 export const entryOutSizeBytes: number = 40 + attrSizeBytes;
+/** The size of `struct fuse_open_out`. */
 export const openOutSizeBytes = 16;
+/** The size of `struct fuse_statfs_out`. */
 export const statfsOutSizeBytes = 80;
 
 const twoTo32 = 0x1_0000_0000;

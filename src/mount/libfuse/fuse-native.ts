@@ -20,6 +20,7 @@ export interface NativeStat {
   readonly ctime: number;
 }
 
+/** What fuse-native takes as the answer to a statfs; counts in units of `bsize` bytes. */
 export interface NativeStatfs {
   readonly bsize: number;
   readonly frsize: number;

@@ -107,8 +107,9 @@ export interface DirectorySink {
   addPlus(name: ByteString, entry: EntryReply, offset: number): boolean;
 }
 
-/** `RENAME_*` in linux/fs.h. */
+/** `RENAME_NOREPLACE` in linux/fs.h: a name that leads somewhere is left alone (EEXIST). */
 export const renameNoReplace = 1;
+/** `RENAME_EXCHANGE` in linux/fs.h: each name gets what the other led to. */
 export const renameExchange = 2;
 
 /**

@@ -94,6 +94,7 @@ export interface DirectoryStream {
   node?(position: number): MaybePromise<Vnode | null>;
 }
 
+/** A directory. Names in it are asked for one by one, or all together by `entries`. */
 export abstract class DirectoryVnode extends Vnode {
   /** The directory that `..` leads to; the root of the mount is its own parent. */
   abstract readonly parent: DirectoryVnode;
@@ -223,6 +224,7 @@ export interface NodePlace {
   readonly name: ByteString;
 }
 
+/** A regular file, whose content is read and written through handles. */
 export abstract class FileVnode extends Vnode {
   /** Where it can be found again; `undefined` when it has no name, or none that would lead to the same. */
   place(): MaybePromise<NodePlace | undefined> {
@@ -238,6 +240,7 @@ export abstract class FileVnode extends Vnode {
   }
 }
 
+/** A symbolic link; where it leads is for the kernel to follow. */
 export abstract class SymlinkVnode extends Vnode {
   abstract readlink(): MaybePromise<ByteString>;
 }
