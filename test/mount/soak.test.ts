@@ -151,7 +151,8 @@ async function openPaths(pid: number): Promise<string[]> {
 /** What others do to the repository, until it is over; and what must be true of it afterwards. */
 class Outside {
   readonly counts = { pushes: 0, moves: 0, housekeepings: 0 };
-  disturbances = 0;
+  /** What git said when it gave up. */
+  readonly disturbances: string[] = [];
   readonly #gitDir: string;
   readonly #clone: string;
   /** Commits that a branch took in. */
@@ -247,7 +248,7 @@ class Outside {
    * is that anything stays missing, and that is looked for at the end.
    */
   #disturbed(stderr: Buffer): void {
-    this.disturbances += 1;
+    this.disturbances.push(stderr.toString().trim());
     expect(stderr.toString()).toMatch(
       /cannot lock ref|\.lock': File exists|bad tree object|Could not read|not our ref/,
     );
