@@ -62,8 +62,23 @@ export class InodeTable {
   }
 
   /** Takes back one `hold`. */
-  drop(node: Vnode): void {
-    this.forget(node.ino, 1);
+  drop({ ino }: Vnode): void {
+    const node = this.#nodes.get(ino);
+    if (node === undefined) this.#rows.release(ino, 1);
+    else this.#release(node, 1);
+  }
+
+  /** As `hold`, for a handle: whatever the kernel says that it forgets, the node stays until `close`. */
+  open(node: Vnode): Vnode {
+    const held = this.hold(node);
+    held.openHandles += 1;
+    return held;
+  }
+
+  /** Takes back one `open`. */
+  close(node: Vnode): void {
+    node.openHandles -= 1;
+    this.drop(node);
   }
 
   /** From now on this node has the number that a row has counted for it, and all references. */
@@ -87,7 +102,7 @@ export class InodeTable {
   forget(ino: Ino, lookups: number): void {
     const node = this.#nodes.get(ino);
     if (node === undefined) this.#rows.release(ino, lookups);
-    else this.#release(node, lookups);
+    else this.#release(node, Math.min(lookups, node.references - node.openHandles));
   }
 
   /** The kernel is gone, and every reference with it. */
@@ -97,6 +112,7 @@ export class InodeTable {
     this.#rows.clear();
     for (const node of nodes) {
       node.references = 0;
+      node.openHandles = 0;
       node.forgotten();
     }
   }

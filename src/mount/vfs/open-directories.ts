@@ -23,7 +23,7 @@ export class OpenDirectories {
   }
 
   open(node: DirectoryVnode): OpenReply {
-    this.#inodes.hold(node);
+    this.#inodes.open(node);
     const fh = this.#open.add({ node, stream: undefined });
     const keep = node.cache.keepListing === true;
     return { fh, keepCache: keep, cacheDirectory: keep };
@@ -41,11 +41,11 @@ export class OpenDirectories {
   }
 
   release(fh: Fh): void {
-    this.#inodes.drop(this.#open.remove(fh).node);
+    this.#inodes.close(this.#open.remove(fh).node);
   }
 
   releaseAll(): void {
-    for (const { node } of this.#open.removeAll()) this.#inodes.drop(node);
+    for (const { node } of this.#open.removeAll()) this.#inodes.close(node);
   }
 }
 

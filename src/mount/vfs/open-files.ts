@@ -22,7 +22,7 @@ export class OpenFiles {
   }
 
   open(node: Vnode, handle: FileHandle): OpenReply {
-    const fh = this.#open.add({ node: this.#inodes.hold(node), handle });
+    const fh = this.#open.add({ node: this.#inodes.open(node), handle });
     const { keepCache, noFlush, directIo = false, firstContent } = handle;
     return { fh, keepCache, noFlush, directIo, ...(firstContent && { firstContent }) };
   }
@@ -48,7 +48,7 @@ export class OpenFiles {
 
   #release({ node, handle }: OpenFile): MaybePromise<void> {
     const drop = (): void => {
-      this.#inodes.drop(node);
+      this.#inodes.close(node);
     };
     let released: MaybePromise<void>;
     try {

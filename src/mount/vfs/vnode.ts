@@ -37,6 +37,9 @@ export abstract class Vnode {
   /** Lookups that the kernel has not taken back, and open handles. Kept by the inode table; leave it alone. */
   references = 0;
 
+  /** How many of these are open handles. Kept by the inode table too. */
+  openHandles = 0;
+
   /**
    * Set where a node holds nothing but its place: the row that can make it again, and that counts
    * its references instead. It is a file or a link then, and never told that it is forgotten.

@@ -32,6 +32,18 @@ describe('InodeTable', () => {
     expect(file.timesForgotten).toBe(1);
   });
 
+  it('keeps what is open, even when the kernel forgets more than it was told', () => {
+    const context = newContext();
+    const file = new FakeFile(context, new Gate());
+    context.inodes.hold(file);
+    const opened = context.inodes.open(file);
+    context.inodes.forget(file.ino, 1000);
+    context.inodes.forget(file.ino, 1);
+    expect([context.inodes.get(file.ino), file.timesForgotten]).toEqual([file, 0]);
+    context.inodes.close(opened);
+    expect([context.inodes.get(file.ino), file.timesForgotten]).toEqual([undefined, 1]);
+  });
+
   it('lets a forgotten node live again', () => {
     const context = newContext();
     const file = new FakeFile(context, new Gate());
