@@ -40,7 +40,8 @@ ${cases.join('\n')}
   elif [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W '${flags} --help --version' -- "$word"))
   else
-    compopt -o filenames
+    # zsh has none, and sees to this by itself.
+    [[ -n \${ZSH_VERSION-} ]] || compopt -o filenames
     COMPREPLY=($(compgen -f -- "$word"))
     if [[ $COMP_CWORD -eq 1 ]]; then COMPREPLY+=($(compgen -W '${verbNames.join(' ')}' -- "$word")); fi
   fi
