@@ -2,7 +2,7 @@ import { promisify } from 'node:util';
 import { constants, deflate, deflateRaw, deflateRawSync, deflateSync, inflateRaw } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
 import type { ObjectType } from '../hash-object.ts';
-import { adler32, adler32Joined } from './adler32.ts';
+import { adler32Joined } from './adler32.ts';
 
 /** Content up to this size is deflated where it stands: a hop to another thread costs more. */
 export const smallContentBytes: number = 32 * 1024;
@@ -15,6 +15,8 @@ const sampleBytes = 4096;
 const sampledFromBytes = 16 * 1024;
 const notWorthDeflating = 0.95;
 const piecesAtOnce = 3;
+// Of RFC 1951: the kind of block in a byte, its length, and that inverted.
+const storedBlockHeadBytes = 5;
 
 type InPool = (data: Uint8Array, options: ZlibOptions) => Promise<Buffer>;
 const deflateInPool: InPool = promisify(deflate);
@@ -95,18 +97,27 @@ export async function* deflatePieces(
   type: ObjectType = 'blob',
 ): AsyncGenerator<Buffer, void, undefined> {
   let checksum = 1;
-  const underWay: Promise<Buffer>[] = [];
+  const underWay: (Buffer | Promise<Buffer>)[] = [];
   yield Buffer.from([0x78, 0x01]);
   let last:
-    | { readonly piece: Buffer; readonly checksum: number; readonly deflated: Promise<Buffer> }
+    | {
+        readonly piece: Buffer;
+        readonly checksum: number;
+        readonly deflated: Buffer | Promise<Buffer>;
+      }
     | undefined;
   for await (const piece of pieces) {
     // A hole is the same piece over and over, and a comparison takes a hundredth of the work.
-    if (last?.piece.equals(piece) !== true) {
-      const deflated = deflatePiece(piece, settingsFor(piece, contentBytes, level, type));
+    if (last?.piece.equals(piece) === true) {
+      // The latest one: the memory of those before it may be used again.
+      last = { ...last, piece };
+    } else {
+      const settings = settingsFor(piece, contentBytes, level, type);
+      const stored = storedPiece(piece);
+      const deflated = settings.level === 0 ? stored.blocks : deflatePiece(piece, settings);
       // Whoever stops reading early leaves some behind; what became of those does not matter.
-      deflated.catch(() => undefined);
-      last = { piece, checksum: adler32(piece, 1), deflated };
+      if (deflated instanceof Promise) deflated.catch(() => undefined);
+      last = { piece, checksum: stored.checksum, deflated };
     }
     checksum = adler32Joined(checksum, last.checksum, piece.length);
     underWay.push(last.deflated);
@@ -118,6 +129,23 @@ export async function* deflatePieces(
   const tail = Buffer.from([0x03, 0x00, 0, 0, 0, 0]);
   tail.writeUInt32BE(checksum, 2);
   yield tail;
+}
+
+/**
+ * A piece in stored blocks, and the checksum of a zlib stream over it: both come from zlib at level 0,
+ * which takes no longer than another thread to begin with it.
+ */
+function storedPiece(piece: Buffer): { readonly blocks: Buffer; readonly checksum: number } {
+  const stream = deflateSync(piece, { level: 0, chunkSize: roomFor(piece) });
+  const end = stream.length - 4;
+  let last = 2;
+  for (let next = last; next < end;) {
+    last = next;
+    next += storedBlockHeadBytes + stream.readUInt16LE(last + 1);
+  }
+  // It is not the last block here.
+  stream[last] = 0;
+  return { blocks: stream.subarray(2, end), checksum: stream.readUInt32BE(end) };
 }
 
 function deflatePiece(piece: Buffer, settings: ZlibOptions): Promise<Buffer> {
@@ -133,23 +161,32 @@ export function inflatePiece(deflated: Buffer): Promise<Buffer> {
   });
 }
 
-/** Cuts content into pieces of `pieceBytes`, the last one shorter. Chunks are copied, so they may be used again. */
+/**
+ * Cuts content into pieces of `pieceBytes`, the last one shorter. Chunks are copied, so they may be used
+ * again. With `usesAgain` that is true of the pieces as well, once `deflatePieces` is done with them:
+ * fresh memory for each costs more than the copy.
+ */
 export async function* cutIntoPieces(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  usesAgain = false,
 ): AsyncGenerator<Buffer, void, undefined> {
-  let piece = Buffer.allocUnsafeSlow(pieceBytes);
+  const used: Buffer[] = [];
+  let piece: Buffer | undefined;
   let filled = 0;
   for await (const chunk of chunks) {
     for (let taken = 0; taken < chunk.length;) {
+      piece ??= used.length > piecesAtOnce ? used.shift() : undefined;
+      piece ??= Buffer.allocUnsafeSlow(pieceBytes);
       const part = chunk.subarray(taken, taken + pieceBytes - filled);
       piece.set(part, filled);
       filled += part.length;
       taken += part.length;
       if (filled < pieceBytes) continue;
       yield piece;
-      piece = Buffer.allocUnsafeSlow(pieceBytes);
+      if (usesAgain) used.push(piece);
+      piece = undefined;
       filled = 0;
     }
   }
-  if (filled > 0) yield piece.subarray(0, filled);
+  if (piece !== undefined) yield piece.subarray(0, filled);
 }

@@ -82,19 +82,38 @@ export class PackFile {
   }
 
   /** Bytes of the file, as many as asked for. */
-  async readAt(position: number, length: number): Promise<Buffer> {
-    const bytes = await readFully(this.#file.handle, position, length);
-    if (bytes.length === length) return bytes;
+  readAt(position: number, length: number): Promise<Buffer> {
+    return this.#readInto(Buffer.allocUnsafe(length), position);
+  }
+
+  async #readInto(target: Buffer, position: number): Promise<Buffer> {
+    const bytes = await readFully(this.#file.handle, position, target.length, target);
+    if (bytes.length === target.length) return bytes;
     throw new CorruptObjectError('a temporary pack has been cut off');
   }
 
-  /** A part of the file of any length, in parts with their position. */
+  /** A part of the file of any length, in parts with their position. They are used again. */
   async *read(
     start: number,
     end: number,
   ): AsyncGenerator<{ bytes: Buffer; position: number }, void, undefined> {
-    for (let position = start; position < end; position += pieceBytes) {
-      const bytes = await this.readAt(position, Math.min(pieceBytes, end - position));
+    const buffers: Buffer[] = [];
+    const readPart = (position: number): Promise<Buffer> => {
+      const length = Math.min(pieceBytes, end - position);
+      // The one that was handed out before the last is not needed any more.
+      const buffer = buffers.length === 2 ? buffers.shift() : undefined;
+      const target = buffer ?? Buffer.allocUnsafeSlow(Math.min(pieceBytes, end - start));
+      buffers.push(target);
+      const reading = this.#readInto(target.subarray(0, length), position);
+      // Whoever stops early leaves one behind.
+      reading.catch(() => undefined);
+      return reading;
+    };
+    let next = start < end ? readPart(start) : undefined;
+    for (let position = start; next !== undefined; position += pieceBytes) {
+      const bytes = await next;
+      // The next part is read while this one is worked on.
+      next = position + pieceBytes < end ? readPart(position + pieceBytes) : undefined;
       yield { bytes, position };
     }
   }

@@ -52,6 +52,8 @@ interface QueuedObject {
 const headerBytes = 12;
 const version = 2;
 const mostBytesInOneWrite = 1024 * 1024;
+// A smaller pack is hashed before the disk has begun.
+const syncedEarlyBytes = 8 * 1024 * 1024;
 const typeNumbers: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
 
 const offsetDeltaNumber = 6;
@@ -192,9 +194,13 @@ export class PackWriter {
     const pieceEdges: number[] = [];
     let position = offset;
     let checksum = 0;
+    // The next piece is hashed and deflated while this one is written.
+    let writing: Promise<void> | undefined;
     const put = async (bytes: Buffer): Promise<void> => {
       checksum = crc32(bytes, checksum);
-      await this.#file.writeAt(bytes, position);
+      await writing;
+      writing = this.#file.writeAt(bytes, position);
+      writing.catch(() => undefined);
       position += bytes.length;
     };
     try {
@@ -203,6 +209,7 @@ export class PackWriter {
         await put(stored);
         pieceEdges.push(position - dataOffset);
       }
+      await writing;
       // Behind the last piece stands the stream's tail, which is none.
       pieceEdges.pop();
       const oid = finishObjectHash(hash);
@@ -213,6 +220,7 @@ export class PackWriter {
       await this.#file.dropTail();
       return { oid, packed: undefined };
     } catch (error) {
+      await writing?.catch(() => undefined);
       await this.#file.dropTail();
       throw error;
     }
@@ -252,7 +260,7 @@ export class PackWriter {
    */
   async finish({ fsync, beforeNaming }: FinishOptions): Promise<FinishedPack> {
     await this.#draining;
-    const checksum = await this.#complete();
+    const checksum = await this.#complete(fsync);
     return namePack(this.#file, {
       directory: this.#directory,
       algorithm: this.#algorithm,
@@ -264,8 +272,20 @@ export class PackWriter {
   }
 
   /** Writes the header and the checksum, which it returns. */
-  async #complete(): Promise<Buffer> {
+  async #complete(fsync: boolean): Promise<Buffer> {
     await this.#file.cutOffTail();
+    // The disk writes while this is hashed, and has nearly all when it is named and synced once more.
+    const syncsEarly = fsync && this.#file.endOffset > syncedEarlyBytes;
+    const syncing = syncsEarly ? this.#file.sync() : undefined;
+    syncing?.catch(() => undefined);
+    try {
+      return await this.#addChecksum();
+    } finally {
+      await syncing;
+    }
+  }
+
+  async #addChecksum(): Promise<Buffer> {
     const header = Buffer.from('PACK\0\0\0\0\0\0\0\0', 'latin1');
     header.writeUInt32BE(version, 4);
     header.writeUInt32BE(this.#objects.length, 8);

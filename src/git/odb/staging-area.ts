@@ -110,7 +110,7 @@ export class StagingArea {
     chunks: AsyncIterable<Uint8Array>,
   ): Promise<Oid> {
     return this.#writing(async () => {
-      const pieces = cutIntoPieces(chunks);
+      const pieces = cutIntoPieces(chunks, true);
       try {
         if (sizeBytes !== undefined && sizeBytes > pieceBytes) {
           return await this.#storePieces(type, sizeBytes, pieces);

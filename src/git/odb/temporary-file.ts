@@ -107,13 +107,13 @@ export async function writePartsFully(
   await writeFully(handle, Buffer.concat(parts).subarray(done), position + done);
 }
 
-/** Reads `length` bytes at a position; fewer only where the file ends. */
+/** Reads `length` bytes at a position, into `buffer`; fewer only where the file ends. */
 export async function readFully(
   handle: FileHandle,
   position: number,
   length: number,
+  buffer: Buffer = Buffer.allocUnsafe(length),
 ): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
   let done = 0;
   while (done < length) {
     const { bytesRead } = await handle.read(buffer, done, length - done, position + done);

@@ -204,19 +204,26 @@ export class WriteBuffer {
 
   async *#chunks(): AsyncGenerator<Uint8Array> {
     const size = this.#sizeBytes;
-    let chunk: Buffer | undefined;
-    for (let offset = 0; offset < size; offset += chunkSizeBytes) {
-      const end = Math.min(offset + chunkSizeBytes, size);
-      const isHole = (this.nextData(offset) ?? size) >= end;
-      if (isHole) {
-        yield zeros.subarray(0, end - offset);
-        continue;
-      }
-      // Used again for each chunk: whoever takes them is done with one when he asks for the next.
-      chunk ??= Buffer.allocUnsafeSlow(chunkSizeBytes);
-      const part = chunk.subarray(0, end - offset);
-      await this.#fill(part, offset);
-      yield part;
+    // Used again and again: whoever takes them is done with one when he asks for the next.
+    const buffers: Buffer[] = [];
+    const fill = (offset: number): MaybePromise<Buffer> => {
+      const length = Math.min(chunkSizeBytes, size - offset);
+      const isHole = (this.nextData(offset) ?? size) >= offset + length;
+      if (isHole) return zeros.subarray(0, length);
+      const index = (offset / chunkSizeBytes) % 2;
+      buffers[index] ??= Buffer.allocUnsafeSlow(chunkSizeBytes);
+      const part = buffers[index].subarray(0, length);
+      const filled = whenReady(this.#fill(part, offset), () => part);
+      // Whoever stops early leaves one behind.
+      if (filled instanceof Promise) filled.catch(() => undefined);
+      return filled;
+    };
+    let next = size > 0 ? fill(0) : undefined;
+    for (let offset = chunkSizeBytes; next !== undefined; offset += chunkSizeBytes) {
+      const chunk: Buffer = await next;
+      // The next one is read while this one is worked on.
+      next = offset < size ? fill(offset) : undefined;
+      yield chunk;
     }
   }
 

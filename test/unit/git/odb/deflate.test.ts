@@ -92,6 +92,16 @@ describe('content in pieces', () => {
     expect(new Set(pieces).size).toBe(6);
   });
 
+  test.each([0, 1])('at level %i may come in buffers that are used again', async (level) => {
+    const hole = Buffer.alloc(6 * pieceBytes);
+    const content = Buffer.concat([hole, mixed(9 * pieceBytes), hole, text(7)]);
+    const pieces = cutIntoPieces([content], true);
+    const parts = await collect(deflatePieces(pieces, content.length, level));
+    expect(inflateSync(Buffer.concat(parts)).equals(content)).toBe(true);
+    const inflated = await Promise.all(parts.slice(1, -1).map(inflatePiece));
+    expect(Buffer.concat(inflated).equals(content)).toBe(true);
+  });
+
   test('an error of the source ends it', async () => {
     async function* broken(): AsyncGenerator<Buffer> {
       yield text(pieceBytes);
