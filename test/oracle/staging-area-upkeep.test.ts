@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
 import { pieceBytes } from '../../src/git/odb/deflate.ts';
+import { PackKeeps } from '../../src/git/odb/pack-keeps.ts';
 import { StagingArea } from '../../src/git/odb/staging-area.ts';
 import type { Oid } from '../../src/git/oid.ts';
 import { fsck, git } from '../helpers/git.ts';
@@ -69,6 +70,25 @@ describe('beside git gc --prune=now', () => {
     await area.release(oids);
     await prune(gitDir);
     await expect(area.republishMissing(oids)).rejects.toThrow(ObjectNotFoundError);
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test('what was published for a ref that did not move is protected again the next time', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const oids = await writeBlobs(area, randomContents(40, 2000));
+    const first = new PackKeeps();
+    await area.publish(oids, { fsync: false, keeps: first });
+    area.notReferred(oids);
+    await first.letGo();
+    const second = new PackKeeps();
+    const needed = oids.slice(1);
+    await area.publish(needed, { fsync: false, keeps: second });
+    await git(['repack', '-adq'], { cwd: gitDir });
+    const input = needed.join('\n');
+    const found = await git(['cat-file', '--batch-check'], { cwd: gitDir, input });
+    expect(found).toBe(needed.map((oid) => `${oid} blob 2000\n`).join(''));
+    await second.letGo();
     await area.discard();
     await fsck(gitDir);
   });

@@ -71,6 +71,8 @@ export class StagingArea {
   readonly #objects: StagedObjects;
   readonly #content = new StagedContent();
   readonly #keeps = new PackKeeps();
+  /** Published, perhaps, in an attempt that failed. */
+  readonly #unprotected = new Set<Oid>();
   readonly #beingStored = new Map<Oid, Promise<void>>();
   readonly #budget = new ByteBudget(mostBytesUnderWay);
   // One at a time, so that they end up in one pack.
@@ -182,13 +184,25 @@ export class StagingArea {
   ): Promise<void> {
     return this.#inTurn(async () => {
       const wanted: StagedObject[] = [];
+      const repeated: StagedObject[] = [];
       for (const oid of new Set(oids ?? this.#objects.oids())) {
         const object = this.#objects.get(oid);
-        if (object !== undefined && (again || !object.published)) wanted.push(object);
+        if (object === undefined) continue;
+        if (this.#unprotected.has(oid)) repeated.push(object);
+        else if (again || !object.published) wanted.push(object);
       }
       if (this.#options.keepsAll === true && !asPack) await this.#passOverKnown(wanted);
-      await this.#publish(wanted, { fsync, asPack, keeps });
+      await this.#publish([...wanted, ...repeated], { fsync, asPack, keeps });
+      for (const { packed } of repeated) this.#unprotected.delete(packed.oid);
     });
+  }
+
+  /**
+   * No ref came to lead to these objects, and what was published of them is protected no more: a `git
+   * repack` may have begun that removes it. They are published again when they are wanted the next time.
+   */
+  notReferred(oids: Iterable<Oid>): void {
+    for (const oid of oids) if (this.hasStaged(oid)) this.#unprotected.add(oid);
   }
 
   /**
@@ -214,7 +228,11 @@ export class StagingArea {
    * needs one that is not published has lost it.
    */
   release(oids: Iterable<Oid>): Promise<void> {
-    return this.#inTurn(() => this.#objects.release(oids));
+    return this.#inTurn(() => {
+      const released = [...oids];
+      for (const oid of released) this.#unprotected.delete(oid);
+      return this.#objects.release(released);
+    });
   }
 
   /**

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parseOid } from '../../../../src/git/oid.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { git } from '../../../helpers/git.ts';
 import { BranchMount, commitOutside, newRepository } from './branch-mount.ts';
@@ -53,16 +52,13 @@ test('a file that is open outlives its branch being set back and pruned', async 
   const content = randomBytes(3_000_000).toString('hex');
   const mount = await BranchMount.open({ files: { ...files, other: content } });
   const open = await mount.openFile('other', constants.O_RDONLY);
+  const oid = parseOid(await mount.git('rev-parse', 'main:other'));
   await commitOutside(mount.gitDir, { other: null });
   const commit = await mount.git('commit-tree', 'main^{tree}', '-m', 'without a past');
   await mount.git('update-ref', 'refs/heads/main', commit);
   await mount.branch.follow();
-  const packs = join(mount.gitDir, 'objects/pack');
-  await eventually(async () => {
-    const staged = (await readdir(packs)).filter((name) => name.startsWith('tmp_pack_'));
-    const sizes = await Promise.all(staged.map((name) => stat(join(packs, name))));
-    expect(sizes.some(({ size }) => size > 1_000_000)).toBe(true);
-  });
+  const { staging } = mount.root.inode.context.contents;
+  await eventually(() => expect(staging.hasStaged(oid)).toBe(true));
   await mount.git('reflog', 'expire', '--expire=now', '--all');
   await mount.git('gc', '--prune=now', '--quiet');
   expect(await mount.readAt(open, 4_000_000, 1000)).toBe(content.slice(4_000_000, 4_001_000));
