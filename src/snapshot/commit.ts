@@ -226,9 +226,7 @@ async function publishAndMove(
     if (!(await packBeside())) await staging.publish(staged, { fsync, keeps });
     await moveRef(repository, move, made.objects, packedBeside);
     await staging.republishMissing(staged, { fsync, keeps });
-  } catch (error) {
-    staging.notReferred(staged);
-    throw error;
+    staging.referred(staged);
   } finally {
     await keeps.letGo();
   }

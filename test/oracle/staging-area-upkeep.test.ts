@@ -79,7 +79,6 @@ describe('beside git gc --prune=now', () => {
     const oids = await writeBlobs(area, randomContents(40, 2000));
     const first = new PackKeeps();
     await area.publish(oids, { fsync: false, keeps: first });
-    area.notReferred(oids);
     await first.letGo();
     const second = new PackKeeps();
     const needed = oids.slice(1);
@@ -88,6 +87,27 @@ describe('beside git gc --prune=now', () => {
     const input = needed.join('\n');
     const found = await git(['cat-file', '--batch-check'], { cwd: gitDir, input });
     expect(found).toBe(needed.map((oid) => `${oid} blob 2000\n`).join(''));
+    await second.letGo();
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test('what came along in the pack of another commit is protected when it is wanted', async () => {
+    const { gitDir, area } = await newStagingArea();
+    // Most of what is staged, so that the whole temporary pack gets its name.
+    const ours = await writeBlobs(area, randomContents(40, 2000));
+    const others = await writeBlobs(area, randomContents(3, 1000));
+    const first = new PackKeeps();
+    await area.publish(ours, { fsync: false, keeps: first });
+    await first.letGo();
+    const second = new PackKeeps();
+    await area.publish(others, { fsync: false, keeps: second });
+    await git(['repack', '-adq'], { cwd: gitDir });
+    const found = await git(['cat-file', '--batch-check'], {
+      cwd: gitDir,
+      input: others.join('\n'),
+    });
+    expect(found).toBe(others.map((oid) => `${oid} blob 1000\n`).join(''));
     await second.letGo();
     await area.discard();
     await fsck(gitDir);

@@ -79,7 +79,7 @@ async function publishLoose(
     loose.push({ oid, stream: () => [looseStream(type, sizeBytes, deflated)] });
   }
   await writeLooseFiles(loose, options);
-  for (const object of objects) object.published = true;
+  for (const object of objects) object.published = options.keeps;
 }
 
 function packsToFinish(wanted: readonly StagedObject[]): {
@@ -104,8 +104,7 @@ function packsToFinish(wanted: readonly StagedObject[]): {
 
 async function finishPack(pack: StagedPack, options: PublishOptions): Promise<void> {
   const { fsync, unsynced, keeps } = options;
-  const beforeNaming = (path: string): Promise<void> => keeps.keep(path);
-  const { packPath, indexPath } = await pack.finish({ fsync, beforeNaming });
+  const { packPath, indexPath } = await pack.finish(keeps, fsync);
   if (!fsync) await unsynced.add([packPath, indexPath]);
 }
 
@@ -123,7 +122,7 @@ async function publishCopies(
   } finally {
     await copy.drop();
   }
-  for (const object of objects) object.published = true;
+  for (const object of objects) object.published = options.keeps;
 }
 
 function groupedByPack(objects: readonly StagedObject[]): Map<StagedPack, StagedObject[]> {

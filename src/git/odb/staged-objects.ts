@@ -84,7 +84,7 @@ export class StagedObjects {
   #note(pack: StagedPack, packed: PackedObject): StagedObject | undefined {
     // Two streams at once can have the same content; the second copy is waste in its pack.
     if (this.#objects.has(packed.oid)) return undefined;
-    const object = pack.add(packed, false);
+    const object = pack.add(packed);
     this.#objects.set(packed.oid, object);
     return object;
   }
@@ -155,10 +155,10 @@ export class StagedObjects {
     try {
       const needed = Array.from(pack.objects, ({ packed }) => packed);
       for (const { from, to } of await compacted.writer.copyFrom(pack.writer, needed)) {
-        const object = this.#objects.get(from.oid);
-        const published = object?.published ?? false;
-        if (object !== undefined) this.#forget(object);
-        this.#objects.set(from.oid, compacted.add(to, published));
+        const object = this.find(from.oid);
+        this.#forget(object);
+        const { published, isReferred } = object;
+        this.#objects.set(from.oid, Object.assign(compacted.add(to), { published, isReferred }));
       }
       this.#packs.add(compacted);
       await this.#drop(pack);

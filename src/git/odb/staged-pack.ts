@@ -1,14 +1,18 @@
 import type { HashAlgorithm } from '../oid.ts';
 import type { ThreadPace } from '../thread-pace.ts';
+import type { PackKeeps } from './pack-keeps.ts';
+import type { FinishedPack } from './pack-naming.ts';
 import { PackWriter } from './pack-writer.ts';
-import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 import type { PackedObject } from './pack-writer.ts';
 
 /** An object of a staging area: where it is stored, and whether git can see it already. */
 export interface StagedObject {
   readonly pack: StagedPack;
   readonly packed: PackedObject;
-  published: boolean;
+  /** What protects it since git can see it: a commit's, and no longer than until that has moved its ref or failed. */
+  published?: PackKeeps | undefined;
+  /** Whether a ref came to lead to it. */
+  isReferred: boolean;
   /** Its zlib stream, as long as that is remembered beside the file. */
   deflated?: Buffer | undefined;
 }
@@ -79,8 +83,8 @@ export class StagedPack {
   }
 
   /** Notes an object that the file holds. */
-  add(packed: PackedObject, published: boolean): StagedObject {
-    const object: StagedObject = { pack: this, packed, published };
+  add(packed: PackedObject): StagedObject {
+    const object: StagedObject = { pack: this, packed, isReferred: false };
     this.objects.add(object);
     return object;
   }
@@ -90,12 +94,13 @@ export class StagedPack {
     this.#isSealed = true;
   }
 
-  /** Seals the pack and gives it its index and its name: all that is in it is published then. */
-  async finish(options: FinishOptions): Promise<FinishedPack> {
+  /** Seals the pack and gives it its index and its name: all that is in it is published then, under `keeps`. */
+  async finish(keeps: PackKeeps, fsync: boolean): Promise<FinishedPack> {
     this.seal();
-    const finished = await this.writer.finish(options);
+    const beforeNaming = (path: string): Promise<void> => keeps.keep(path);
+    const finished = await this.writer.finish({ fsync, beforeNaming });
     this.#isFinished = true;
-    for (const object of this.objects) object.published = true;
+    for (const object of this.objects) object.published = keeps;
     return finished;
   }
 

@@ -71,8 +71,6 @@ export class StagingArea {
   readonly #objects: StagedObjects;
   readonly #content = new StagedContent();
   readonly #keeps = new PackKeeps();
-  /** Published, perhaps, in an attempt that failed. */
-  readonly #unprotected = new Set<Oid>();
   readonly #beingStored = new Map<Oid, Promise<void>>();
   readonly #budget = new ByteBudget(mostBytesUnderWay);
   // One at a time, so that they end up in one pack.
@@ -166,7 +164,8 @@ export class StagingArea {
    * was published before without it. They stay staged until `release`. `asPack` makes a pack of them
    * in any case, also of those that the repository has elsewhere; `again` also of those that were
    * published before. New packs are protected from `git repack` by `keeps`; without, until the next
-   * `republishMissing` without.
+   * `republishMissing` without. What was published under other `keeps`, and no ref came to lead to, is
+   * published again: a `git repack` may have begun that takes it for garbage.
    */
   publish(
     oids: Iterable<Oid> | undefined,
@@ -188,21 +187,23 @@ export class StagingArea {
       for (const oid of new Set(oids ?? this.#objects.oids())) {
         const object = this.#objects.get(oid);
         if (object === undefined) continue;
-        if (this.#unprotected.has(oid)) repeated.push(object);
-        else if (again || !object.published) wanted.push(object);
+        const { published, isReferred } = object;
+        if (published === undefined) wanted.push(object);
+        else if (again || (published !== keeps && !isReferred)) repeated.push(object);
       }
-      if (this.#options.keepsAll === true && !asPack) await this.#passOverKnown(wanted);
-      await this.#publish([...wanted, ...repeated], { fsync, asPack, keeps });
-      for (const { packed } of repeated) this.#unprotected.delete(packed.oid);
+      const inPack = asPack || repeated.length > 0;
+      const unknown =
+        this.#options.keepsAll === true && !asPack ? await this.#unknown(wanted) : wanted;
+      await this.#publish([...unknown, ...repeated], { fsync, asPack: inPack, keeps });
     });
   }
 
-  /**
-   * No ref came to lead to these objects, and what was published of them is protected no more: a `git
-   * repack` may have begun that removes it. They are published again when they are wanted the next time.
-   */
-  notReferred(oids: Iterable<Oid>): void {
-    for (const oid of oids) if (this.hasStaged(oid)) this.#unprotected.add(oid);
+  /** Takes note that a ref leads to these objects: whoever wants them as well need not publish them. */
+  referred(oids: Iterable<Oid>): void {
+    for (const oid of oids) {
+      const object = this.#objects.get(oid);
+      if (object !== undefined) object.isReferred = true;
+    }
   }
 
   /**
@@ -228,11 +229,7 @@ export class StagingArea {
    * needs one that is not published has lost it.
    */
   release(oids: Iterable<Oid>): Promise<void> {
-    return this.#inTurn(() => {
-      const released = [...oids];
-      for (const oid of released) this.#unprotected.delete(oid);
-      return this.#objects.release(released);
-    });
+    return this.#inTurn(() => this.#objects.release(oids));
   }
 
   /**
@@ -333,14 +330,15 @@ export class StagingArea {
     return Array.from(await without(notLoose, exists), (oid) => this.#objects.find(oid));
   }
 
-  /** Takes objects out of the list that the repository holds. */
-  async #passOverKnown(wanted: StagedObject[]): Promise<void> {
+  /** Those that the repository does not hold. */
+  async #unknown(wanted: readonly StagedObject[]): Promise<StagedObject[]> {
     const { exists, isKnown } = this.#options;
     const isThere = wanted.length > fewObjects ? isKnown : exists;
-    await forEachBounded(new Set(wanted), existenceChecksAtOnce, async (object) => {
-      object.published = await isThere(object.packed.oid);
+    const known = new Set<StagedObject>();
+    await forEachBounded(wanted, existenceChecksAtOnce, async (object) => {
+      if (await isThere(object.packed.oid)) known.add(object);
     });
-    wanted.splice(0, Infinity, ...wanted.filter(({ published }) => !published));
+    return wanted.filter((object) => !known.has(object));
   }
 
   async #publish(
