@@ -28,7 +28,7 @@ export interface RepositoryOptions {
   readonly bigFileThresholdBytes?: number | undefined;
   /** A bound for the caches of the object database. */
   readonly cacheSizeBytes?: number | undefined;
-  /** How long to wait for the lock of a ref. Default `core.filesRefLockTimeout`, 1000. */
+  /** How long to wait for the lock of a ref where `core.filesRefLockTimeout` says nothing. Default 1000. */
   readonly lockTimeoutMs?: number | undefined;
   /**
    * Marks the locks of refs while they are held, and removes those that a process left which marked
@@ -152,7 +152,7 @@ export class Repository {
       algorithm,
       lockMarks,
       reflogPolicy: reflogPolicyOf(config, isBare),
-      lockTimeoutMs: options.lockTimeoutMs ?? timeoutOf(config, 'core.filesRefLockTimeout'),
+      lockTimeoutMs: timeoutOf(config, 'core.filesRefLockTimeout', options.lockTimeoutMs),
       packedRefsTimeoutMs: timeoutOf(config, 'core.packedRefsTimeout'),
     });
     const { cacheSizeBytes } = options;
@@ -192,8 +192,12 @@ function reflogPolicyOf(config: GitConfig, isBare: boolean): ReflogPolicy {
   return wanted ? 'normal' : 'never';
 }
 
-function timeoutOf(config: GitConfig, key: string): number {
-  const timeoutMs = config.getInt(key) ?? defaultLockTimeoutMs;
+function timeoutOf(
+  config: GitConfig,
+  key: string,
+  otherwiseMs: number = defaultLockTimeoutMs,
+): number {
+  const timeoutMs = config.getInt(key) ?? otherwiseMs;
   return timeoutMs < 0 ? longestLockTimeoutMs : timeoutMs;
 }
 

@@ -277,10 +277,14 @@ async function chooseTransport(
 }
 
 /** Opens a repository, or makes one that begins with an empty commit on `main`. */
+/** An fsync can wait for git to expire a long reflog, which it does under the lock of the ref. */
+const lockTimeoutMs = 5000;
+
 async function openRepository(path: string, options: MountOptions): Promise<Repository> {
   const { cacheSizeBytes, author, email } = options;
   // What cannot write takes no locks, and may not be allowed to mark any.
-  const repositoryOptions = { cacheSizeBytes, markLocks: !isReadOnly(options) };
+  const markLocks = !isReadOnly(options);
+  const repositoryOptions = { cacheSizeBytes, markLocks, lockTimeoutMs };
   try {
     return await Repository.open(path, repositoryOptions);
   } catch (error) {
