@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 
-// A program: writes files into DIRECTORY until it is ended, in the way that SEED says, and prints
-// a line of JSON for each thing that an fsync has acknowledged. It is run by kill.test.ts.
+// A program: writes files into DIRECTORY until it is ended or the file STOP is there, in the way that
+// SEED says, and prints a line of JSON for each thing that an fsync has acknowledged.
 
 /** What must be found after a crash. */
 export interface Acknowledgement {
@@ -33,10 +33,10 @@ function syncDirectory(path: string): void {
   fs.closeSync(fd);
 }
 
-function run(directory: string, seed: number): never {
+function run(directory: string, seed: number, stop: string): void {
   fs.mkdirSync(directory, { recursive: true });
   const records = fs.openSync(join(directory, 'records'), 'a');
-  for (let step = 1; ; step++) {
+  for (let step = 1; !fs.existsSync(stop); step++) {
     const content = contentOf(seed * 100_000 + step, 8 + ((step * 7919 * seed) % 60_000));
     const digest = createHash('sha1').update(content).digest('hex');
     switch (step % 4) {
@@ -77,5 +77,7 @@ function run(directory: string, seed: number): never {
   }
 }
 
-const [directory, seed] = process.argv.slice(2);
-if (directory !== undefined && seed !== undefined) run(directory, Number(seed));
+const [directory, seed, stop] = process.argv.slice(2);
+if (directory !== undefined && seed !== undefined && stop !== undefined) {
+  run(directory, Number(seed), stop);
+}

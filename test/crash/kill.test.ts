@@ -42,7 +42,7 @@ async function crash(mounted: MountedRepository, round: number): Promise<Acknowl
   await sleep(100 + Math.random() * 900);
   await mounted.stop('SIGKILL');
   // A crashed mount ends a writer with these; anything else was wrong before the crash.
-  await Promise.all(started.map((writer) => writer.end(/ENOTCONN|ECONNABORTED/)));
+  await Promise.all(started.map((writer) => writer.kill(/ENOTCONN|ECONNABORTED/)));
   return started.flatMap(lastOf);
 }
 

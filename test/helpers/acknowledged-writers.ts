@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
 import type { Acknowledgement } from '../crash/crash-writers.ts';
@@ -9,23 +12,28 @@ import { program } from './program.ts';
 const loader = fileURLToPath(new URL('../../scripts/typescript-loader.mjs', import.meta.url));
 const writerProgram = fileURLToPath(new URL('../crash/crash-writers.ts', import.meta.url));
 
+/** An fsync waits for whoever holds a lock, and the machine may be busy. */
+const finishTimeoutMs = 120_000;
+
 const writers = new Set<ChildProcess>();
 afterAll(() => writers.forEach((writer) => writer.kill('SIGKILL')));
 
 /** A process that writes, and what it was told to be safe. */
 export interface Writer {
   readonly acknowledged: readonly Acknowledgement[];
-  /** Ends it. All that it has complained of must match. */
-  end(allowed: RegExp): Promise<void>;
+  /** Kills it, in the middle of what it does. All that it has complained of must match. */
+  kill(allowed: RegExp): Promise<void>;
+  /** Has it end after what it does now. It must not have complained of anything. */
+  finish(): Promise<void>;
 }
 
 /** Starts a writer in a directory of a mount. */
 export function startWriter(directory: string, seed: number): Writer {
-  const child = spawn(process.execPath, ['--import', loader, writerProgram, directory, `${seed}`], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const stop = join(mkdtempSync(join(tmpdir(), 'vost-test-')), 'stop');
+  const args = ['--import', loader, writerProgram, directory, `${seed}`, stop];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   writers.add(child);
-  const closed = once(child, 'close');
+  const closed = once(child, 'close').finally(() => rmSync(dirname(stop), { recursive: true }));
   let text = '';
   let said = '';
   const acknowledged: Acknowledgement[] = [];
@@ -37,10 +45,17 @@ export function startWriter(directory: string, seed: number): Writer {
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   return {
     acknowledged,
-    end: async (allowed) => {
+    kill: async (allowed) => {
       child.kill('SIGKILL');
       await closed;
       if (said !== '') expect(said).toMatch(allowed);
+    },
+    finish: async () => {
+      if (child.exitCode === null) writeFileSync(stop, '');
+      const timer = setTimeout(() => child.kill('SIGKILL'), finishTimeoutMs);
+      const [exitCode] = (await closed) as [number | null];
+      clearTimeout(timer);
+      expect({ exitCode, said }).toEqual({ exitCode: 0, said: '' });
     },
   };
 }

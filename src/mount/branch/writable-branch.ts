@@ -24,8 +24,9 @@ import { restoreStaged } from './restore.ts';
 import { SavedChanges, orphanedRef, takeSaved } from './saved-changes.ts';
 import { stagedCounts } from './staged-counts.ts';
 
-/** How often one commit follows a branch that others keep moving. */
+/** How often, and for how long, one commit follows a branch that others keep moving before it gives up. */
 const mostFollows = 20;
+const longestFollowingMs = 30_000;
 /** How many conflicts are remembered for the status. */
 const mostConflicts = 100;
 
@@ -235,6 +236,7 @@ export class WritableBranch implements Branch {
 
   async #commit(message: string | undefined): Promise<void> {
     if (this.#isGone && !this.#isEnded) await this.#lose();
+    const deadlineMs = performance.now() + longestFollowingMs;
     for (let follows = 0; !this.#isEnded; follows++) {
       if (this.#unstored.size > 0) await this.#storeUnstored();
       const plan = await this.#plan();
@@ -243,7 +245,8 @@ export class WritableBranch implements Branch {
         await this.#saved.forget();
         return;
       } catch (error) {
-        if (!(error instanceof StaleSnapshotError) || follows === mostFollows) throw error;
+        if (!(error instanceof StaleSnapshotError)) throw error;
+        if (follows >= mostFollows && performance.now() > deadlineMs) throw error;
         this.#setting.counts.retries += 1;
         await this.#follow();
       }
