@@ -32,13 +32,17 @@ export async function openControlServer(handle: MountHandle): Promise<ControlSer
     await makePrivateDirectory(dirname(path));
     // Device numbers come around again; a daemon that crashed leaves its socket behind.
     await rm(path, { force: true });
-    const server = createServer((socket) => void answer(socket, handle));
+    const underWay = new Set<Promise<void>>();
+    const server = createServer((socket) => void answer(socket, handle, underWay));
     server.listen(path);
     await once(server, 'listening');
     return {
       close: async () => {
         server.close();
         await rm(path, { force: true });
+        // Whoever asked for the unmount hears of its end: umount(8) frees a million inodes after the
+        // daemon is free to go.
+        await Promise.all(underWay);
       },
     };
   } catch (error) {
@@ -56,19 +60,33 @@ export async function makePrivateDirectory(path: string): Promise<void> {
   await chmod(path, 0o700);
 }
 
-async function answer(socket: Socket, handle: MountHandle): Promise<void> {
-  let outcome: ControlAnswer;
-  try {
-    const line = await readLine(socket, requestTimeoutMs);
-    if (line === undefined) return;
-    outcome = await perform(JSON.parse(line) as ControlRequest, handle);
-  } catch (error) {
-    outcome = { ok: false, message: (error as Error).message };
+async function answer(
+  socket: Socket,
+  handle: MountHandle,
+  underWay: Set<Promise<void>>,
+): Promise<void> {
+  const line = await readLine(socket, requestTimeoutMs).catch(() => undefined);
+  if (line === undefined) {
+    socket.destroy();
+    return;
   }
-  socket.end(`${JSON.stringify(outcome)}\n`);
+  const answering = perform(line, handle).then((outcome) => {
+    socket.end(`${JSON.stringify(outcome)}\n`);
+  });
+  underWay.add(answering);
+  await answering;
+  underWay.delete(answering);
 }
 
-async function perform(request: ControlRequest, handle: MountHandle): Promise<ControlAnswer> {
+async function perform(line: string, handle: MountHandle): Promise<ControlAnswer> {
+  try {
+    return await fulfil(JSON.parse(line) as ControlRequest, handle);
+  } catch (error) {
+    return { ok: false, message: (error as Error).message };
+  }
+}
+
+async function fulfil(request: ControlRequest, handle: MountHandle): Promise<ControlAnswer> {
   const { pid } = process;
   switch (request.verb) {
     case 'status':
