@@ -120,9 +120,10 @@ export class LooseObjects {
 
   /**
    * `freshen` for many objects of which most are not there: their directories are listed now and then
-   * instead of asking for each object. One that came within the last second may be missed.
+   * instead of asking for each object. One that came within the last second may be missed. Gives since
+   * when (`performance.now()`) it is known not to be there otherwise.
    */
-  async freshenListed(oid: Oid): Promise<boolean> {
+  async freshenListed(oid: Oid): Promise<true | number> {
     const directory = oid.slice(0, 2);
     let listing = this.#listings.get(directory);
     if (listing === undefined || performance.now() - listing.takenMs > listingMs) {
@@ -134,7 +135,8 @@ export class LooseObjects {
       listing = { takenMs: performance.now(), names };
       this.#listings.set(directory, listing);
     }
-    return (await listing.names).has(oid.slice(2)) && this.freshen(oid);
+    if (!(await listing.names).has(oid.slice(2))) return listing.takenMs;
+    return (await this.freshen(oid)) || performance.now();
   }
 
   /** Removes the object, if it is still there: nothing else may need it. */

@@ -53,6 +53,8 @@ export class ObjectDirectories {
   #directories: readonly ObjectDirectory[] = [];
   /** Counts the changes that have been noticed. */
   #generation = 0;
+  /** When the last look at the directories began. */
+  #scannedMs = -Infinity;
   #scanning: Promise<void> | undefined;
   #scanAfter: Promise<void> | undefined;
 
@@ -144,8 +146,13 @@ export class ObjectDirectories {
    */
   async freshenListed(oid: Oid): Promise<boolean> {
     if (await this.freshenPacked(oid)) return true;
-    for (const { loose } of this.#directories) if (await loose.freshenListed(oid)) return true;
-    return false;
+    for (const { loose } of this.#directories) {
+      const found = await loose.freshenListed(oid);
+      if (found === true) return true;
+      // What is loose no more may be in a pack that came before it went.
+      if (found > this.#scannedMs) await this.scan();
+    }
+    return this.freshenPacked(oid);
   }
 
   /** `freshen` for objects in packs only. */
@@ -211,6 +218,7 @@ export class ObjectDirectories {
   }
 
   async #scan(): Promise<void> {
+    const beganMs = performance.now();
     const paths = [this.#path, ...(await findAlternates(this.#path))];
     const directories = paths.map((path) => this.#known(path) ?? this.#open(path));
     const changes = await Promise.all(directories.map(({ packs }) => packs.scan()));
@@ -218,6 +226,7 @@ export class ObjectDirectories {
     dropped.forEach(closeDirectory);
     const isSame = directories.length === this.#directories.length && dropped.length === 0;
     this.#directories = directories;
+    this.#scannedMs = beganMs;
     if (changes.includes(true) || !isSame) this.#changed();
   }
 
