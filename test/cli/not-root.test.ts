@@ -43,11 +43,11 @@ describe('a user mounts without the help of root', () => {
       ${mountsHere}
       $vost status mnt | grep -c '^branch *main: at'
       echo 'staged' > mnt/main/second
-      $vost commit mnt -m 'By a user'
+      $vost commit mnt -m 'By a user' | cut -d ' ' -f 1
       $vost unmount mnt
       ${mountsHere}
     `);
-    expect(shown).toBe(`hello\n${repository}  ${namespace.home}/mnt\n1\n`);
+    expect(shown).toBe(`hello\n${repository}  ${namespace.home}/mnt\n1\nmain\n`);
     const log = await git([
       '-C',
       repository,
