@@ -1,10 +1,11 @@
 import { CorruptObjectError, InvalidArgumentError } from '../errors.ts';
 import { byteStringFromBuffer } from './byte-string.ts';
 import type { ByteString } from './byte-string.ts';
-import { isGitlinkMode, isRegularMode, isSymlinkMode, isTreeMode } from './mode.ts';
+import { isTreeMode } from './mode.ts';
 import type { FileMode } from './mode.ts';
 import { oidFromBytes, oidSizeBytes } from './oid.ts';
 import type { HashAlgorithm, Oid } from './oid.ts';
+import { scanTree } from './tree-scan.ts';
 
 /** One entry of a tree. */
 export interface TreeEntry {
@@ -15,10 +16,8 @@ export interface TreeEntry {
 
 const nul = 0x00;
 const space = 0x20;
-const dot = 0x2e;
 const slash = 0x2f;
 const digit0 = 0x30;
-const digit7 = 0x37;
 
 /** An entry that is taken out (`null`), or put in before the one at the index; lower orders go first. */
 interface Splice {
@@ -56,15 +55,14 @@ export class Tree {
    */
   static parse(raw: Buffer, algorithm: HashAlgorithm): Tree {
     const oidSize = oidSizeBytes[algorithm];
-    const offsets: number[] = [];
-    let position = 0;
-    while (position < raw.length) {
-      offsets.push(position);
-      position = entryEnd(raw, position, oidSize);
+    const { offsets, doubtful } = scanTree(raw, oidSize);
+    const tree = new Tree(raw, offsets, oidSize);
+    for (const index of doubtful) {
+      const name = tree.nameAt(index);
+      if (tree.#search(name, false, index) >= 0) {
+        throw new CorruptObjectError(`a tree holds ${JSON.stringify(name)} twice`);
+      }
     }
-    offsets.push(position);
-    const tree = new Tree(raw, Uint32Array.from(offsets), oidSize);
-    tree.#checkOrder();
     return tree;
   }
 
@@ -245,7 +243,7 @@ export class Tree {
     const length = this.#nameEnd(index) - start;
     const common = Math.min(length, name.length);
     for (let at = 0; at < common; at++) {
-      const difference = raw.readUInt8(start + at) - name.charCodeAt(at);
+      const difference = (raw[start + at] ?? nul) - name.charCodeAt(at);
       if (difference !== 0) return difference;
     }
     // A name's end sorts as NUL, a directory's as a slash. A name that is looked for may hold them.
@@ -254,78 +252,6 @@ export class Tree {
     const there = name.length > common ? name.charCodeAt(common) : asTree ? slash : nul;
     return here - there || length - name.length;
   }
-
-  #checkOrder(): void {
-    for (let index = 1; index < this.size; index++) {
-      const isTree = this.#isTree(index);
-      if (!this.#isBefore(index, isTree)) {
-        const name = JSON.stringify(this.nameAt(index));
-        throw new CorruptObjectError(`a tree is not in order at ${name}`);
-      }
-      if (!isTree) continue;
-      // A file and a directory of one name need not be neighbours: `a`, `a.b`, `a/`. Whatever
-      // stands between them starts with the name, so most directories need no search.
-      const name = this.nameAt(index);
-      if (this.#startsWith(index - 1, name) && this.#search(name, false, index) >= 0) {
-        throw new CorruptObjectError(`a tree holds ${JSON.stringify(name)} twice`);
-      }
-    }
-  }
-
-  /** Tells whether the entry before this one, a directory or not, sorts before it, as it should. */
-  #isBefore(index: number, isTree: boolean): boolean {
-    const raw = this.#raw;
-    const [start, otherStart] = [this.#nameStart(index - 1), this.#nameStart(index)];
-    // A name ends in NUL, and a shorter one that is the start of the other is found by that.
-    let same = 0;
-    while (raw[start + same] === raw[otherStart + same] && raw[start + same] !== nul) same += 1;
-    const [here, there] = [raw[start + same] ?? nul, raw[otherStart + same] ?? nul];
-    const before = here === nul && this.#isTree(index - 1) ? slash : here;
-    return before < (there === nul && isTree ? slash : there);
-  }
-
-  #startsWith(index: number, prefix: ByteString): boolean {
-    return this.nameAt(index).startsWith(prefix);
-  }
-}
-
-/** Checks the entry at `start` and tells where it ends. */
-function entryEnd(raw: Buffer, start: number, oidSize: number): number {
-  const nameStart = modeEnd(raw, start) + 1;
-  const nameEnd = raw.indexOf(nul, nameStart);
-  const end = nameEnd + 1 + oidSize;
-  if (nameEnd < 0 || end > raw.length) throw new CorruptObjectError('a tree is cut off');
-  checkName(raw, nameStart, nameEnd);
-  return end;
-}
-
-function modeEnd(raw: Buffer, start: number): number {
-  let mode = 0;
-  for (let at = start; at < raw.length; at++) {
-    const byte = raw.readUInt8(at);
-    if (byte === space && isPossibleMode(mode)) return at;
-    if (byte < digit0 || byte > digit7 || mode > 0o177777) break;
-    mode = mode * 8 + byte - digit0;
-  }
-  const text = raw.toString('latin1', start, start + 8);
-  throw new CorruptObjectError(`a tree has an entry with no valid mode: ${JSON.stringify(text)}`);
-}
-
-function isPossibleMode(mode: FileMode): boolean {
-  if (mode > 0o177777) return false;
-  return isRegularMode(mode) || isTreeMode(mode) || isSymlinkMode(mode) || isGitlinkMode(mode);
-}
-
-function checkName(raw: Buffer, start: number, end: number): void {
-  const length = end - start;
-  let good = length > 0;
-  if (good && raw.readUInt8(start) === dot) {
-    good = length > 2 || (length === 2 && raw.readUInt8(start + 1) !== dot);
-  }
-  for (let at = start; good && at < end; at++) good = raw.readUInt8(at) !== slash;
-  if (good) return;
-  const name = raw.toString('latin1', start, end);
-  throw new CorruptObjectError(`a tree has an entry with the name ${JSON.stringify(name)}`);
 }
 
 /**
