@@ -54,10 +54,13 @@ export class BigBlobs {
     });
   }
 
-  /** A part of a blob, not empty and within the blob. The bytes are shared, and not to be written to. */
-  async read(blob: BlobId, offset: number, length: number): Promise<Buffer> {
+  /**
+   * A part of a blob, not empty and within the blob. What comes from the spool is put into `into`, if
+   * that is there; other bytes are shared, and not to be written to.
+   */
+  async read(blob: BlobId, offset: number, length: number, into?: Buffer): Promise<Buffer> {
     return (
-      (await this.#readSpooled(blob.oid, offset, length)) ??
+      (await this.#readSpooled(blob.oid, offset, length, into)) ??
       this.#readCached(blob.oid, offset, length) ??
       this.#inTurn(blob.oid, () => this.#readInTurn(blob, offset, length))
     );
@@ -133,11 +136,16 @@ export class BigBlobs {
     return range.missingOffset === undefined ? range.content() : undefined;
   }
 
-  async #readSpooled(oid: Oid, offset: number, length: number): Promise<Buffer | undefined> {
+  async #readSpooled(
+    oid: Oid,
+    offset: number,
+    length: number,
+    into?: Buffer,
+  ): Promise<Buffer | undefined> {
     const blob = this.#spool.get(oid);
     if (blob === undefined) return undefined;
     try {
-      return await blob.read(offset, length);
+      return await blob.read(offset, length, into);
     } catch (error) {
       this.#pauseSpool(error);
       return undefined;

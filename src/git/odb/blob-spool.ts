@@ -117,13 +117,13 @@ export class SpooledBlob {
     return { descriptor: this.#file.fd, sizeBytes: this.sizeBytes, release: () => this.#leave() };
   }
 
-  /** Reads a part, as soon as it is there; shorter where the blob ends. */
-  async read(offset: number, length: number): Promise<Buffer> {
+  /** Reads a part, as soon as it is there, into `into` when that is given; shorter where the blob ends. */
+  async read(offset: number, length: number, into?: Buffer): Promise<Buffer> {
     const end = Math.min(offset + length, this.sizeBytes);
     this.#users += 1;
     try {
       await this.#filled(end);
-      return await readFully(this.#file, offset, end - offset);
+      return await readFully(this.#file, offset, end - offset, into);
     } finally {
       this.#leave();
     }

@@ -176,9 +176,10 @@ export class ObjectDatabase {
 
   /**
    * A part of the content, shorter where that ends. Large content is not inflated from its start for
-   * each part: reading on continues, and other reads are served from a spool on disk.
+   * each part: reading on continues, and other reads are served from a spool on disk. Those are read
+   * into `into` when it is given, which has room for `length` bytes.
    */
-  async readRange(oid: Oid, offset: number, length: number): Promise<Buffer> {
+  async readRange(oid: Oid, offset: number, length: number, into?: Buffer): Promise<Buffer> {
     checkRange(offset, length);
     const cached = this.#caches.objects.get(oid);
     if (cached !== undefined) return cached.data.subarray(offset, offset + length);
@@ -192,7 +193,9 @@ export class ObjectDatabase {
       area.readRange(oid, offset, end - offset),
     );
     if (staged !== undefined) return staged;
-    return namingObject(oid, () => this.#bigBlobs.read({ oid, sizeBytes }, offset, end - offset));
+    return namingObject(oid, () =>
+      this.#bigBlobs.read({ oid, sizeBytes }, offset, end - offset, into),
+    );
   }
 
   /** The content in pieces, with bounded memory unless it is stored as a delta. */

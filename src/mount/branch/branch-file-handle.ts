@@ -37,8 +37,8 @@ export class BranchFileHandle implements FileHandle {
     return this.#file.storedContent();
   }
 
-  read(offset: number, sizeBytes: number): MaybePromise<Uint8Array> {
-    return this.#file.readContent(offset, sizeBytes);
+  read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array> {
+    return this.#file.readContent(offset, sizeBytes, into);
   }
 
   write(offset: number, data: Buffer): MaybePromise<number> {

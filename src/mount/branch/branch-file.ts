@@ -195,10 +195,10 @@ export class BranchFile extends FileVnode {
     return content instanceof Promise ? undefined : content;
   }
 
-  readContent(offset: number, lengthBytes: number): MaybePromise<Uint8Array> {
-    if (this.#buffer !== undefined) return this.#buffer.read(offset, lengthBytes);
+  readContent(offset: number, lengthBytes: number, into?: Buffer): MaybePromise<Uint8Array> {
+    if (this.#buffer !== undefined) return this.#buffer.read(offset, lengthBytes, into);
     const { odb } = this.inode.context;
-    return whenReady(this.#content(), (stored) => readBlob(odb, stored, offset, lengthBytes));
+    return whenReady(this.#content(), (stored) => readBlob(odb, stored, offset, lengthBytes, into));
   }
 
   /** Runs a change of the content and notes its time. `lent` is only valid until this returns. */

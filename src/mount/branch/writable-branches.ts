@@ -15,7 +15,7 @@ import { ErrnoError } from '../vfs/errno.ts';
 import type { NodeContext, Owner } from '../vfs/node-context.ts';
 import type { KernelNotifier, MaybePromise } from '../vfs/operations.ts';
 import type { DirectoryVnode } from '../vfs/vnode.ts';
-import { BufferPool } from './buffer-pool.ts';
+import { BufferPool } from '../vfs/buffer-pool.ts';
 import { Clock } from './clock.ts';
 import { noCommits } from './commit-counts.ts';
 import type { CommitCounts } from './commit-counts.ts';

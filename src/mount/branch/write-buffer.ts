@@ -4,7 +4,7 @@ import { whenReady } from '../vfs/maybe-promise.ts';
 import type { MaybePromise } from '../vfs/operations.ts';
 import type { StoredContent } from '../vfs/vnode.ts';
 import { BlobPieces } from './blob-pieces.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { BufferPool } from '../vfs/buffer-pool.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { MemoryStore } from './memory-store.ts';
 import { PageMap, pageSizeBytes } from './page-map.ts';
@@ -81,14 +81,15 @@ export class WriteBuffer {
     return this.#version;
   }
 
-  /** Gives bytes of its own: what comes later does not change them. */
-  read(offset: number, lengthBytes: number): MaybePromise<Buffer> {
+  /** Gives bytes of its own, or in `into`: what comes later does not change them. */
+  read(offset: number, lengthBytes: number, into?: Buffer): MaybePromise<Buffer> {
     const end = Math.min(offset + lengthBytes, this.#sizeBytes);
     if (end <= offset) return Buffer.alloc(0);
     if (this.#store instanceof MemoryStore && this.#isMapped(offset, end)) {
       return Buffer.from(this.#store.view(offset, end));
     }
-    const target = Buffer.allocUnsafe(end - offset);
+    const length = end - offset;
+    const target = into?.subarray(0, length) ?? Buffer.allocUnsafe(length);
     return whenReady(this.#fill(target, offset), () => target);
   }
 

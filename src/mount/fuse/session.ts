@@ -264,6 +264,7 @@ export class FuseSession {
       return;
     }
     this.#send(pending, 0);
+    operation.answered?.(result);
   }
 
   #fail(pending: Pending, error: unknown): void {

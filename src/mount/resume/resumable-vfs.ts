@@ -193,8 +193,14 @@ export class ResumableVfs implements VfsOperations {
     );
   }
 
-  read(number: Ino, fh: Fh | undefined, offset: number, size: number): MaybePromise<Uint8Array> {
-    return this.#vfs.read(number, this.#handles.oursIfAny(fh), offset, size);
+  read(
+    number: Ino,
+    fh: Fh | undefined,
+    offset: number,
+    size: number,
+    into?: Buffer,
+  ): MaybePromise<Uint8Array> {
+    return this.#vfs.read(number, this.#handles.oursIfAny(fh), offset, size, into);
   }
 
   write(number: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number> {

@@ -169,8 +169,17 @@ export interface VfsOperations {
     flags: number,
     caller: Caller,
   ): MaybePromise<{ entry: EntryReply; open: OpenReply }>;
-  /** May be called without a handle (`fh` undefined) on mounts that answer open with ENOSYS. */
-  read(ino: Ino, fh: Fh | undefined, offset: number, size: number): MaybePromise<Uint8Array>;
+  /**
+   * May be called without a handle (`fh` undefined) on mounts that answer open with ENOSYS. `into` is
+   * memory for `size` bytes that the answer may stand in, and that nobody else touches until then.
+   */
+  read(
+    ino: Ino,
+    fh: Fh | undefined,
+    offset: number,
+    size: number,
+    into?: Buffer,
+  ): MaybePromise<Uint8Array>;
   /** `data` is only valid until the method returns; keep a copy when the work goes on later. */
   write(ino: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number>;
   /** This, `fsync` and `lseek` too may be called without a handle where open is answered with ENOSYS. */

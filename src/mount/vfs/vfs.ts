@@ -225,11 +225,17 @@ export class Vfs implements VfsOperations {
     return this.#newFile(directory, directory.tmpfile(mode, flags, caller));
   }
 
-  read(ino: Ino, fh: Fh | undefined, offset: number, size: number): MaybePromise<Uint8Array> {
-    if (!this.#immutable) return this.#files.get(fh).read(offset, size);
+  read(
+    ino: Ino,
+    fh: Fh | undefined,
+    offset: number,
+    size: number,
+    into?: Buffer,
+  ): MaybePromise<Uint8Array> {
+    if (!this.#immutable) return this.#files.get(fh).read(offset, size, into);
     const node = this.#node(ino);
     if (!(node instanceof FileVnode)) throw new ErrnoError('EBADF');
-    return node.read(offset, size);
+    return node.read(offset, size, into);
   }
 
   write(_ino: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number> {

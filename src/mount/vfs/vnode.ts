@@ -199,7 +199,8 @@ export interface FileHandle {
    * else has the file open, for then the kernel waits for none of its pages.
    */
   readonly firstContent?: (() => Uint8Array | undefined) | undefined;
-  read(offset: number, sizeBytes: number): MaybePromise<Uint8Array>;
+  /** `into` is memory that the bytes may be put into; what is given may stand elsewhere. */
+  read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array>;
   /** `data` is only valid until this returns. Gives the number of bytes taken. */
   write(offset: number, data: Buffer): MaybePromise<number>;
   flush(): MaybePromise<void>;
@@ -238,7 +239,7 @@ export abstract class FileVnode extends Vnode {
   abstract open(flags: number, caller: Caller): MaybePromise<FileHandle>;
 
   /** Reads without a handle, on mounts that are read-only for good (open is answered with ENOSYS there). */
-  read(_offset: number, _sizeBytes: number): MaybePromise<Uint8Array> {
+  read(_offset: number, _sizeBytes: number, _into?: Buffer): MaybePromise<Uint8Array> {
     throw new ErrnoError('EBADF');
   }
 }

@@ -104,6 +104,16 @@ describe('BigBlobs', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
+  it('reads from the spool into the memory that is given', async () => {
+    const blobs = bigBlobs();
+    await blobs.spooled(blob);
+    const into = Buffer.alloc(1000);
+    const part = await blobs.read(blob, 5000, 900, into);
+    expect(part.buffer).toBe(into.buffer);
+    expect(part.equals(content.subarray(5000, 5900))).toBe(true);
+    expect(into.subarray(0, 900).equals(part)).toBe(true);
+  });
+
   it('answers from the spool as soon as the part is there', async () => {
     const blobs = bigBlobs();
     await expectRange(blobs, 6 * mebibyte, 1000);

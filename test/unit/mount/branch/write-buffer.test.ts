@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Oid } from '../../../../src/git/oid.ts';
-import { BufferPool } from '../../../../src/mount/branch/buffer-pool.ts';
+import { BufferPool } from '../../../../src/mount/vfs/buffer-pool.ts';
 import { MemoryBudget } from '../../../../src/mount/branch/memory-budget.ts';
 import { SpoolDirectory } from '../../../../src/mount/branch/spool-file.ts';
 import { WriteBuffer } from '../../../../src/mount/branch/write-buffer.ts';

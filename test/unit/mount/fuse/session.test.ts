@@ -150,10 +150,15 @@ describe('requests', () => {
     [
       'read',
       [pack('read_in', { fh: 77, offset: 2 ** 33, size: 4096 })],
-      ['read', 8, 77, 2 ** 33, 4096],
+      ['read', 8, 77, 2 ** 33, 4096, undefined],
       3,
     ],
-    ['read', [pack('read_in', { fh: 0, offset: 0, size: 3 })], ['read', 8, undefined, 0, 3], 3],
+    [
+      'read',
+      [pack('read_in', { fh: 0, offset: 0, size: 3 })],
+      ['read', 8, undefined, 0, 3, undefined],
+      3,
+    ],
     [
       'write',
       [pack('write_in', { fh: 77, offset: 2 ** 33, size: 5, write_flags: 0 }), data],
@@ -286,6 +291,41 @@ describe('requests', () => {
     expect({ ino, offset, size }).toEqual({ ino: 8, offset: 0, size: 3 });
     expect(body.subarray(24).toString()).toBe('abc');
     expect(unpack('open_out', answer!.body)).toMatchObject({ fh: 77 });
+  });
+
+  it('large reads get memory of their own, which is used again once they are answered', async () => {
+    const reads: { into: Buffer; end: (error?: Error) => void }[] = [];
+    const read: VfsOperations['read'] = (_ino, _fh, offset, _size, into) =>
+      new Promise((resolve, reject) => {
+        const end = (error?: Error): void =>
+          error === undefined ? resolve(into!.fill(offset)) : reject(error);
+        reads.push({ into: into!, end });
+      });
+    const { ask, channel } = serveOpen({ read });
+    const readAt = (offset: number): void => {
+      const body = [pack('read_in', { fh: 77, offset, size: 100_000 })];
+      ask('read', { unique: 10 + 2 * offset, body });
+    };
+    readAt(1);
+    readAt(2);
+    readAt(3);
+    const memory = new Set(reads.map(({ into }) => into.buffer));
+    expect(memory.size).toBe(3);
+    reads[0]!.end();
+    reads[1]!.end(new ErrnoError('EIO'));
+    await nextTurn();
+    readAt(4);
+    readAt(5);
+    expect(reads[3]!.into.buffer).toBe(reads[0]!.into.buffer);
+    // Something may still be read into that of the one that failed.
+    expect(memory.has(reads[4]!.into.buffer)).toBe(false);
+    for (const { end } of reads) end();
+    await nextTurn();
+    const answers = channel.sent.filter(({ body }) => body.length === 100_000);
+    expect(answers.map(({ unique }) => (unique - 10) / 2)).toEqual([1, 3, 4, 5]);
+    for (const { unique, body } of answers) {
+      expect(body.equals(Buffer.alloc(100_000, (unique - 10) / 2))).toBe(true);
+    }
   });
 
   it('readdir and readdirplus get a sink of the size that was asked for', () => {
