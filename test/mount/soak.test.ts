@@ -36,9 +36,11 @@ test(
     for (const branch of ['main', 'topic/a', 'topic/b'])
       await inRepository('branch', branch, start);
 
-    // The caches of one are full early on, so that what grows is something else.
-    const args = ['--cache-size', '16m'];
-    const mounts = [await mountRepository(gitDir), await mountRepository(gitDir, { args })];
+    // The caches are full early on, so that what grows is something else.
+    const mounts: MountedRepository[] = [];
+    for (const size of ['64m', '16m']) {
+      mounts.push(await mountRepository(gitDir, { args: ['--cache-size', size] }));
+    }
     const before = await Promise.all(mounts.map(usage));
     const deadlineMs = Date.now() + lastsMs;
     const writers = [
@@ -73,7 +75,9 @@ test(
           expect(after.openFiles).toBe(0);
           expect(after.inodes).toBeLessThan(before[index]!.inodes + 50);
           expect(after.descriptors).toBeLessThan(before[index]!.descriptors + 40);
-          expect(after.residentMiB).toBeLessThan(before[index]!.residentMiB + 200);
+          // A file that was made through a mount has its times to the nanosecond until the end.
+          const keptMiB = writers.reduce((sum, writer) => sum + lastOf(writer).length, 0) / 1024;
+          expect(after.residentMiB).toBeLessThan(before[index]!.residentMiB + 200 + keptMiB);
         },
         // Packs that git has replaced are closed when nobody has read them for a while.
         40_000,

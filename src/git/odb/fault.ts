@@ -7,6 +7,13 @@
  * keeps what it has reached in an object, so that a second run goes on from there.
  */
 export abstract class Fault extends Error {
+  constructor(message: string) {
+    super(message);
+    // Nobody reads it, and as long as a file keeps its fault it would keep alive whoever was the
+    // first to read that file, with all they held.
+    this.stack = '';
+  }
+
   /** Brings in what was missing; rejects when that cannot be had. Called at once after the throw. */
   abstract wait(): Promise<void>;
 }

@@ -108,7 +108,7 @@ export class Unpacking {
   #apply(delta: PackEntry, base: Buffer): Buffer {
     this.#letOthersWork();
     const application = (this.#application ??= new DeltaApplication(base, this.#inflate(delta)));
-    if (!application.step(workBytesPerTurn)) throw new YieldFault();
+    if (!application.step(workBytesPerTurn)) throw new YieldFault('others have their turn');
     this.#application = undefined;
     this.#workBytes += application.result.length;
     return application.result;
@@ -133,6 +133,6 @@ export class Unpacking {
   #letOthersWork(): void {
     if (this.#workBytes < workBytesPerTurn) return;
     this.#workBytes = 0;
-    throw new YieldFault();
+    throw new YieldFault('others have their turn');
   }
 }
