@@ -1,9 +1,15 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
+import { statusCommand } from '../../src/cli/commands/status.ts';
 import { unmountCommand } from '../../src/cli/commands/unmount.ts';
+import { controlSocketPath } from '../../src/cli/control-protocol.ts';
 import { startDaemon } from '../../src/cli/daemonize.ts';
 import type { MountInvocation } from '../../src/cli/mount-invocation.ts';
+import { mountAt } from '../../src/mount/mount-table.ts';
 import { probeMount } from '../../src/mount/mountpoint.ts';
 import { freshMountpoint, mountRepository, vostMount } from '../helpers/mount.ts';
 import { vostMountProgram } from '../helpers/mount.ts';
@@ -91,4 +97,38 @@ test('what keeps libfuse from mounting is told, with where its reason stands', a
   expect(stderr).toMatch(
     /vost-mount: libfuse cannot mount on \S+: .*; its reason is on the standard error/,
   );
+});
+
+test('a daemon that answers in another way is told of', async () => {
+  const mounted = await mountRepository(join(await temporaryDirectory(), 'repo.git'));
+  const { mountpoint } = mounted;
+  const socket = controlSocketPath((await mountAt(mountpoint))!);
+  await mounted.stop('SIGKILL');
+  await rm(socket, { force: true });
+  const server = createServer((client) => client.end('{"ok":true,"pid":1}\n')).listen(socket);
+  await once(server, 'listening');
+  try {
+    await expect(statusCommand({ mountpoint, json: false })).rejects.toThrow(
+      'the daemon answered without a status',
+    );
+  } finally {
+    server.close();
+  }
+});
+
+test('a system that has no sockets left is told of', async () => {
+  const source = fileURLToPath(new URL('../../src/mount/fuse/', import.meta.url));
+  const loader = fileURLToPath(new URL('../../scripts/typescript-loader.mjs', import.meta.url));
+  const script = `
+    import { execFileSync } from 'node:child_process';
+    const { openDescriptorSocket } = await import('${source}descriptor-socket.ts');
+    await openDescriptorSocket('/m');
+    execFileSync('prlimit', ['--pid', String(process.pid), '--nofile=3:']);
+    await openDescriptorSocket('/m').catch(({ message }) => console.log(message));
+  `;
+  const args = ['--import', loader, '--input-type=module', '--eval', script];
+  expect(await programResult(process.execPath, args)).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringContaining('cannot make a socket: too many open files') as string,
+  });
 });

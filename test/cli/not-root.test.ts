@@ -8,6 +8,8 @@ let namespace: UserNamespace;
 
 beforeAll(async () => {
   namespace = await UserNamespace.create();
+  // A run that was cut off may have left it as somebody else's.
+  await namespace.asRoot(`test ! -e /tmp/vost-${user} || chown ${user} /tmp/vost-${user}`);
 });
 
 const asUser = (script: string): Promise<ProgramResult> => namespace.as(user, script);
@@ -195,8 +197,9 @@ test('without a place for the control socket nothing stays mounted', async () =>
   await namespace.asRoot(
     `test ! -e /run/user/${user}; mkdir -p /tmp/vost-${user}; chown ${otherUser} /tmp/vost-${user}`,
   );
-  const message = await refusal('$vost r.git mnt');
-  await namespace.asRoot(`chown ${user} /tmp/vost-${user}`);
+  const message = await refusal('$vost r.git mnt').finally(() =>
+    namespace.asRoot(`chown ${user} /tmp/vost-${user}`),
+  );
   expect(message).toMatch(/no control socket at .* belongs to another user/);
 });
 

@@ -1,5 +1,5 @@
 import { close } from 'node:fs';
-import { getSystemErrorName, promisify } from 'node:util';
+import { getSystemErrorMap, promisify } from 'node:util';
 import { MountFailedError } from './mounting.ts';
 
 // Node has no way to receive a descriptor over a socket, so the C library is called, by koffi. The
@@ -92,7 +92,8 @@ export async function openDescriptorSocket(mountpoint: string): Promise<Descript
 }
 
 function lastError(koffi: Koffi): string {
-  return getSystemErrorName(-koffi.errno());
+  const errno = koffi.errno();
+  return getSystemErrorMap().get(-errno)?.[1] ?? `error ${errno}`;
 }
 
 async function loadKoffi(mountpoint: string): Promise<Koffi> {
