@@ -55,6 +55,7 @@ const data = await prepareData((message) => console.log(message));
 const scratch = realpathSync(mkdtempSync(join(cacheDirectory, 'run-')));
 const places = new Places(scratch, options.dist);
 const rows: Row[] = [];
+const failures: string[] = [];
 let memoryPlace: Place | undefined;
 const filledMemory = (): Place => {
   if (memoryPlace === undefined) {
@@ -68,7 +69,16 @@ try {
     if (only !== undefined && !only.includes(name)) continue;
     const start = performance.now();
     const rounds = options.quick ? quickRounds : fullRounds;
-    const found = run({ data, places, rounds, isQuick: options.quick, filledMemory });
+    let found: readonly Row[] = [];
+    try {
+      found = run({ data, places, rounds, isQuick: options.quick, filledMemory });
+    } catch (error) {
+      // What the others give is not lost with it.
+      failures.push(`${name}: ${(error as Error).message}`);
+      console.error(error);
+      places.closeAll();
+      memoryPlace = undefined;
+    }
     rows.push(...found);
     console.log(`${name} (${((performance.now() - start) / 1000).toFixed(0)} s)`);
     console.log(`${textTable(found)}\n`);
@@ -78,6 +88,7 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 if (only === undefined && !options.quick) await writeNotes();
+if (failures.length > 0) throw new Error(`not measured: ${failures.join('; ')}`);
 
 async function writeNotes(): Promise<void> {
   const speeds = rows.filter((row): row is SpeedRow => row.kind === 'speed');
@@ -101,6 +112,7 @@ async function writeNotes(): Promise<void> {
     `- R: ${countFiles()}, a real package, packed with the 40 releases up to it. S: 1,000,000 files in 10,000 directories, 100,000 files in one, 100,000 commits, one blob of 1 GiB that does not deflate.`,
     `- Each figure is the median of ${fullRounds} rounds (ten times as many for \`save\`), with the least and the most. In a round each contender has its turn; the speed is that of pairs of the same round: how many times as fast as the rival. Cold: a daemon that has just started, and no kernel caches.`,
     '- "memory over the same transport" is a filesystem that has everything in memory and does nothing else: what the transport can give.',
+    ...failures.map((failure) => `- Not measured: ${failure.split('\n')[0]!}`),
     '',
     markdownTable(rows),
     '',
