@@ -117,23 +117,19 @@ export class Tree {
     return index < 0 ? undefined : this.at(index);
   }
 
-  /** How many entries at the start are the same in another tree, found without a look at each. */
-  sameAtStart(other: Tree): number {
-    let low = 0;
-    let high = Math.min(this.size, other.size);
+  /** How many entries from an index on are those of another tree from an index on, found without a look at each. */
+  sameRun(index: number, other: Tree, otherIndex: number): number {
+    const most = Math.min(this.size - index, other.size - otherIndex);
     let same = 0;
-    // What stands before `same` is known to be the same; so each byte is compared about twice.
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      const end = this.#offsets[middle] ?? this.#raw.length;
-      if (this.#raw.subarray(same, end).equals(other.#raw.subarray(same, end))) {
-        low = middle;
-        same = end;
-      } else {
-        high = middle - 1;
-      }
+    // Steps that grow until one meets a difference, and then shrink: each byte is compared about twice.
+    for (let step = 1, grows = true; step > 0 && same < most;) {
+      const next = Math.min(same + step, most);
+      const ours = this.#bytes(index + same, index + next);
+      if (ours.equals(other.#bytes(otherIndex + same, otherIndex + next))) same = next;
+      else grows = false;
+      step = grows ? step * 2 : step >>> 1;
     }
-    return low;
+    return same;
   }
 
   /** The entries in git's order. */
@@ -158,7 +154,7 @@ export class Tree {
     const parts: Buffer[] = [];
     let [from, to, shift] = [0, 0, 0];
     const copyUpTo = (end: number): void => {
-      parts.push(this.#raw.subarray(this.#offsets[from], this.#offsets[end]));
+      parts.push(this.#bytes(from, end));
       while (from < end) offsets[to++] = (this.#offsets[from++] ?? 0) + shift;
     };
     for (const { index, bytes } of splices) {
@@ -196,7 +192,7 @@ export class Tree {
     const added = Tree.parse(serializeTree(entries, algorithm), algorithm);
     for (let order = 0; order < added.size; order++) {
       const index = this.#lowerBound(added.nameAt(order), added.#isTree(order));
-      const bytes = added.#raw.subarray(added.#offsets[order], added.#offsets[order + 1]);
+      const bytes = added.#bytes(order, order + 1);
       yield { index, bytes, order };
     }
   }
@@ -205,6 +201,10 @@ export class Tree {
     const start = index < this.size ? this.#offsets[index] : undefined;
     if (start === undefined) throw new RangeError(`a tree of ${this.size} has no entry ${index}`);
     return start;
+  }
+
+  #bytes(index: number, end: number): Buffer {
+    return this.#raw.subarray(this.#offsets[index], this.#offsets[end]);
   }
 
   #nameStart(index: number): number {

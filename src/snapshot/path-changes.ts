@@ -48,7 +48,7 @@ async function differ(
   const before = from === null ? null : await treeOf(odb, from.oid);
   const after = to === null ? null : await treeOf(odb, to.oid);
   // The first entry that is not the same is a file, or leads to one, nearly always.
-  const start = before === null || after === null ? 0 : before.sameAtStart(after);
+  const start = before === null || after === null ? 0 : before.sameRun(0, after, 0);
   return (
     (await differFrom(odb, start, before, after)) || (await differFrom(odb, start, after, before))
   );

@@ -8,21 +8,21 @@ export function differingNames(before: Tree, after: Tree): Set<ByteString> {
   const differing = new Set<ByteString>();
   let left = 0;
   let right = 0;
-  while (left < before.size || right < after.size) {
+  for (;;) {
+    const same = before.sameRun(left, after, right);
+    left += same;
+    right += same;
+    if (left >= before.size && right >= after.size) return differing;
     const order = compareAt(before, left, after, right);
     if (order < 0) {
       differing.add(before.nameAt(left++));
     } else if (order > 0) {
       differing.add(after.nameAt(right++));
     } else {
-      const isSame =
-        before.oidAt(left) === after.oidAt(right) && before.modeAt(left) === after.modeAt(right);
-      if (!isSame) differing.add(before.nameAt(left));
-      left += 1;
+      differing.add(before.nameAt(left++));
       right += 1;
     }
   }
-  return differing;
 }
 
 /** Compares entries by what trees are sorted by; one past the end comes last. */
