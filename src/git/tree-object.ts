@@ -41,6 +41,9 @@ export class Tree {
   readonly #oidSizeBytes: number;
   /** Where each entry starts, and where the last one ends. */
   readonly #offsets: Uint32Array;
+  /** What was asked for last: whoever asks for a name asks several things about it. */
+  #lastName: ByteString | undefined;
+  #lastIndex = -1;
 
   private constructor(raw: Buffer, offsets: Uint32Array, oidSize: number) {
     this.#raw = raw;
@@ -107,8 +110,12 @@ export class Tree {
 
   /** The index of the entry with this name, or -1. */
   indexOf(name: ByteString): number {
-    const asFile = this.#search(name, false, this.size);
-    return asFile >= 0 ? asFile : this.#search(name, true, this.size);
+    if (name !== this.#lastName) {
+      const asFile = this.#search(name, false, this.size);
+      this.#lastIndex = asFile >= 0 ? asFile : this.#search(name, true, this.size);
+      this.#lastName = name;
+    }
+    return this.#lastIndex;
   }
 
   /** The entry with this name. */
