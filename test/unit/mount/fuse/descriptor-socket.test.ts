@@ -33,7 +33,7 @@ test('takes the descriptor that another process sent', async () => {
 });
 
 test.each([
-  ['nothing', 'pass', 'no descriptor was sent: EAGAIN'],
+  ['nothing', 'pass', 'no descriptor was sent: resource temporarily unavailable'],
   ['a byte alone', "s.send(b'x')", 'no descriptor was sent'],
 ])('says so when what comes is %s', async (_, send, message) => {
   const socket = await openDescriptorSocket('/mnt');
