@@ -1,5 +1,7 @@
 import { openChannel } from './fuse/channel.ts';
-import { MountFailedError, chooseMounter } from './fuse/mounting.ts';
+import { openBackingDevice } from './fuse/backing-device.ts';
+import { defaultFeatures } from './fuse/handshake.ts';
+import { MountFailedError, chooseMounter, rootMounter } from './fuse/mounting.ts';
 import type { Mounter, MountRequest } from './fuse/mounting.ts';
 import { epochMinor } from './fuse/notify.ts';
 import { FuseSession } from './fuse/session.ts';
@@ -56,7 +58,8 @@ export class KernelMount implements TransportMount {
   }
 
   /**
-   * Mounts, and returns when the kernel and the filesystem have agreed: then it answers.
+   * Mounts, and returns when the kernel and the filesystem have agreed: then it answers. With
+   * `passthrough` the kernel may be given files that it reads by itself, which takes root.
    * @throws {MountFailedError} @throws {UnsupportedKernelError}
    */
   static async open(
@@ -64,10 +67,18 @@ export class KernelMount implements TransportMount {
     vfs: VfsOperations,
     log: Log,
     metrics: Metrics,
+    { passthrough }: { readonly passthrough: boolean },
   ): Promise<KernelMount> {
     const mounter = await chooseMounter();
     const { fd } = await mounter.mount(request);
-    const session = new FuseSession(openChannel(fd), vfs, sessionOptions(log, metrics));
+    const session = new FuseSession(openChannel(fd), vfs, {
+      ...sessionOptions(log, metrics),
+      ...(passthrough &&
+        mounter === rootMounter && {
+          features: [...defaultFeatures, 'passthrough'],
+          backingDevice: () => openBackingDevice(fd),
+        }),
+    });
     const mount = new KernelMount(request, mounter, session, log);
     session.start();
     try {

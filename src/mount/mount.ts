@@ -77,8 +77,10 @@ export async function mount(
     // libfuse has no way to do without open and opendir.
     canOmitOpen: transport === KernelMount,
     firstIno: firstNumber(0),
-    open: ({ vfs, log, metrics }) =>
-      transport.open(mountRequest(repository.gitDir, place, options), vfs, log, metrics),
+    open: ({ vfs, log, metrics, hasHistory }) => {
+      const request = mountRequest(repository.gitDir, place, options);
+      return transport.open(request, vfs, log, metrics, { passthrough: hasHistory });
+    },
   };
   try {
     return await Mount.open(repository, place, options, logTarget, make, letGo);
@@ -145,6 +147,8 @@ interface MakeMount {
     readonly inodes: InodeTable;
     readonly log: Log;
     readonly metrics: Metrics;
+    /** There are snapshots beside the branches, whose files are opened. */
+    readonly hasHistory: boolean;
   }): Promise<TransportMount>;
 }
 
@@ -231,7 +235,8 @@ class Mount implements MountHandle {
       statfs: () => statfsOf(gitDir),
     });
     try {
-      const kernel = await make.open({ vfs, inodes, log, metrics });
+      const hasHistory = !tree.keepsListings;
+      const kernel = await make.open({ vfs, inodes, log, metrics, hasHistory });
       notifier.connect(kernel.notifier);
       log.info('mounted', { repository: gitDir, mountpoint });
       const closeIdleFiles = (): void => repository.odb.closeIdleFiles();

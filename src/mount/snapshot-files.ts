@@ -24,6 +24,9 @@ import type {
 /** What the kernel takes as the target of a link: PATH_MAX without the NUL. */
 const linkTargetLimitBytes = 4095;
 
+/** Smaller files are read in a few requests. */
+const backedFromBytes = 4 * 1024 * 1024;
+
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
@@ -106,11 +109,13 @@ export class SnapshotFile extends FileVnode {
 /** An open file of a snapshot: a blob, whatever happens to the name. */
 export class SnapshotHandle extends ReadOnlyHandle {
   readonly keepCache = true;
+  readonly backing: (() => number | undefined) | undefined;
   readonly #odb: SnapshotObjects;
   readonly #stored: StoredContent;
 
   constructor(odb: SnapshotObjects, stored: StoredContent) {
     super();
+    if (stored.sizeBytes >= backedFromBytes) this.backing = () => odb.spooledFile(stored.oid);
     this.#odb = odb;
     this.#stored = stored;
   }

@@ -11,7 +11,14 @@ import type { CacheRule } from './vfs/vnode.ts';
 /** The part of the object database that snapshots are read from. */
 export type SnapshotObjects = Pick<
   ObjectDatabase,
-  'header' | 'headerIfCached' | 'read' | 'readIfCached' | 'readRange' | 'tree' | 'treeIfCached'
+  | 'header'
+  | 'headerIfCached'
+  | 'read'
+  | 'readIfCached'
+  | 'readRange'
+  | 'spooledFile'
+  | 'tree'
+  | 'treeIfCached'
 >;
 
 /** What all nodes of one snapshot share. */

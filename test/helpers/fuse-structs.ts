@@ -15,7 +15,7 @@ const layouts = {
   entry_out:
     'nodeid:8 generation:8 entry_valid:8 attr_valid:8 entry_valid_nsec:4 attr_valid_nsec:4',
   attr_out: 'attr_valid:8 attr_valid_nsec:4 dummy:4',
-  open_out: 'fh:8 open_flags:4 padding:4',
+  open_out: 'fh:8 open_flags:4 backing_id:4',
   write_out: 'size:4 padding:4',
   getxattr_out: 'size:4 padding:4',
   lseek_out: 'offset:8',
@@ -24,7 +24,7 @@ const layouts = {
   init_in: 'major:4 minor:4 max_readahead:4 flags:4 flags2:4',
   init_out:
     'major:4 minor:4 max_readahead:4 flags:4 max_background:2 congestion_threshold:2 max_write:4 ' +
-    'time_gran:4 max_pages:2 map_alignment:2 flags2:4 unused0:4 unused1:4 unused2:4 unused3:4 ' +
+    'time_gran:4 max_pages:2 map_alignment:2 flags2:4 max_stack_depth:4 unused1:4 unused2:4 unused3:4 ' +
     'unused4:4 unused5:4 unused6:4',
   forget_in: 'nlookup:8',
   forget_one: 'nodeid:8 nlookup:8',

@@ -71,11 +71,6 @@ export class BigBlobs {
     return this.#blocks.counts('blob-blocks');
   }
 
-  /** The blob in the spool, where it may still be on its way; undefined when the spool cannot take it. */
-  spooled(blob: BlobId): Promise<SpooledBlob | undefined> {
-    return this.#inTurn(blob.oid, () => this.#addToSpool(blob));
-  }
-
   /** Lets go of the files behind the cursors, which may be gone from the repository. */
   closeCursors(): void {
     for (const cursor of this.#cursors.values()) closeQuietly(cursor);

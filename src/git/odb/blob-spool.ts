@@ -77,19 +77,12 @@ export class BlobSpool {
   }
 }
 
-/** A file that holds the content of a blob, and nothing else. */
-export interface BackingFile {
-  readonly descriptor: number;
-  readonly sizeBytes: number;
-  /** To be called once, after the last use of the descriptor. */
-  readonly release: () => void;
-}
-
 /** A blob in the spool. */
 export class SpooledBlob {
   readonly sizeBytes: number;
   readonly #file: FileHandle;
   #filledBytes = 0;
+  #isWhole = false;
   #failure: { readonly reason: unknown } | undefined;
   #onProgress: (() => void)[] = [];
   // Those that read and the one that writes; the file is closed after the last of them.
@@ -101,20 +94,9 @@ export class SpooledBlob {
     this.sizeBytes = sizeBytes;
   }
 
-  /**
-   * The file itself when it is complete, for whoever can read it without us; valid until `release` is
-   * called. Undefined when the blob had to make way meanwhile.
-   */
-  async acquire(): Promise<BackingFile | undefined> {
-    if (this.#isAbandoned) return undefined;
-    this.#users += 1;
-    try {
-      await this.#filled(this.sizeBytes);
-    } catch (error) {
-      this.#leave();
-      throw error;
-    }
-    return { descriptor: this.#file.fd, sizeBytes: this.sizeBytes, release: () => this.#leave() };
+  /** The file, once all of the content is in it and was found to be right; it may be closed later. */
+  get wholeFile(): number | undefined {
+    return this.#isWhole ? this.#file.fd : undefined;
   }
 
   /** Reads a part, as soon as it is there, into `into` when that is given; shorter where the blob ends. */
@@ -143,6 +125,7 @@ export class SpooledBlob {
       if (this.#filledBytes < this.sizeBytes) {
         throw new CorruptObjectError(`a blob has ${this.#filledBytes} of ${this.sizeBytes} bytes`);
       }
+      this.#isWhole = true;
     } catch (reason) {
       this.#failure = { reason };
       throw reason;

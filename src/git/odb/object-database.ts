@@ -8,7 +8,6 @@ import { RecentPaths } from '../recent-paths.ts';
 import { ThreadPace } from '../thread-pace.ts';
 import { BigBlobs } from './big-blobs.ts';
 import { BlobSpool } from './blob-spool.ts';
-import type { BackingFile } from './blob-spool.ts';
 import { openLooseContent, openPackedContent } from './blob-content.ts';
 import type { BlobContent } from './blob-content.ts';
 import type { CommitGraph } from './commit-graph.ts';
@@ -348,14 +347,11 @@ export class ObjectDatabase {
   }
 
   /**
-   * A file with the content of a blob, for a kernel that can read it without us; undefined when the
-   * spool cannot take it. It has to be released.
+   * The descriptor of a file with the content of a blob, for a kernel that can read it without us;
+   * `undefined` unless all of it is in the spool. Valid until something is waited for.
    */
-  async backingFile(oid: Oid): Promise<BackingFile | undefined> {
-    const { sizeBytes } = await this.header(oid);
-    return namingObject(oid, async () =>
-      (await this.#bigBlobs.spooled({ oid, sizeBytes }))?.acquire(),
-    );
+  spooledFile(oid: Oid): number | undefined {
+    return this.#spool.get(oid)?.wholeFile;
   }
 
   /** What git has noted of the commits, if it did: ask for it anew for each piece of work. */

@@ -1,5 +1,7 @@
 import { close } from 'node:fs';
 import { getSystemErrorMap, promisify } from 'node:util';
+import { loadKoffi } from './koffi.ts';
+import type { Koffi } from './koffi.ts';
 import { MountFailedError } from './mounting.ts';
 
 // Node has no way to receive a descriptor over a socket, so the C library is called, by koffi. The
@@ -29,19 +31,9 @@ export interface DescriptorSocket {
   close(): Promise<void>;
 }
 
-/** What is used of koffi. Not its own types: the build must not need what is not always installed. */
-interface Koffi {
-  load(library: null): { func(name: string, result: string, args: unknown[]): CFunction };
-  struct(members: Readonly<Record<string, unknown>>): unknown;
-  pointer(type: unknown): unknown;
-  out(type: unknown): unknown;
-  errno(): number;
-}
-type CFunction = (...args: unknown[]) => number;
-
 /** @throws {MountFailedError} when koffi is not there, or the system has no sockets left */
 export async function openDescriptorSocket(mountpoint: string): Promise<DescriptorSocket> {
-  const koffi = await loadKoffi(mountpoint);
+  const koffi = await requireKoffi(mountpoint);
   const libc = koffi.load(null);
   const socketpair = libc.func('socketpair', 'int', [
     ...['int', 'int', 'int', koffi.out(koffi.pointer('int'))],
@@ -96,10 +88,9 @@ function lastError(koffi: Koffi): string {
   return getSystemErrorMap().get(-errno)?.[1] ?? `error ${errno}`;
 }
 
-async function loadKoffi(mountpoint: string): Promise<Koffi> {
-  const name: string = 'koffi';
+async function requireKoffi(mountpoint: string): Promise<Koffi> {
   try {
-    return ((await import(name)) as { default: Koffi }).default;
+    return await loadKoffi();
   } catch (error) {
     throw new MountFailedError(
       'to mount without root, the package koffi is needed, which is not installed or does not load here; ' +

@@ -1,5 +1,5 @@
 import { GitStoreError } from '../../errors.ts';
-import { initFlags } from './opcodes.ts';
+import { initExtended, initFlags, secondInitFlags } from './opcodes.ts';
 import type { InitFlagName } from './opcodes.ts';
 import type { Reply } from './reply.ts';
 import type { RequestReader } from './request-reader.ts';
@@ -81,18 +81,37 @@ export function negotiate(
     return undefined;
   }
   const offered = request.u32(12);
-  const features = wanted.filter((name) => (offered & initFlags[name]) !== 0);
-  const flags = features.reduce((sum, name) => sum | initFlags[name], 0);
+  const flags = wantedOf(offered, initFlags, wanted);
+  const secondOffered = (offered & initExtended) === 0 ? 0 : request.u32(16);
+  const secondFlags = wantedOf(secondOffered, secondInitFlags, wanted);
+  const features = [...flags.keys(), ...secondFlags.keys()];
   // Without maxPages the kernel holds at 32 pages, whatever else is said.
   const hasMaxPages = features.includes('maxPages');
   const maxWriteBytes = hasMaxPages ? transferLimitBytes : 32 * pageSizeBytes;
   buffer.writeUInt32LE(request.u32(8), at + 8);
-  buffer.writeUInt32LE(flags >>> 0, at + 12);
+  buffer.writeUInt32LE(sumOf(flags) + (secondFlags.size > 0 ? initExtended : 0), at + 12);
   buffer.writeUInt16LE(maxBackground, at + 16);
   buffer.writeUInt16LE(congestionThreshold, at + 18);
   buffer.writeUInt32LE(maxWriteBytes, at + 20);
   // Times are kept to the nanosecond.
   buffer.writeUInt32LE(1, at + 24);
   if (hasMaxPages) buffer.writeUInt16LE(maxWriteBytes / pageSizeBytes, at + 28);
+  buffer.writeUInt32LE(sumOf(secondFlags), at + 32);
+  // What the kernel reads from is no stack of filesystems itself.
+  if (features.includes('passthrough')) buffer.writeUInt32LE(1, at + 36);
   return { minor: Math.min(minor, newestMinor), features: new Set(features), maxWriteBytes };
+}
+
+/** The flags of one word that are both offered and wanted. */
+function wantedOf<Name extends InitFlagName>(
+  offered: number,
+  word: Readonly<Record<Name, number>>,
+  wanted: readonly InitFlagName[],
+): Map<Name, number> {
+  const all = Object.entries(word) as [Name, number][];
+  return new Map(all.filter(([name, flag]) => wanted.includes(name) && (offered & flag) !== 0));
+}
+
+function sumOf(flags: ReadonlyMap<InitFlagName, number>): number {
+  return [...flags.values()].reduce((sum, flag) => sum + flag, 0);
 }

@@ -92,8 +92,17 @@ export const initFlags = {
   killPrivileges: 0x1000_0000,
 } as const;
 
+/** `FUSE_INIT_EXT`: INIT and its answer have a second word of flags. */
+export const initExtended: number = 0x4000_0000;
+
+/** The flags of the second word. */
+export const secondInitFlags = {
+  /** The kernel may be given files that it reads by itself (`BackedInodes`). Since 7.40. */
+  passthrough: 0x20,
+} as const;
+
 /** A feature that can be agreed on at INIT. */
-export type InitFlagName = keyof typeof initFlags;
+export type InitFlagName = keyof typeof initFlags | keyof typeof secondInitFlags;
 
 /** `FATTR_*`: which fields of a SETATTR are meant. */
 export const setattrFields = {
@@ -115,6 +124,7 @@ export const openReplyFlags = {
   keepCache: 0x2,
   cacheDirectory: 0x8,
   noFlush: 0x20,
+  passthrough: 0x80,
 } as const;
 
 /** `FUSE_GETATTR_FH`: the request names a handle. */

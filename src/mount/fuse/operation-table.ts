@@ -36,6 +36,10 @@ export interface KernelCache {
   dropAttributes(ino: Ino): void;
   /** The kernel keeps this as the content of an inode of that size, of which it waits for no page. */
   storeContent(ino: Ino, content: Uint8Array): void;
+  /** A handle is there whose content a file may hold (`FileHandle.backing`); gives the kernel's number of that file. */
+  openBacked(ino: Ino, backing: () => number | undefined): number | undefined;
+  /** A handle is not there any more. */
+  released(ino: Ino): void;
 }
 
 /** How one kind of request is served. */
@@ -58,8 +62,11 @@ const entry = (reply: Reply, result: EntryReply): void =>
   wire.writeEntryOut(reply.buffer, result, reply.grow(wire.entryOutSizeBytes));
 const attr = (reply: Reply, result: AttrReply): void =>
   wire.writeAttrOut(reply.buffer, result, reply.grow(wire.attrOutSizeBytes));
-const opened = (reply: Reply, result: OpenReply): void =>
-  wire.writeOpenOut(reply.buffer, result, reply.grow(wire.openOutSizeBytes));
+/** `backingId` is the kernel's number of the file that it reads from, where there is one. */
+type OpenedReply = OpenReply & { readonly backingId?: number | undefined };
+
+const opened = (reply: Reply, result: OpenedReply): void =>
+  wire.writeOpenOut(reply.buffer, result, reply.grow(wire.openOutSizeBytes), result.backingId);
 const created = (reply: Reply, result: { entry: EntryReply; open: OpenReply }): void => {
   entry(reply, result.entry);
   opened(reply, result.open);
@@ -128,10 +135,11 @@ const served: readonly Operation<unknown>[] = [
       const { ino } = r;
       const caller = r.caller();
       const kills = (r.u32(4) & openKillsPrivileges) !== 0;
-      const open = whenReady(vfs.open(ino, r.u32(0), caller), (result) => {
+      const open = whenReady(vfs.open(ino, r.u32(0), caller), (result): OpenedReply => {
         const content = result.firstContent?.();
         if (content !== undefined && content.length > 0) kernel.storeContent(ino, content);
-        return result;
+        if (result.backing === undefined) return result;
+        return { ...result, backingId: kernel.openBacked(ino, result.backing) };
       });
       if (!kills) return open;
       return whenReady(open, (result) => whenReady(killPrivileges(vfs, ino, caller), () => result));
@@ -159,7 +167,14 @@ const served: readonly Operation<unknown>[] = [
     (vfs, r) => vfs.fsync(r.ino, r.optionalFh(0), (r.u32(8) & fsyncDataOnly) !== 0),
     nothing,
   ),
-  operation('release', (vfs, r) => vfs.release(r.ino, r.fh(0)), nothing),
+  operation(
+    'release',
+    (vfs, r, kernel) => {
+      kernel.released(r.ino);
+      return vfs.release(r.ino, r.fh(0));
+    },
+    nothing,
+  ),
   operation(
     'fallocate',
     (vfs, r, kernel) => {

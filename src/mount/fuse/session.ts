@@ -1,6 +1,8 @@
 import { ErrnoError } from '../vfs/errno.ts';
 import type { VfsOperations } from '../vfs/operations.ts';
 import type { Log } from '../observe/log.ts';
+import { BackedInodes } from './backed-inodes.ts';
+import type { BackingDevice } from './backing-device.ts';
 import type { FuseChannel } from './channel.ts';
 import { ForgetQueue } from './forget-queue.ts';
 import { defaultFeatures, negotiate } from './handshake.ts';
@@ -23,6 +25,11 @@ export interface SessionOptions {
   readonly features?: readonly InitFlagName[];
   /** Told of each request with an answer. Costs nothing when absent. Must not throw. */
   readonly trace?: (request: RequestTrace) => void;
+  /**
+   * Loads what hands files to the kernel, which has to be asked for as a feature too: `passthrough`.
+   * Called when it is needed first, if the kernel has agreed.
+   */
+  readonly backingDevice?: () => Promise<BackingDevice>;
   /** What another daemon has agreed on with the kernel, for one that goes on where that died. */
   readonly agreed?: KernelProtocol;
   /**
@@ -92,7 +99,10 @@ export class FuseSession {
     dropAttributes: (ino) => this.#write('notice', encodeNotice({ kind: 'attributes', ino })),
     storeContent: (ino, content) =>
       this.#write('notice', encodeStoreHeader(ino, content.length), content),
+    openBacked: (ino, backing) => this.#backed?.opened(ino, backing),
+    released: (ino) => this.#backed?.released(ino),
   };
+  #backed: BackedInodes | undefined;
   #resolveReady: (protocol: KernelProtocol) => void = unset;
   #rejectReady: (error: Error) => void = unset;
   #resolveDone: (end: SessionEnd) => void = unset;
@@ -250,6 +260,10 @@ export class FuseSession {
 
   #open(protocol: KernelProtocol): void {
     this.#state = 'open';
+    const { backingDevice } = this.#options;
+    if (backingDevice !== undefined && protocol.features.has('passthrough')) {
+      this.#backed = new BackedInodes(backingDevice, this.#log);
+    }
     this.notifier.open(protocol.minor);
     this.#resolveReady(protocol);
   }

@@ -68,16 +68,23 @@ export function writeEntryOut(buffer: Buffer, entry: EntryReply, at: number): vo
 }
 
 /** `struct fuse_open_out` */
-export function writeOpenOut(buffer: Buffer, open: OpenReply, at: number): void {
+export function writeOpenOut(
+  buffer: Buffer,
+  open: OpenReply,
+  at: number,
+  backingId?: number,
+): void {
   writeU64(buffer, open.fh, at);
+  // Beside PASSTHROUGH the kernel takes no flag that is about its cache.
   buffer.writeUInt32LE(
-    (open.directIo === true ? openReplyFlags.directIo : 0) |
-      (open.keepCache === true ? openReplyFlags.keepCache : 0) |
+    (backingId === undefined ? 0 : openReplyFlags.passthrough) |
+      (open.directIo === true ? openReplyFlags.directIo : 0) |
+      (open.keepCache === true && backingId === undefined ? openReplyFlags.keepCache : 0) |
       (open.cacheDirectory === true ? openReplyFlags.cacheDirectory : 0) |
       (open.noFlush === true ? openReplyFlags.noFlush : 0),
     at + 8,
   );
-  buffer.writeUInt32LE(0, at + 12);
+  buffer.writeUInt32LE(backingId ?? 0, at + 12);
 }
 
 /** `struct fuse_statfs_out` */

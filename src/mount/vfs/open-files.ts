@@ -23,8 +23,12 @@ export class OpenFiles {
 
   open(node: Vnode, handle: FileHandle): OpenReply {
     const fh = this.#open.add({ node: this.#inodes.open(node), handle });
-    const { keepCache, noFlush, directIo = false, firstContent } = handle;
-    return { fh, keepCache, noFlush, directIo, ...(firstContent && { firstContent }) };
+    const { keepCache, noFlush, directIo = false, firstContent, backing } = handle;
+    return {
+      ...{ fh, keepCache, noFlush, directIo },
+      ...(firstContent && { firstContent }),
+      ...(backing && { backing }),
+    };
   }
 
   /** EBADF when nothing is open under this number. */

@@ -80,6 +80,8 @@ export interface OpenReply {
   readonly directIo?: boolean;
   /** See `FileHandle.firstContent`. */
   readonly firstContent?: (() => Uint8Array | undefined) | undefined;
+  /** See `FileHandle.backing`. */
+  readonly backing?: (() => number | undefined) | undefined;
 }
 
 /** The answer to a statfs, as in `struct statvfs`; counts in units of `bsize` bytes. */

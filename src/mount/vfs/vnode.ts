@@ -199,6 +199,12 @@ export interface FileHandle {
    * else has the file open, for then the kernel waits for none of its pages.
    */
   readonly firstContent?: (() => Uint8Array | undefined) | undefined;
+  /**
+   * Set where the content is big and will never change, for all handles of the inode alike. Gives the
+   * descriptor of a file that holds it and nothing else, if there is one; valid until something is
+   * waited for.
+   */
+  readonly backing?: (() => number | undefined) | undefined;
   /** `into` is memory that the bytes may be put into; what is given may stand elsewhere. */
   read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array>;
   /** `data` is only valid until this returns. Gives the number of bytes taken. */

@@ -19,6 +19,7 @@ import {
   revision,
   importHistory,
 } from '../../../helpers/git-objects.ts';
+import { eventually } from '../../../helpers/eventually.ts';
 import { fsck, git } from '../../../helpers/git.ts';
 
 const content = Buffer.from('some content\n');
@@ -256,18 +257,24 @@ describe('a staging area', () => {
   });
 });
 
-describe('a backing file', () => {
-  it('holds the content of a blob and nothing else', async () => {
+describe('a spooled file', () => {
+  it('holds the content of a blob and nothing else, once all of it is there', async () => {
     const database = await openObjects(gitDir);
-    const large = noise(2_000_000, 3);
+    const large = noise(6_000_000, 3);
     const largeOid = await database.write('blob', large);
-    const file = (await database.backingFile(largeOid))!;
-    expect(file.sizeBytes).toBe(large.length);
-    expect(readFileSync(`/proc/self/fd/${file.descriptor}`).equals(large)).toBe(true);
-    file.release();
+    expect(database.spooledFile(largeOid)).toBeUndefined();
+    await database.readRange(largeOid, 0, 1);
+    expect(database.spooledFile(largeOid)).toBeUndefined();
+    // A long jump has it spooled.
+    await database.readRange(largeOid, 5_900_000, 1);
+    const descriptor = await eventually(() => {
+      const found = database.spooledFile(largeOid);
+      if (found === undefined) throw new Error('not whole yet');
+      return found;
+    });
+    expect(readFileSync(`/proc/self/fd/${descriptor}`).equals(large)).toBe(true);
     expect(await readdir(join(gitDir, 'objects/pack'))).toEqual([]);
-    const none = await openObjects(gitDir, { spoolSizeBytes: 0 });
-    expect(await none.backingFile(largeOid)).toBeUndefined();
-    await expect(database.backingFile(missing)).rejects.toThrow(ObjectNotFoundError);
+    await database.close();
+    expect(database.spooledFile(largeOid)).toBeUndefined();
   });
 });

@@ -6,6 +6,7 @@ import {
 } from '../../../../src/mount/fuse/handshake.ts';
 import type { KernelProtocol } from '../../../../src/mount/fuse/handshake.ts';
 import { initFlags, opcodes } from '../../../../src/mount/fuse/opcodes.ts';
+import type { InitFlagName } from '../../../../src/mount/fuse/opcodes.ts';
 import { Reply, replyHeaderSizeBytes } from '../../../../src/mount/fuse/reply.ts';
 import { RequestReader } from '../../../../src/mount/fuse/request-reader.ts';
 import { pack, packRequest, structSizeBytes, unpack } from '../../../helpers/fuse-structs.ts';
@@ -13,7 +14,10 @@ import type { StructValues } from '../../../helpers/fuse-structs.ts';
 
 const everyFlag = 0xffff_ffff;
 
-function introduce(init: StructValues): {
+function introduce(
+  init: StructValues,
+  wanted: readonly InitFlagName[] = defaultFeatures,
+): {
   protocol: KernelProtocol | undefined;
   answer: StructValues;
 } {
@@ -23,7 +27,7 @@ function introduce(init: StructValues): {
   request.begin(bytes.length);
   const reply = new Reply();
   reply.buffer.fill(0xee);
-  const protocol = negotiate(request, reply, defaultFeatures);
+  const protocol = negotiate(request, reply, wanted);
   expect(reply.sizeBytes).toBe(replyHeaderSizeBytes + structSizeBytes('init_out'));
   return { protocol, answer: unpack('init_out', reply.buffer, replyHeaderSizeBytes) };
 }
@@ -56,11 +60,26 @@ describe('the handshake', () => {
   it('says how much may be sent at once', () => {
     expect(introduce({}).answer).toMatchObject({
       ...{ max_write: 1 << 20, max_pages: 256, time_gran: 1, max_readahead: 131_072 },
-      ...{ map_alignment: 0, flags2: 0, unused0: 0, unused6: 0 },
+      ...{ map_alignment: 0, flags2: 0, max_stack_depth: 0, unused6: 0 },
     });
     const { protocol, answer } = introduce({ flags: everyFlag & ~initFlags.maxPages });
     expect(answer).toMatchObject({ max_write: 131_072, max_pages: 0 });
     expect(protocol?.maxWriteBytes).toBe(131_072);
+  });
+
+  it('agrees on passthrough where it is wanted and there is a second word of flags', () => {
+    const wanted = [...defaultFeatures, 'passthrough'] as const;
+    const extended = 1 << 30;
+    const { protocol, answer } = introduce({ flags2: everyFlag }, wanted);
+    expect(protocol?.features.has('passthrough')).toBe(true);
+    expect(answer).toMatchObject({ flags2: 1 << 5, max_stack_depth: 1 });
+    expect(Number(answer['flags']) & extended).toBe(extended);
+    for (const lacking of [{ flags: everyFlag & ~extended, flags2: everyFlag }, { flags2: 0 }]) {
+      const without = introduce(lacking, wanted);
+      expect(without.protocol?.features).toEqual(new Set(defaultFeatures));
+      expect(without.answer).toMatchObject({ flags2: 0, max_stack_depth: 0 });
+      expect(Number(without.answer['flags']) & extended).toBe(0);
+    }
   });
 
   it('leaves locks and the write-back cache to the kernel', () => {

@@ -114,16 +114,19 @@ describe('the structs of answers', () => {
         fc.boolean(),
         fc.boolean(),
         fc.boolean(),
-        (fh, directIo, keepCache, cacheDirectory, noFlush) => {
+        fc.option(fc.integer({ min: 1, max: 2 ** 31 - 1 }), { nil: undefined }),
+        (fh, directIo, keepCache, cacheDirectory, noFlush, backingId) => {
           const buffer = dirtyBuffer(openOutSizeBytes);
           const open = { fh: fh as Fh, directIo, keepCache, cacheDirectory, noFlush };
-          writeOpenOut(buffer, open, 0);
+          writeOpenOut(buffer, open, 0, backingId);
           const flags =
             Number(directIo) +
-            2 * Number(keepCache) +
+            2 * Number(keepCache && backingId === undefined) +
             8 * Number(cacheDirectory) +
-            32 * Number(noFlush);
-          expect(unpack('open_out', buffer)).toEqual({ fh, open_flags: flags, padding: 0 });
+            32 * Number(noFlush) +
+            128 * Number(backingId !== undefined);
+          const expected = { fh, open_flags: flags, backing_id: backingId ?? 0 };
+          expect(unpack('open_out', buffer)).toEqual(expected);
         },
       ),
       { numRuns: 200 },
