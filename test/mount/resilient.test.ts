@@ -170,10 +170,12 @@ describe('after a daemon was killed', () => {
     const old = await open(join(mountpoint, '.commits', tip, 'a/b/f7'), 'r');
     const listing = await opendir(join(main, 'a/b'));
     const seen = [(await listing.read())!.name];
-    const sitting = shell('echo sits > here; sleep 0.3; cat f8; ls ..; pwd -P', {
+    const ready = join(await temporaryDirectory(), 'ready');
+    const sitting = shell(`echo sits > here; touch ${ready}; sleep 0.3; cat f8; ls ..; pwd -P`, {
       cwd: join(main, 'a/b'),
     });
-    await eventually(() => stat(join(main, 'a/b/here')));
+    // Not before it has closed the file: a daemon that dies sooner takes what it writes along.
+    await eventually(() => stat(ready));
     crash();
     expect(await textOf(old)).toBe('f7');
     for await (const { name } of listing) seen.push(name);
