@@ -5,6 +5,7 @@ import { isTreeMode } from './mode.ts';
 import type { FileMode } from './mode.ts';
 import { oidFromBytes, oidSizeBytes } from './oid.ts';
 import type { HashAlgorithm, Oid } from './oid.ts';
+import { ownBytes } from './own-bytes.ts';
 import { scanTree } from './tree-scan.ts';
 
 /** One entry of a tree. */
@@ -46,7 +47,7 @@ export class Tree {
   #lastIndex = -1;
 
   private constructor(raw: Buffer, offsets: Uint32Array, oidSize: number) {
-    this.#raw = raw;
+    this.#raw = ownBytes(raw);
     this.#offsets = offsets;
     this.#oidSizeBytes = oidSize;
   }

@@ -1,4 +1,5 @@
 import type { ObjectType } from '../object.ts';
+import { ownBytes } from '../own-bytes.ts';
 import { CountedCache } from './counted-cache.ts';
 import type { CacheCounts } from './counted-cache.ts';
 import type { Pack } from './pack.ts';
@@ -10,7 +11,7 @@ export interface ObjectData {
 }
 
 // The object, its key and the place in the cache.
-const overheadBytes = 200;
+const overheadBytes = 400;
 
 /** Objects that deltas were applied to, or made from, by where they stand; bounded in bytes. */
 export class DeltaBaseCache {
@@ -34,7 +35,7 @@ export class DeltaBaseCache {
     return this.#objects.get(`${pack.id}:${offset}`);
   }
 
-  set(pack: Pack, offset: number, object: ObjectData): void {
-    this.#objects.set(`${pack.id}:${offset}`, object);
+  set(pack: Pack, offset: number, { type, data }: ObjectData): void {
+    this.#objects.set(`${pack.id}:${offset}`, { type, data: ownBytes(data) });
   }
 }

@@ -1,5 +1,6 @@
 import type { Tree } from '../object.ts';
 import type { Oid } from '../oid.ts';
+import { ownBytes } from '../own-bytes.ts';
 import { CountedCache } from './counted-cache.ts';
 import type { CacheCounts } from './counted-cache.ts';
 import { DeltaBaseCache } from './delta-base-cache.ts';
@@ -18,7 +19,7 @@ const shares = { trees: 4, pages: 3, deltaBases: 3, objects: 3, blobBlocks: 2, i
 
 // A key of 40 letters or 64, the object, and the place in the cache.
 const infoSizeBytes = 200;
-const overheadBytes = 200;
+const overheadBytes = 400;
 
 /** All that a database keeps in memory, each part with its share of one bound. */
 export class ObjectCaches {
@@ -51,6 +52,13 @@ export class ObjectCaches {
       maxSize: share(shares.infos),
       sizeCalculation: () => infoSizeBytes,
     });
+  }
+
+  /** Keeps an object, if it is not too large. */
+  keepObject(oid: Oid, { type, data }: ObjectData): void {
+    if (data.length <= this.largestObjectBytes) {
+      this.objects.set(oid, { type, data: ownBytes(data) });
+    }
   }
 
   /** How useful each cache is. */

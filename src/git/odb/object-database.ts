@@ -260,7 +260,7 @@ export class ObjectDatabase {
 
   /** The same for a commit. */
   noteCommit(oid: Oid, data: Buffer): void {
-    this.#caches.objects.set(oid, { type: 'commit', data });
+    this.#caches.keepObject(oid, { type: 'commit', data });
   }
 
   /**
@@ -416,7 +416,7 @@ export class ObjectDatabase {
 
   #keep(oid: Oid, object: ObjectData): void {
     // Trees are kept parsed.
-    if (object.type !== 'tree') this.#caches.objects.set(oid, object);
+    if (object.type !== 'tree') this.#caches.keepObject(oid, object);
   }
 
   #parseTree(oid: Oid, object: ObjectData): Tree {
