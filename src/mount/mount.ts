@@ -281,10 +281,10 @@ async function chooseTransport(
   return (await import('./libfuse/libfuse-mount.ts')).LibfuseMount;
 }
 
-/** Opens a repository, or makes one that begins with an empty commit on `main`. */
 /** An fsync can wait for git to expire a long reflog, which it does under the lock of the ref. */
 const lockTimeoutMs = 5000;
 
+/** Opens a repository, or makes one that begins with an empty commit on `main`. */
 async function openRepository(path: string, options: MountOptions): Promise<Repository> {
   const { cacheSizeBytes, author, email } = options;
   // What cannot write takes no locks, and may not be allowed to mark any.
