@@ -69,6 +69,39 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     expect(listed.trim().split('\n')).toHaveLength(oids.length);
   });
 
+  test('of one object have the checksum that was taken on the way', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const data = randomBytes(3 * pieceBytes + 1);
+    const pieces = cutIntoPieces([data]);
+    const content = { type: 'blob', sizeBytes: data.length, compressionLevel: 6, pieces } as const;
+    const alone = { ...content, isAlone: true };
+    const { oid } = await writer.appendPieces(alone, () => Promise.resolve(true));
+    expect(oid).toBe(hashObject(algorithm, 'blob', data));
+    await expectGitAgrees(await writer.finish({ fsync: true }), algorithm);
+    await writer.close();
+    await fsck(gitDir);
+  });
+
+  test('that were said to be of one object may get another all the same', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const data = randomBytes(2 * pieceBytes);
+    const content = { type: 'blob', sizeBytes: data.length, compressionLevel: 6 } as const;
+    const append = (isWanted: boolean): Promise<unknown> =>
+      writer.appendPieces({ ...content, pieces: cutIntoPieces([data]), isAlone: true }, () =>
+        Promise.resolve(isWanted),
+      );
+    await append(false);
+    const short = { ...content, pieces: cutIntoPieces([data.subarray(1)]), isAlone: true };
+    await expect(writer.appendPieces(short, () => Promise.resolve(true))).rejects.toThrow('came');
+    await append(true);
+    await appendBlob(writer, algorithm, Buffer.from('another\n'));
+    await expectGitAgrees(await writer.finish({ fsync: false }), algorithm);
+    await writer.close();
+    await fsck(gitDir);
+  });
+
   test('can be copied from, in part', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
     const source = await PackWriter.create(options.objectsDirectory, algorithm);

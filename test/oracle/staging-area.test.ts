@@ -277,8 +277,8 @@ test.each([
   await fsck(gitDir);
 });
 
-test('memory stays bounded however long a stream is', async () => {
-  const { area } = await newStagingArea();
+test('memory stays bounded however long a stream is, which gets a pack of its own', async () => {
+  const { gitDir, area } = await newStagingArea();
   const sizeBytes = 128 * pieceBytes;
   const block = randomBytes(pieceBytes);
   const hash = createHash('sha1').update(`blob ${sizeBytes}\0`);
@@ -296,5 +296,10 @@ test('memory stays bounded however long a stream is', async () => {
   const oid = await area.writeStream('blob', undefined, chunks());
   expect(oid).toBe(hash.digest('hex'));
   expect(mostBytes - before).toBeLessThan(sizeBytes / 2);
+  const small = await area.write('blob', Buffer.from('small\n'));
+  await area.publish([oid, small], { fsync: true });
+  expect(await countObjects(gitDir)).toEqual({ loose: 1, packs: 1, packed: 1 });
   await area.discard();
+  expect(await temporaryFiles(gitDir)).toEqual([]);
+  await fsck(gitDir);
 });

@@ -41,6 +41,8 @@ export interface PiecedContent {
   readonly pieces: AsyncIterable<Buffer>;
   /** The zlib level, -1 to 9; what does not shrink and what is big gets a lower one. */
   readonly compressionLevel: number;
+  /** Nothing else comes into this pack, so its checksum can be taken on the way. */
+  readonly isAlone?: boolean;
 }
 
 interface QueuedObject {
@@ -57,6 +59,13 @@ const syncedEarlyBytes = 8 * 1024 * 1024;
 const typeNumbers: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
 
 const offsetDeltaNumber = 6;
+
+function packHeader(objectCount: number): Buffer {
+  const header = Buffer.from('PACK\0\0\0\0\0\0\0\0', 'latin1');
+  header.writeUInt32BE(version, 4);
+  header.writeUInt32BE(objectCount, 8);
+  return header;
+}
 
 /** The head of an entry in a pack: type and size, in 4 bits and then 7 to the byte, lowest first. */
 export function packEntryHeader(type: ObjectType, sizeBytes: number): Buffer {
@@ -93,6 +102,7 @@ function entryHeader(typeNumber: number, sizeBytes: number): Buffer {
  *
  * The number of objects stands in front of them, so the checksum over everything is taken at the end
  * by reading the file once, out of the page cache as a rule; a running one would have to start over.
+ * Only of an object that is to be alone is it known before.
  */
 export class PackWriter {
   readonly #directory: string;
@@ -101,6 +111,8 @@ export class PackWriter {
   readonly #objects: PackedObject[] = [];
   #queue: QueuedObject[] = [];
   #draining: Promise<void> | undefined;
+  /** Of a pack of the one object that is in it. */
+  #checksum: Buffer | undefined;
 
   private constructor(directory: string, algorithm: HashAlgorithm, file: PackFile) {
     this.#directory = directory;
@@ -182,10 +194,12 @@ export class PackWriter {
    * as it was before.
    */
   async appendPieces(
-    { type, sizeBytes, pieces, compressionLevel }: PiecedContent,
+    { type, sizeBytes, pieces, compressionLevel, isAlone }: PiecedContent,
     isWanted: (oid: Oid) => Promise<boolean>,
   ): Promise<{ oid: Oid; packed: PackedObject | undefined }> {
     await this.#draining;
+    const knowsCount = isAlone === true && this.#objects.length === 0;
+    const packHash = knowsCount ? createHash(this.#algorithm).update(packHeader(1)) : undefined;
     const hash = beginObjectHash(this.#algorithm, type, sizeBytes);
     const checked = checkingSize(pieces, sizeBytes, (piece) => hash.update(piece));
     const offset = this.#file.endOffset;
@@ -197,11 +211,12 @@ export class PackWriter {
     // The next piece is hashed and deflated while this one is written.
     let writing: Promise<void> | undefined;
     const put = async (bytes: Buffer): Promise<void> => {
-      checksum = crc32(bytes, checksum);
       await writing;
       writing = this.#file.writeAt(bytes, position);
       writing.catch(() => undefined);
       position += bytes.length;
+      checksum = crc32(bytes, checksum);
+      packHash?.update(bytes);
     };
     try {
       await put(header);
@@ -215,7 +230,9 @@ export class PackWriter {
       const oid = finishObjectHash(hash);
       if (await isWanted(oid)) {
         const place = { offset, dataOffset, endOffset: position, pieceEdges };
-        return { oid, packed: this.#add({ oid, type, sizeBytes, crc32: checksum, ...place }) };
+        const packed = this.#add({ oid, type, sizeBytes, crc32: checksum, ...place });
+        this.#checksum = packHash?.digest();
+        return { oid, packed };
       }
       await this.#file.dropTail();
       return { oid, packed: undefined };
@@ -286,15 +303,16 @@ export class PackWriter {
   }
 
   async #addChecksum(): Promise<Buffer> {
-    const header = Buffer.from('PACK\0\0\0\0\0\0\0\0', 'latin1');
-    header.writeUInt32BE(version, 4);
-    header.writeUInt32BE(this.#objects.length, 8);
-    await this.#file.writeAt(header, 0);
-    const hash = createHash(this.#algorithm);
-    for await (const { bytes } of this.#file.read(0, this.#file.endOffset)) hash.update(bytes);
-    const checksum = hash.digest();
+    await this.#file.writeAt(packHeader(this.#objects.length), 0);
+    const checksum = this.#checksum ?? (await this.#hashAll());
     await this.#file.writeAt(checksum, this.#file.endOffset);
     return checksum;
+  }
+
+  async #hashAll(): Promise<Buffer> {
+    const hash = createHash(this.#algorithm);
+    for await (const { bytes } of this.#file.read(0, this.#file.endOffset)) hash.update(bytes);
+    return hash.digest();
   }
 
   /** Closes the file; it is gone if it was not finished. Nothing may be appended or read from here on. */
@@ -305,6 +323,7 @@ export class PackWriter {
 
   #add(packed: PackedObject): PackedObject {
     this.#objects.push(packed);
+    this.#checksum = undefined;
     this.#file.advanceTo(packed.endOffset);
     return packed;
   }

@@ -9,6 +9,9 @@ import type { StagedObject } from './staged-pack.ts';
 const tolerableWasteBytes = 64 * 1024 * 1024;
 // Of what was staged last, so much need not be read back; a commit of one file and its trees fits in.
 const mostRememberedBytes = 1024 * 1024;
+// From here on content gets a pack that nothing else is in, which need not be read again for its
+// checksum. Smaller content would make many packs and gain little.
+const aloneFromBytes = 128 * 1024 * 1024;
 
 /**
  * The objects of a staging area by their id, and the temporary packs that they are in: one as a
@@ -58,13 +61,33 @@ export class StagedObjects {
    * not kept when it is staged already, or `exists` knows it.
    */
   appendPieces(content: PiecedContent, exists: (oid: Oid) => Promise<boolean>): Promise<Oid> {
-    return this.#toOpenPack(true, async (pack) => {
-      const { oid, packed } = await pack.writer.appendPieces(content, async (found) => {
-        return !this.#objects.has(found) && !(await exists(found));
-      });
-      if (packed !== undefined) this.#note(pack, packed);
-      return oid;
+    if (content.sizeBytes >= aloneFromBytes) return this.#appendAlone(content, exists);
+    return this.#toOpenPack(true, (pack) => this.#appendPiecesTo(pack, content, exists));
+  }
+
+  async #appendAlone(content: PiecedContent, exists: (oid: Oid) => Promise<boolean>): Promise<Oid> {
+    const pack = await this.#createPack();
+    pack.seal();
+    this.#packs.add(pack);
+    try {
+      return await pack.append(true, () =>
+        this.#appendPiecesTo(pack, { ...content, isAlone: true }, exists),
+      );
+    } finally {
+      if (pack.isUnused) await this.#drop(pack);
+    }
+  }
+
+  async #appendPiecesTo(
+    pack: StagedPack,
+    content: PiecedContent,
+    exists: (oid: Oid) => Promise<boolean>,
+  ): Promise<Oid> {
+    const { oid, packed } = await pack.writer.appendPieces(content, async (found) => {
+      return !this.#objects.has(found) && !(await exists(found));
     });
+    if (packed !== undefined) this.#note(pack, packed);
+    return oid;
   }
 
   /** `append` begins in the moment that the pack is found to be open. */
