@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
+import { chmod, open, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { hashObject } from '../../src/git/object.ts';
 import { cutIntoPieces, deflateWhole, pieceBytes } from '../../src/git/odb/deflate.ts';
 import { writePackIndex } from '../../src/git/odb/pack-index-writer.ts';
@@ -30,6 +30,25 @@ async function appendBlob(
   const deflated = await deflateWhole(data, -1);
   await writer.append({ oid, type: 'blob', sizeBytes: data.length, deflated });
   return oid;
+}
+
+/** The next fsync of this process fails as on a disk that is broken. */
+async function failNextSync(): Promise<void> {
+  const handle = await open('/dev/null');
+  const prototype = Object.getPrototypeOf(handle) as typeof handle;
+  await handle.close();
+  const error = Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' });
+  vi.spyOn(prototype, 'sync').mockRejectedValueOnce(error);
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+  });
+}
+
+async function temporaryPacks(objectsDirectory: string): Promise<string[]> {
+  const names = await readdir(join(objectsDirectory, 'pack'));
+  return names
+    .filter((name) => !name.startsWith('pack-'))
+    .map((name) => join(objectsDirectory, 'pack', name));
 }
 
 /** Checks that git makes the same index of the pack, and that it finds no fault with it. */
@@ -100,6 +119,39 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     await expectGitAgrees(await writer.finish({ fsync: false }), algorithm);
     await writer.close();
     await fsck(gitDir);
+  });
+
+  test('are written anew when a sync has failed, for the next would not tell', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const oid = await appendBlob(writer, algorithm, randomBytes(5000));
+    await failNextSync();
+    await expect(writer.finish({ fsync: true })).rejects.toThrow('EIO');
+    const [before] = await temporaryPacks(options.objectsDirectory);
+    const { ino } = await stat(before!);
+    const finished = await writer.finish({ fsync: true });
+    expect((await stat(finished.packPath)).ino).not.toBe(ino);
+    await expectGitAgrees(finished, algorithm);
+    await writer.close();
+    expect(await temporaryPacks(options.objectsDirectory)).toEqual([]);
+    expect(await gitBytes(['cat-file', 'blob', oid], { cwd: gitDir })).toHaveLength(5000);
+  });
+
+  test('are refused when the disk has lost what a sync could not write', async () => {
+    const { options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    await appendBlob(writer, algorithm, randomBytes(5000));
+    await failNextSync();
+    await expect(writer.finish({ fsync: true })).rejects.toThrow('EIO');
+    const [path] = await temporaryPacks(options.objectsDirectory);
+    await chmod(path!, 0o644);
+    const file = await open(path!, 'r+');
+    await file.write(Buffer.alloc(512), 0, 512, 2000);
+    await file.close();
+    const again = writer.finish({ fsync: true });
+    await expect(again).rejects.toThrow('has not kept what was written to it');
+    await writer.close();
+    expect(await readdir(join(options.objectsDirectory, 'pack'))).toEqual([]);
   });
 
   test('can be copied from, in part', async () => {

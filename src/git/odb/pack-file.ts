@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { CorruptObjectError } from '../../errors.ts';
+import type { HashAlgorithm } from '../oid.ts';
 import type { ThreadPace } from '../thread-pace.ts';
 import { pieceBytes } from './deflate.ts';
 import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';
@@ -17,6 +19,7 @@ export class PackFile {
   readonly #pace: ThreadPace | undefined;
   #file: TemporaryFile;
   #endOffset: number;
+  #hasFailedToSync = false;
 
   private constructor(
     directory: string,
@@ -119,35 +122,48 @@ export class PackFile {
   }
 
   /** Makes the content survive a power cut. */
-  sync(): Promise<void> {
-    return this.#file.handle.sync();
+  async sync(): Promise<void> {
+    try {
+      await this.#file.handle.sync();
+    } catch (error) {
+      this.#hasFailedToSync = true;
+      throw error;
+    }
   }
 
-  /** Gives the file its own name. ENOENT: somebody took the temporary one away, see `restoreName`. */
+  /** Gives the file its own name. ENOENT: somebody took the temporary one away, see `renew`. */
   renameTo(path: string): Promise<void> {
     return this.#file.renameTo(path);
   }
 
   /**
-   * Moves the content to a new file when `git prune` has taken the name of the old one away, for a
-   * file without one cannot get one again. The new name is none that it takes: writing the content
-   * again can last longer than its next round is away.
+   * Moves the content to a new file when the old one cannot be the pack any more. Either `git prune`
+   * has taken its name away, and a file without one cannot get one again; the new name is none that
+   * it takes, for writing the content again can last longer than its next round is away. Or a sync has
+   * failed: the system tells once what it could not write, and calls the next sync a success.
+   * Content without the checksum at its end is a `CorruptObjectError`.
    */
-  async restoreName(): Promise<void> {
-    if (!(await this.#file.isUnlinked())) return;
+  async renew(checksum: Buffer, algorithm: HashAlgorithm): Promise<void> {
+    if (!this.#hasFailedToSync && !(await this.#file.isUnlinked())) return;
     const old = this.#file;
     const file = await TemporaryFile.create(this.#directory, 'vost_pack_');
     try {
-      const { size } = await old.handle.stat();
-      for await (const { bytes, position } of this.read(0, size)) {
+      const hash = createHash(algorithm);
+      for await (const { bytes, position } of this.read(0, this.#endOffset)) {
+        hash.update(bytes);
         await writeFully(file.handle, bytes, position);
       }
+      if (!hash.digest().equals(checksum)) {
+        throw new CorruptObjectError('a temporary pack has not kept what was written to it');
+      }
+      await writeFully(file.handle, checksum, this.#endOffset);
     } catch (error) {
       await file.handle.close();
       await file.unlink();
       throw error;
     }
     this.#file = file;
+    this.#hasFailedToSync = false;
     // Waits for those who read from it just now.
     await old.handle.close();
     await old.unlink();

@@ -37,12 +37,12 @@ const mostAttempts = 3;
  * `fsync` each is on disk before the next step. After a failure it can be tried again.
  */
 export async function namePack(file: PackFile, pack: NamelessPack): Promise<FinishedPack> {
-  const { directory, checksum, fsync } = pack;
+  const { directory, checksum, algorithm, fsync } = pack;
   const name = join(directory, `pack-${checksum.toString('hex')}`);
   const finished = { packPath: `${name}.pack`, indexPath: `${name}.idx` };
   await pack.beforeNaming?.(finished.packPath);
   for (let attempt = 1; ; attempt++) {
-    await file.restoreName();
+    await file.renew(checksum, algorithm);
     if (fsync) await file.sync();
     const index = await writeIndex(pack, attempt === 1 ? 'tmp_idx_vost_' : 'vost_idx_');
     try {

@@ -111,7 +111,7 @@ export class PackWriter {
   readonly #objects: PackedObject[] = [];
   #queue: QueuedObject[] = [];
   #draining: Promise<void> | undefined;
-  /** Of a pack of the one object that is in it. */
+  /** Over all that is in it, where it was taken. */
   #checksum: Buffer | undefined;
 
   private constructor(directory: string, algorithm: HashAlgorithm, file: PackFile) {
@@ -304,9 +304,10 @@ export class PackWriter {
 
   async #addChecksum(): Promise<Buffer> {
     await this.#file.writeAt(packHeader(this.#objects.length), 0);
-    const checksum = this.#checksum ?? (await this.#hashAll());
-    await this.#file.writeAt(checksum, this.#file.endOffset);
-    return checksum;
+    // Not taken anew when this is tried again: then it tells whether the file has kept everything.
+    this.#checksum ??= await this.#hashAll();
+    await this.#file.writeAt(this.#checksum, this.#file.endOffset);
+    return this.#checksum;
   }
 
   async #hashAll(): Promise<Buffer> {
