@@ -19,6 +19,7 @@ import type { MountStatus } from './observe/status.ts';
 import { ResumeJournal, firstNumber } from './resume/resume-journal.ts';
 import { serveTree } from './serve-tree.ts';
 import type { ServedTree } from './serve-tree.ts';
+import { SpareMemory } from './spare-memory.ts';
 import { InoAllocator } from './vfs/ino-allocator.ts';
 import { InodeTable } from './vfs/inode-table.ts';
 import { statfsOf } from './vfs/statfs.ts';
@@ -152,8 +153,8 @@ interface MakeMount {
   }): Promise<TransportMount>;
 }
 
-/** After how long packs that nobody reads are closed: for a turn at least, and two at most. */
-const idleMs = 10_000;
+/** After how long packs that nobody reads are closed, and memory is given back: a turn at least, and two at most. */
+const tidyMs = 10_000;
 
 class Mount implements MountHandle {
   readonly mountpoint: string;
@@ -170,7 +171,7 @@ class Mount implements MountHandle {
     tree: ServedTree,
     log: Log,
     status: () => MountStatus,
-    closeIdleFiles: () => void,
+    tidy: () => void,
     letGo: () => Promise<void>,
   ) {
     this.mountpoint = mountpoint;
@@ -178,11 +179,11 @@ class Mount implements MountHandle {
     this.#kernel = kernel;
     this.#tree = tree;
     this.#log = log;
-    const idleTimer = setInterval(closeIdleFiles, idleMs).unref();
+    const tidyTimer = setInterval(tidy, tidyMs).unref();
     this.done = kernel.done
       .then(() => tree.close())
       .finally(() => {
-        clearInterval(idleTimer);
+        clearInterval(tidyTimer);
         return letGo();
       });
     // Whoever asks learns of a failure; nobody has to.
@@ -239,8 +240,12 @@ class Mount implements MountHandle {
       const kernel = await make.open({ vfs, inodes, log, metrics, hasHistory });
       notifier.connect(kernel.notifier);
       log.info('mounted', { repository: gitDir, mountpoint });
-      const closeIdleFiles = (): void => repository.odb.closeIdleFiles();
-      return new Mount(mountpoint, kernel, tree, log, status, closeIdleFiles, letGo);
+      const spareMemory = new SpareMemory(log);
+      const tidy = (): void => {
+        repository.odb.closeIdleFiles();
+        spareMemory.look();
+      };
+      return new Mount(mountpoint, kernel, tree, log, status, tidy, letGo);
     } catch (error) {
       await tree.close();
       throw error;
