@@ -19,7 +19,6 @@ import type { MountStatus } from './observe/status.ts';
 import { ResumeJournal, firstNumber } from './resume/resume-journal.ts';
 import { serveTree } from './serve-tree.ts';
 import type { ServedTree } from './serve-tree.ts';
-import { SpareMemory } from './spare-memory.ts';
 import { InoAllocator } from './vfs/ino-allocator.ts';
 import { InodeTable } from './vfs/inode-table.ts';
 import { statfsOf } from './vfs/statfs.ts';
@@ -153,8 +152,8 @@ interface MakeMount {
   }): Promise<TransportMount>;
 }
 
-/** After how long packs that nobody reads are closed, and memory is given back: a turn at least, and two at most. */
-const tidyMs = 10_000;
+/** After how long packs that nobody reads are closed: for a turn at least, and two at most. */
+const idleMs = 10_000;
 
 class Mount implements MountHandle {
   readonly mountpoint: string;
@@ -171,7 +170,7 @@ class Mount implements MountHandle {
     tree: ServedTree,
     log: Log,
     status: () => MountStatus,
-    tidy: () => void,
+    closeIdleFiles: () => void,
     letGo: () => Promise<void>,
   ) {
     this.mountpoint = mountpoint;
@@ -179,11 +178,11 @@ class Mount implements MountHandle {
     this.#kernel = kernel;
     this.#tree = tree;
     this.#log = log;
-    const tidyTimer = setInterval(tidy, tidyMs).unref();
+    const idleTimer = setInterval(closeIdleFiles, idleMs).unref();
     this.done = kernel.done
       .then(() => tree.close())
       .finally(() => {
-        clearInterval(tidyTimer);
+        clearInterval(idleTimer);
         return letGo();
       });
     // Whoever asks learns of a failure; nobody has to.
@@ -240,12 +239,8 @@ class Mount implements MountHandle {
       const kernel = await make.open({ vfs, inodes, log, metrics, hasHistory });
       notifier.connect(kernel.notifier);
       log.info('mounted', { repository: gitDir, mountpoint });
-      const spareMemory = new SpareMemory(log);
-      const tidy = (): void => {
-        repository.odb.closeIdleFiles();
-        spareMemory.look();
-      };
-      return new Mount(mountpoint, kernel, tree, log, status, tidy, letGo);
+      const closeIdleFiles = (): void => repository.odb.closeIdleFiles();
+      return new Mount(mountpoint, kernel, tree, log, status, closeIdleFiles, letGo);
     } catch (error) {
       await tree.close();
       throw error;

@@ -8,11 +8,7 @@ export interface Koffi {
 }
 
 /** A function of the C library. */
-export interface CFunction {
-  (...args: unknown[]): number;
-  /** Calls it in another thread; the last argument is told of an error, or of the result. */
-  async(...args: unknown[]): void;
-}
+export type CFunction = (...args: unknown[]) => number;
 
 /** Loads koffi, which calls functions of the C library; throws where it is not there. */
 export async function loadKoffi(): Promise<Koffi> {
