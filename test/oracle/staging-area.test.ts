@@ -52,6 +52,23 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('a %s repository', (algorithm) 
     await fsck(gitDir);
   });
 
+  test('gets nothing that was damaged after it was staged', async () => {
+    const { gitDir, area } = await newStagingArea(algorithm);
+    // More than is remembered, so the first ones are read from the file.
+    const contents = [1, 2, 3].map(() => randomBytes(600_000));
+    const oids = await writeBlobs(area, contents);
+    const [name] = await temporaryFiles(gitDir);
+    const path = `${gitDir}/objects/${name!}`;
+    fs.chmodSync(path, 0o644);
+    const file = fs.openSync(path, 'r+');
+    fs.writeSync(file, Buffer.alloc(100), 0, 100, 1000);
+    fs.closeSync(file);
+    await expect(area.publish(oids, { fsync: true })).rejects.toThrow('what was staged is damaged');
+    expect(await countObjects(gitDir)).toEqual({ loose: 0, packs: 0, packed: 0 });
+    await area.discard();
+    await fsck(gitDir);
+  });
+
   test('gets many objects as one pack', async () => {
     const { gitDir, area } = await newStagingArea(algorithm);
     const contents = Array.from({ length: 500 }, (_, index) => randomBytes(index * 3));

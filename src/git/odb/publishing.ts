@@ -1,9 +1,13 @@
+import { crc32 } from 'node:zlib';
+import { CorruptObjectError } from '../../errors.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { systemErrorCode } from '../system-error.ts';
 import { looseStream } from './loose-stream.ts';
 import { writeLooseFiles } from './loose-writer.ts';
 import type { LooseFileContent, LooseWriterOptions } from './loose-writer.ts';
 import type { PackKeeps } from './pack-keeps.ts';
+import { packEntryHeader } from './pack-writer.ts';
+import type { PackedObject } from './pack-writer.ts';
 import { StagedPack, storedBytes } from './staged-pack.ts';
 import type { StagedObject } from './staged-pack.ts';
 
@@ -72,14 +76,28 @@ async function publishLoose(
 ): Promise<void> {
   const loose: LooseFileContent[] = [];
   for (const object of objects) {
-    const { pack, packed } = object;
-    const { oid, type, sizeBytes, dataOffset, endOffset } = packed;
-    const deflated =
-      object.deflated ?? (await pack.writer.readAt(dataOffset, endOffset - dataOffset));
+    const { oid, type, sizeBytes } = object.packed;
+    const deflated = await intactStream(object);
     loose.push({ oid, stream: () => [looseStream(type, sizeBytes, deflated)] });
   }
   await writeLooseFiles(loose, options);
   for (const object of objects) object.published = options.keeps;
+}
+
+/**
+ * The zlib stream of a staged object, as it was when it was staged: what memory or the disk has lost
+ * since then must not become an object that a commit leads to.
+ */
+async function intactStream({ pack, packed, deflated }: StagedObject): Promise<Buffer> {
+  if (deflated !== undefined && isIntact(packed, deflated)) return deflated;
+  const { oid, dataOffset, endOffset } = packed;
+  const stored = await pack.writer.readAt(dataOffset, endOffset - dataOffset);
+  if (isIntact(packed, stored)) return stored;
+  throw new CorruptObjectError(`what was staged is damaged: ${oid}`);
+}
+
+function isIntact({ type, sizeBytes, crc32: checksum }: PackedObject, deflated: Buffer): boolean {
+  return crc32(deflated, crc32(packEntryHeader(type, sizeBytes))) === checksum;
 }
 
 function packsToFinish(wanted: readonly StagedObject[]): {
