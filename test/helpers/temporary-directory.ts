@@ -8,6 +8,8 @@ const directories = new Set<string>();
 afterAll(async () => {
   const made = [...directories];
   directories.clear();
+  // To look at what a failure left behind.
+  if (process.env['VOST_TEST_KEEP'] !== undefined) return;
   // Retries: a process that a test ended may still be writing its last file.
   for (const directory of made) {
     await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
