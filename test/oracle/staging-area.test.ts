@@ -2,12 +2,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import fc from 'fast-check';
 import * as isomorphicGit from 'isomorphic-git';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { InvalidArgumentError, ObjectNotFoundError } from '../../src/errors.ts';
 import type { ByteString } from '../../src/git/byte-string.ts';
 import { hashObject, serializeCommit, serializeTree } from '../../src/git/object.ts';
 import { pieceBytes } from '../../src/git/odb/deflate.ts';
-import type { HashAlgorithm } from '../../src/git/oid.ts';
+import { PackKeeps } from '../../src/git/odb/pack-keeps.ts';
+import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fsck, git, gitBytes } from '../helpers/git.ts';
 import {
@@ -257,6 +258,37 @@ describe('publishing', () => {
     await expectBlobInGit(gitDir, oid, data);
     await area.release([...before, ...after, oid]);
     expect(await temporaryFiles(gitDir)).toEqual([]);
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test('lets no stream into a pack that waits to be named', async () => {
+    const { gitDir, area } = await newStagingArea();
+    // Two at once are in two packs, both large enough to be named as they are.
+    await Promise.all(
+      randomContents(2, 65 * pieceBytes).map((data) =>
+        area.writeStream('blob', data.length, inChunks(data, pieceBytes)),
+      ),
+    );
+    const data = randomBytes(3 * pieceBytes);
+    const keeps = new PackKeeps();
+    let streaming: Promise<Oid> | undefined;
+    vi.spyOn(keeps, 'keep').mockImplementation((path) => {
+      streaming ??= area.writeStream('blob', data.length, slow());
+      return PackKeeps.prototype.keep.call(keeps, path);
+    });
+    const publishing = area.publish(undefined, { fsync: false, keeps });
+    async function* slow(): AsyncGenerator<Buffer> {
+      yield data.subarray(0, 2 * pieceBytes);
+      await publishing;
+      yield data.subarray(2 * pieceBytes);
+    }
+    await publishing;
+    await keeps.letGo();
+    const oid = await streaming!;
+    await area.publish([oid], { fsync: false });
+    await expectBlobInGit(gitDir, oid, data);
+    expect((await countObjects(gitDir)).packs).toBe(2);
     await area.discard();
     await fsck(gitDir);
   });

@@ -44,7 +44,7 @@ export async function publishObjects(
 ): Promise<void> {
   if (mayBeLoose(wanted, options)) return publishElsewhere(wanted, options);
   const { packs, others } = packsToFinish(wanted);
-  for (const pack of packs) await finishPack(pack, options);
+  await finishPacks(packs, options);
   if (others.length > 0) await publishElsewhere(others, options);
 }
 
@@ -59,7 +59,7 @@ async function publishElsewhere(
     const canFinish = objects.every(({ pack }) => !pack.isFinished && !pack.isStreaming);
     if (!withoutRoom.has(systemErrorCode(error)) || !canFinish) throw error;
     // A name for what is there takes next to no room, and `git gc` tidies up.
-    for (const pack of groupedByPack(objects).keys()) await finishPack(pack, options);
+    await finishPacks([...groupedByPack(objects).keys()], options);
   }
 }
 
@@ -118,6 +118,12 @@ function packsToFinish(wanted: readonly StagedObject[]): {
     else others.push(objects);
   }
   return { packs, others: others.flat() };
+}
+
+async function finishPacks(packs: readonly StagedPack[], options: PublishOptions): Promise<void> {
+  // All of them before the first is waited for, or a stream could begin in one that waits for its turn.
+  for (const pack of packs) pack.seal();
+  for (const pack of packs) await finishPack(pack, options);
 }
 
 async function finishPack(pack: StagedPack, options: PublishOptions): Promise<void> {
