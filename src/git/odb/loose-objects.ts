@@ -120,10 +120,10 @@ export class LooseObjects {
 
   /**
    * `freshen` for many objects of which most are not there: their directories are listed now and then
-   * instead of asking for each object. One that came within the last second may be missed. Gives since
-   * when (`performance.now()`) it is known not to be there otherwise.
+   * instead of asking for each object. One that came within the last second may be missed. Gives
+   * nothing when it is there, and else since when (`performance.now()`) it is known to be missing.
    */
-  async freshenListed(oid: Oid): Promise<true | number> {
+  async missingSince(oid: Oid): Promise<number | undefined> {
     const directory = oid.slice(0, 2);
     let listing = this.#listings.get(directory);
     if (listing === undefined || performance.now() - listing.takenMs > listingMs) {
@@ -136,7 +136,7 @@ export class LooseObjects {
       this.#listings.set(directory, listing);
     }
     if (!(await listing.names).has(oid.slice(2))) return listing.takenMs;
-    return (await this.freshen(oid)) || performance.now();
+    return (await this.freshen(oid)) ? undefined : performance.now();
   }
 
   /** Removes the object, if it is still there: nothing else may need it. */

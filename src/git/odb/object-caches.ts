@@ -56,9 +56,7 @@ export class ObjectCaches {
 
   /** Keeps an object, if it is not too large. */
   keepObject(oid: Oid, { type, data }: ObjectData): void {
-    if (data.length <= this.largestObjectBytes) {
-      this.objects.set(oid, { type, data: ownBytes(data) });
-    }
+    this.objects.set(oid, { type, data: ownBytes(data) });
   }
 
   /** How useful each cache is. */

@@ -147,10 +147,10 @@ export class ObjectDirectories {
   async freshenListed(oid: Oid): Promise<boolean> {
     if (await this.freshenPacked(oid)) return true;
     for (const { loose } of this.#directories) {
-      const found = await loose.freshenListed(oid);
-      if (found === true) return true;
+      const missingSince = await loose.missingSince(oid);
+      if (missingSince === undefined) return true;
       // What is loose no more may be in a pack that came before it went.
-      if (found > this.#scannedMs) await this.scan();
+      if (missingSince > this.#scannedMs) await this.scan();
     }
     return this.freshenPacked(oid);
   }
