@@ -38,16 +38,16 @@ async function watched() {
 }
 
 describe('RefWatcher', () => {
-  test('sees refs appear, move and go, whoever did it', async () => {
+  test('sees refs appear, move and go within a second, whoever did it', async () => {
     const { seen, run, commit } = await watched();
     const expectSeen = (...names: string[]): Promise<void> =>
-      eventually(() => expect(seen.at(-1)).toEqual(names));
+      eventually(() => expect(seen.at(-1)).toEqual(names), 1000);
     await commit('refs/heads/main');
     await expectSeen('heads/main');
     await run('branch', 'feature/deep/er', 'main');
     await expectSeen('heads/feature/deep/er');
     await commit('refs/heads/feature/deep/er');
-    await eventually(() => expect(seen).toHaveLength(3));
+    await eventually(() => expect(seen).toHaveLength(3), 1000);
     await run('tag', 'v1', 'main');
     await expectSeen('tags/v1');
     await run('branch', '-D', 'feature/x', 'feature/deep/er');
@@ -69,7 +69,7 @@ describe('RefWatcher', () => {
       if (round % 3 === 0) await watcher.look();
     }
     await run('branch', 'last', 'main');
-    await eventually(() => expect(seen.flat()).toContain('heads/last'));
+    await eventually(() => expect(seen.flat()).toContain('heads/last'), 1000);
     const { length } = seen;
     await sleep(600);
     expect(seen).toHaveLength(length);
