@@ -28,6 +28,7 @@ export interface Measure {
 export const names = {
   branch: 'writable mount',
   ref: 'read-only mount',
+  history: 'history in a writable mount',
   disk: 'local disk',
   passthrough: 'bindfs',
   limit: 'memory over the same transport',

@@ -136,6 +136,7 @@ export const save: Measure = {
     git('clone', '--quiet', '--bare', '--single-branch', '--branch=entries', data.synthetic, bare);
     git('clone', '--quiet', bare, tree);
     const place = places.vost(names.branch, bare, ['--branch', 'entries']);
+    const memory = places.memory(names.limit);
     let count = 0;
     const content = (): string => `content number ${(count += 1)}\n`;
     const write = (path: string, sync: boolean): undefined => {
@@ -158,14 +159,17 @@ export const save: Measure = {
         name: names.disk,
         run: () => write(join(scratch, 'plain'), true),
       },
+      { name: names.limit, run: () => write(join(memory.path, 'plain'), true) },
     ]);
     place.close();
+    memory.close();
     rmSync(scratch, { recursive: true });
     const what = 'save and fsync, 10,000 entries';
     const shared = { measure: 'save', what, ours: names.branch };
     return [
       compare(samples, { ...shared, rival: 'git commit', atLeast: 5 }),
       compare(samples, { ...shared, rival: names.disk }),
+      compare(samples, { ...shared, rival: names.limit }),
       {
         kind: 'bound',
         measure: 'save',
