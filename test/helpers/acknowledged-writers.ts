@@ -67,13 +67,22 @@ export function lastOf(writer: Writer): Acknowledgement[] {
 
 /** Finds everything that was acknowledged. In processes of their own, as everything that touches a mount. */
 export async function checkAcknowledged(acknowledged: readonly Acknowledgement[]): Promise<void> {
-  const files = acknowledged.filter(({ kind }) => kind === 'file');
-  const sums = await program(
-    'sha1sum',
-    files.map(({ path }) => path),
-  );
-  expect(sums.trimEnd().split('\n')).toEqual(files.map(({ path, value }) => `${value}  ${path}`));
-  for (const entry of acknowledged.filter(({ kind }) => kind !== 'file')) await checkLines(entry);
+  const of = (...kinds: readonly Acknowledgement['kind'][]): Acknowledgement[] =>
+    acknowledged.filter(({ kind }) => kinds.includes(kind));
+  const files = of('file');
+  const sums = await program('sha1sum', ['/dev/null', ...files.map(({ path }) => path)]);
+  const expected = files.map(({ path, value }) => `${value}  ${path}`);
+  expect(sums.trimEnd().split('\n').slice(1)).toEqual(expected);
+  const gone = of('gone').map(({ path }) => path);
+  expect(
+    await program('sh', [
+      '-c',
+      'for path; do ! test -e "$path" || echo "$path"; done',
+      'sh',
+      ...gone,
+    ]),
+  ).toBe('');
+  for (const entry of of('record', 'rewrite')) await checkLines(entry);
 }
 
 async function checkLines({ kind, path, value }: Acknowledgement): Promise<void> {
