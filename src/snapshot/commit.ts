@@ -1,6 +1,5 @@
 import { ObjectNotFoundError, RefChangedError, StaleSnapshotError } from '../errors.ts';
 import { isGcRunning } from '../git/gc-lock.ts';
-import { isTreeMode } from '../git/mode.ts';
 import { serializeCommit } from '../git/object.ts';
 import type { Commit, CommitStamp, Identity } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
@@ -195,6 +194,7 @@ async function publishAndMove(
   made: { readonly commit: Oid; readonly objects: readonly Oid[]; readonly message: string },
 ): Promise<void> {
   const staged = made.objects.filter((oid) => staging.hasStaged(oid));
+  const stored = made.objects.filter((oid) => !staging.hasStaged(oid));
   // A `git gc` at work may remove loose objects before it sees the ref, and whoever reads the ref until
   // they are put back meets a commit without content. It leaves packs alone that came after it began.
   const { commonDir, recent } = repository;
@@ -212,6 +212,8 @@ async function publishAndMove(
     await packBeside();
     // A whole `git gc` may have passed while the ref was locked by others.
     await staging.republishMissing(staged, { fsync, keeps });
+    const missing = await repository.odb.firstMissing(stored);
+    if (missing !== undefined) throw new ObjectNotFoundError(missing);
   };
   const move = {
     ref,
@@ -242,11 +244,15 @@ function reflogMessage(
   return extraParents.length > 0 ? `commit (merge): ${subject}` : `commit: ${subject}`;
 }
 
-/** The objects that changes put into a tree; what lies below whole trees is stored already. */
+/**
+ * The objects that changes put into a tree, and the trees that they start from; what lies below whole
+ * trees is taken to be there with them.
+ */
 function* contentOf(change: TreeChange): Generator<Oid, void, undefined> {
   if (change.kind === 'set') {
-    if (!isTreeMode(change.mode)) yield change.oid;
+    yield change.oid;
   } else if (change.kind === 'edit') {
+    if (typeof change.base === 'string') yield change.base;
     for (const child of change.children.values()) yield* contentOf(child);
   }
 }

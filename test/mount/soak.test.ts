@@ -32,6 +32,8 @@ test(
     const inRepository = async (...args: string[]): Promise<string> =>
       (await git(['--git-dir', gitDir, ...args])).trimEnd();
     await git(['init', '--quiet', '--bare', '--initial-branch=main', gitDir]);
+    // Git's own commands take turns below, so none may start by itself after a push.
+    await inRepository('config', 'gc.auto', '0');
     const start = await inRepository('commit-tree', '-m', 'start', await emptyTree(gitDir));
     for (const branch of ['main', 'topic/a', 'topic/b'])
       await inRepository('branch', branch, start);

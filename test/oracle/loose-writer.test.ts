@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { readdir, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as isomorphicGit from 'isomorphic-git';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { hashObject } from '../../src/git/object.ts';
@@ -190,4 +190,37 @@ describe('files that are not synced yet', () => {
     expect(await countSyncs(() => unsynced.add(paths))).toBe(0);
     expect(await countSyncs(() => unsynced.add(['/dev']))).toBeGreaterThan(0);
   });
+});
+
+test('whoever syncs while others do so waits for them', async () => {
+  const { options, pathOf } = await looseRepository();
+  const objects = Array.from({ length: 40 }, (_, index) => blob('sha1', Buffer.from(`${index}`)));
+  await writeLooseObjects(objects, options);
+  const prototype = await fileHandlePrototype();
+  const synced = vi.spyOn(prototype, 'sync');
+  const first = options.unsynced.sync();
+  await options.unsynced.sync();
+  expect(synced.mock.calls.length).toBeGreaterThanOrEqual(objects.length);
+  await first;
+  expect(fs.existsSync(pathOf(objects[0]!.oid))).toBe(true);
+});
+
+test('what was there already when others failed is synced by the next attempt', async () => {
+  const { options, pathOf } = await looseRepository();
+  const objects = ['first', 'second'].map((text) => blob('sha1', Buffer.from(text)));
+  const prototype = await fileHandlePrototype();
+  failWrite(prototype, 2, 'EIO');
+  await expect(writeLooseObjects(objects, { ...options, fsync: true })).rejects.toThrow('EIO');
+  vi.restoreAllMocks();
+  const [there, ...others] = objects.filter(({ oid }) => fs.existsSync(pathOf(oid)));
+  expect(others).toEqual([]);
+  const synced: string[] = [];
+  const sync = Object.getOwnPropertyDescriptor(prototype, 'sync')?.value as () => Promise<void>;
+  vi.spyOn(prototype, 'sync').mockImplementation(function (this: fs.promises.FileHandle) {
+    synced.push(fs.readlinkSync(`/proc/self/fd/${this.fd}`));
+    return sync.call(this);
+  });
+  await options.unsynced.sync();
+  expect(synced).toContain(pathOf(there!.oid));
+  expect(synced).toContain(dirname(pathOf(there!.oid)));
 });

@@ -154,6 +154,37 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     expect(await readdir(join(options.objectsDirectory, 'pack'))).toEqual([]);
   });
 
+  test('are not made of what was damaged since, nor of copies of it', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const deflated = await Promise.all([1, 2, 3].map(() => deflateWhole(randomBytes(5000), 1)));
+    const packed = await Promise.all(
+      deflated.map((stream, index) =>
+        writer.append({
+          oid: String(index).repeat(algorithm === 'sha1' ? 40 : 64) as Oid,
+          type: 'blob',
+          sizeBytes: 5000,
+          deflated: stream,
+        }),
+      ),
+    );
+    const [path] = await temporaryPacks(options.objectsDirectory);
+    await chmod(path!, 0o644);
+    const file = await open(path!, 'r+');
+    await file.write(Buffer.alloc(512), 0, 512, packed[1]!.dataOffset + 100);
+    await file.close();
+    const copy = await PackWriter.create(options.objectsDirectory, algorithm);
+    await copy.copyFrom(writer, [packed[0]!, packed[2]!]);
+    await expect(copy.copyFrom(writer, packed)).rejects.toThrow('what was staged is damaged: 1111');
+    await expect(writer.finish({ fsync: true })).rejects.toThrow(
+      'what was staged is damaged: 1111',
+    );
+    await copy.close();
+    await writer.close();
+    expect(await readdir(join(options.objectsDirectory, 'pack'))).toEqual([]);
+    await fsck(gitDir);
+  });
+
   test('can be copied from, in part', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
     const source = await PackWriter.create(options.objectsDirectory, algorithm);

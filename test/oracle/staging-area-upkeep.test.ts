@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
 import { pieceBytes } from '../../src/git/odb/deflate.ts';
 import { PackKeeps } from '../../src/git/odb/pack-keeps.ts';
+import { StagedPack } from '../../src/git/odb/staged-pack.ts';
 import { StagingArea } from '../../src/git/odb/staging-area.ts';
 import type { Oid } from '../../src/git/oid.ts';
 import { fsck, git } from '../helpers/git.ts';
@@ -31,6 +32,20 @@ async function temporaryBytes(gitDir: string): Promise<number> {
   }
   return bytes;
 }
+
+test('what is still needed outlives that the file it was moved from cannot be closed', async () => {
+  const { gitDir, area } = await newStagingArea();
+  const [small] = await writeBlobs(area, [Buffer.from('needed')]);
+  const waste = randomBytes(70 * 1024 * 1024);
+  const oid = await area.writeStream('blob', waste.length, inChunks(waste, pieceBytes));
+  vi.spyOn(StagedPack.prototype, 'drop').mockRejectedValueOnce(systemError('EIO'));
+  await expect(area.release([oid])).rejects.toThrow('EIO');
+  expect((await area.read(small!)).data.toString()).toBe('needed');
+  await area.publish(undefined, { fsync: true });
+  await expectBlobInGit(gitDir, small!, Buffer.from('needed'));
+  await area.discard();
+  await fsck(gitDir);
+});
 
 describe('beside git gc --prune=now', () => {
   const prune = (gitDir: string): Promise<string> =>

@@ -31,6 +31,7 @@ export async function syncPath(path: string): Promise<void> {
 export class UnsyncedFiles {
   readonly #directories: SyncedDirectories;
   #paths = new Set<string>();
+  #syncing: Promise<void> = Promise.resolve();
 
   /** For one object directory. */
   constructor(objectsDirectory: string) {
@@ -44,7 +45,13 @@ export class UnsyncedFiles {
   }
 
   /** Makes everything noted so far durable. What fails stays noted. */
-  async sync(): Promise<void> {
+  sync(): Promise<void> {
+    const sync = this.#syncing.then(() => this.#sync());
+    this.#syncing = sync.catch(() => undefined);
+    return sync;
+  }
+
+  async #sync(): Promise<void> {
     const paths = this.#paths;
     this.#paths = new Set();
     try {

@@ -78,16 +78,19 @@ async function writeAll<T extends { readonly oid: Oid }>(
   write: (object: T) => Promise<void>,
 ): Promise<void> {
   const paths: string[] = [];
-  await forEachBounded(objects, parallelSyncs, async (object) => {
-    await write(object);
-    paths.push(pathOf(object.oid, options));
-  });
-  if (options.fsync) {
-    await options.unsynced.syncDirectoriesOf(paths);
-    await options.unsynced.sync();
-  } else {
-    await options.unsynced.add(paths);
+  try {
+    await forEachBounded(objects, parallelSyncs, async (object) => {
+      await write(object);
+      paths.push(pathOf(object.oid, options));
+    });
+    if (options.fsync) await options.unsynced.syncDirectoriesOf(paths);
+  } catch (error) {
+    // Whoever tries again finds them, and does not write them a second time. The first failure is the
+    // one to tell.
+    await options.unsynced.add(paths).catch(() => undefined);
+    throw error;
   }
+  await (options.fsync ? options.unsynced.sync() : options.unsynced.add(paths));
 }
 
 function pathOf(oid: Oid, { objectsDirectory }: LooseWriterOptions): string {

@@ -7,6 +7,7 @@ import type { ObjectType } from '../hash-object.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
 import type { ThreadPace } from '../thread-pace.ts';
 import { deflatePieces } from './deflate.ts';
+import { EntryCheck } from './entry-check.ts';
 import { PackFile } from './pack-file.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
 import { namePack } from './pack-naming.ts';
@@ -243,7 +244,10 @@ export class PackWriter {
     }
   }
 
-  /** Appends objects of another pack as they are stored there, and tells what they are called here. */
+  /**
+   * Appends objects of another pack as they are stored there, and tells what they are called here. One
+   * that is damaged is a `CorruptObjectError`.
+   */
   async copyFrom(
     source: PackWriter,
     objects: readonly PackedObject[],
@@ -251,7 +255,9 @@ export class PackWriter {
     const copies: { from: PackedObject; to: PackedObject }[] = [];
     for (const run of runsOfNeighbours(objects)) {
       const shift = this.#file.endOffset - run.offset;
+      const check = new EntryCheck(run.objects);
       for await (const { bytes, position } of source.#file.read(run.offset, run.endOffset)) {
+        check.see(bytes, position);
         await this.#file.writeAt(bytes, position + shift);
       }
       for (const from of run.objects) {
@@ -272,7 +278,8 @@ export class PackWriter {
   /**
    * Completes the pack and makes it visible, `pack-<checksum>.pack` first and then the `.idx` that git
    * looks for; with `fsync` each is on disk before the next step. Nothing may be appended from here
-   * on, also not after a failure, but it can be tried again. The content stays readable here.
+   * on, also not after a failure, but it can be tried again. The content stays readable here. An object
+   * that is damaged by now is a `CorruptObjectError`.
    * `beforeNaming` is called with the path that the pack is about to get.
    */
   async finish({ fsync, beforeNaming }: FinishOptions): Promise<FinishedPack> {
@@ -312,7 +319,11 @@ export class PackWriter {
 
   async #hashAll(): Promise<Buffer> {
     const hash = createHash(this.#algorithm);
-    for await (const { bytes } of this.#file.read(0, this.#file.endOffset)) hash.update(bytes);
+    const check = new EntryCheck(this.#objects);
+    for await (const { bytes, position } of this.#file.read(0, this.#file.endOffset)) {
+      check.see(bytes, position);
+      hash.update(bytes);
+    }
     return hash.digest();
   }
 

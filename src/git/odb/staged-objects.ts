@@ -184,11 +184,12 @@ export class StagedObjects {
         this.#objects.set(from.oid, Object.assign(compacted.add(to), { published, isReferred }));
       }
       this.#packs.add(compacted);
-      await this.#drop(pack);
     } catch {
       // A full disk, say. Nothing is lost, what was to be forgotten is, and the next release tries again.
       await compacted.drop();
+      return;
     }
+    await this.#drop(pack);
   }
 }
 

@@ -252,9 +252,15 @@ async function answers(path: string): Promise<boolean> {
 
 /** `<machine>-<boot>`: the kernel that runs this process, and where it runs. */
 async function kernelName(): Promise<string> {
-  const machine = await readFile('/etc/machine-id', 'utf8').catch(() => hostname());
+  const machine = await machineName();
   const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
   return [machine, boot]
     .map((text) => createHash('sha256').update(text.trim()).digest('hex').slice(0, 16))
     .join('-');
+}
+
+/** machine-id(5): the file is empty, or says that it is not set, in an image that many machines start from. */
+async function machineName(): Promise<string> {
+  const id = (await readFile('/etc/machine-id', 'utf8').catch(() => '')).trim();
+  return id === '' || id === 'uninitialized' ? hostname() : id;
 }

@@ -115,7 +115,8 @@ export class LockFile {
       await removeEmptyDirectories(this.#target);
       await this.#moveIntoPlace();
     }
-    await this.#unmark();
+    // The file has moved, whatever becomes of its mark, which then goes with this process.
+    await this.#unmark().catch(() => undefined);
   }
 
   /** Gives the lock up and leaves the file as it is. Does nothing after `commit`. */

@@ -51,6 +51,8 @@ export class BranchFile extends FileVnode {
   /** What the buffer is made of. */
   #bufferHolds: HeldContent[] | undefined;
   #writers = 0;
+  /** Changes of the content that wait for their turn; truncate(2) has no handle that would count as a writer. */
+  #changesUnderWay = 0;
   #handles = 0;
   /** It was made without a name, and a link may give it the first one. */
   isLinkable = false;
@@ -210,9 +212,9 @@ export class BranchFile extends FileVnode {
     const buffer = this.#beginBuffer();
     if (buffer instanceof Promise) {
       const own = Buffer.from(lent);
-      return buffer.then((begun) => this.#changed(change(begun, own)));
+      return this.#changing(buffer.then((begun) => this.#changed(change(begun, own))));
     }
-    return this.#changed(change(buffer, lent));
+    return this.#changing(this.#changed(change(buffer, lent)));
   }
 
   /** Puts a part of a blob behind the end of the content; false when it takes moving the bytes. */
@@ -374,6 +376,14 @@ export class BranchFile extends FileVnode {
     });
   }
 
+  #changing<T>(done: MaybePromise<T>): MaybePromise<T> {
+    if (!(done instanceof Promise)) return done;
+    this.#changesUnderWay += 1;
+    return done.finally(() => {
+      this.#changesUnderWay -= 1;
+    });
+  }
+
   #changed<T>(done: MaybePromise<T>): MaybePromise<T> {
     return whenReady(done, (result) => {
       this.inode.modified();
@@ -432,7 +442,7 @@ export class BranchFile extends FileVnode {
   #writersGone(): void {
     if (this.#writers > 0) return;
     // An unlinked file that is still read keeps its content until it is forgotten.
-    if (!this.isDirty) this.#closeBuffer();
+    if (!this.isDirty && this.#changesUnderWay === 0) this.#closeBuffer();
     for (const { parent, name } of this.inode.links) parent.writersGone(name, this);
   }
 

@@ -25,8 +25,9 @@ const mostUnused = 64;
  * a file, a temporary file that was removed) is released, or a long-lived mount would fill the disk.
  *
  * Releasing races with storing: content is not staged twice, so somebody may store again what is
- * just being released, and find it there. Therefore `store` looks afterwards whether its content was
- * released since it began, and if so stores it once more.
+ * just being released, and find it there: a release has to wait for its turn in the staging area, behind
+ * a commit that is synced say. Therefore `store` looks afterwards whether its content was released since
+ * it began, or was about to be, and if so stores it once more.
  */
 export class ContentStore {
   readonly staging: StagingArea;
@@ -35,9 +36,10 @@ export class ContentStore {
   readonly #staged = new Map<Oid, StagedContent>();
   /** Without users, since when. */
   readonly #unused = new Map<StagedContent, number>();
-  /** What was released while stores are under way. */
+  /** What was released while stores or releases are under way. */
   readonly #released = new Set<Oid>();
   #stores = 0;
+  #releases = 0;
   #releasing: Promise<void> = Promise.resolve();
 
   constructor(staging: StagingArea, odb: ObjectDatabase, log: Log) {
@@ -59,7 +61,7 @@ export class ContentStore {
       }
     } finally {
       this.#stores -= 1;
-      if (this.#stores === 0) this.#released.clear();
+      this.#forgetReleased();
     }
   }
 
@@ -112,10 +114,18 @@ export class ContentStore {
   }
 
   #release(oids: readonly Oid[]): Promise<void> {
-    if (this.#stores > 0) for (const oid of oids) this.#released.add(oid);
+    for (const oid of oids) this.#released.add(oid);
+    this.#releases += 1;
     const release = this.staging.release(oids);
-    this.#releasing = Promise.allSettled([this.#releasing, release]).then(() => undefined);
+    this.#releasing = Promise.allSettled([this.#releasing, release]).then(() => {
+      this.#releases -= 1;
+      this.#forgetReleased();
+    });
     return release;
+  }
+
+  #forgetReleased(): void {
+    if (this.#stores === 0 && this.#releases === 0) this.#released.clear();
   }
 
   #write(content: Exclude<BufferContent, { kind: 'stored' }>, sizeBytes: number): Promise<Oid> {

@@ -95,4 +95,25 @@ describe('ContentStore', () => {
       contents.drop(again);
     }
   });
+
+  test.each([
+    ['before it', false],
+    ['beside another store', true],
+  ])('so is what is released %s, and has to wait for a commit', async (_when, isBesideAnother) => {
+    const { odb, staging, contents } = await newStore();
+    const other = await contents.store(...bytesOf('of a commit'));
+    contents.drop(await contents.store(...bytesOf('popular')));
+    const publishing = staging.publish([other.oid], { fsync: true });
+    const beside = isBesideAnother ? contents.store(...bytesOf('other')) : undefined;
+    const releasing: Promise<void>[] = [];
+    await later(() => {
+      releasing.push(contents.releaseUnused());
+      return Promise.resolve();
+    });
+    await beside;
+    const again = await contents.store(...bytesOf('popular'));
+    await Promise.all([publishing, ...releasing]);
+    expect(staging.hasStaged(again.oid)).toBe(true);
+    expect((await odb.read(again.oid)).data.toString()).toBe('popular');
+  });
 });

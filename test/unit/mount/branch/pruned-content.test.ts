@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseOid } from '../../../../src/git/oid.ts';
 import { eventually } from '../../../helpers/eventually.ts';
-import { git } from '../../../helpers/git.ts';
+import { fsck, git } from '../../../helpers/git.ts';
 import { BranchMount, commitOutside, newRepository } from './branch-mount.ts';
 
 const files = { 'README.md': 'read me', 'src/a.txt': 'a' };
@@ -46,6 +46,19 @@ describe('content that was in the repository when a file was closed', () => {
     expect(await looseObjects(gitDir)).toBe(looseBefore + 3);
     await mount.expectCommitted();
   });
+});
+
+test('a directory that was moved, and whose tree others have taken away for good, is in no commit', async () => {
+  const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+  await mount.rename('src', 'moved');
+  const empty = await mount.git('mktree', '--missing', '-z');
+  const commit = await mount.git('commit-tree', '-m', 'without it', empty);
+  await mount.git('update-ref', 'refs/heads/main', commit);
+  await mount.git('reflog', 'expire', '--expire=now', '--all');
+  await mount.git('gc', '-q', '--prune=now');
+  await expect(mount.commit()).rejects.toThrow();
+  expect(await mount.git('rev-parse', 'main')).toBe(commit);
+  await fsck(mount.gitDir);
 });
 
 test('a file that is open outlives its branch being set back and pruned', async () => {

@@ -429,6 +429,19 @@ describe('content', () => {
     expect(await mount.git('show', 'main:README.md')).toBe('MAPd me');
   });
 
+  test('a truncate by name is not lost that comes while a release stores the file', async () => {
+    const mount = await BranchMount.open({ files });
+    const file = await mount.openFile('README.md');
+    await mount.vfs.flush(file.ino, file.fh);
+    await mount.writeAt(file, 0, 'MAP');
+    const releasing = mount.vfs.release(file.ino, file.fh);
+    const truncating = mount.vfs.setattr(file.ino, { size: 4 }, undefined, caller);
+    await Promise.all([releasing, truncating]);
+    expect((await mount.stat('README.md')).size).toBe(4);
+    await mount.commit();
+    expect(await mount.git('show', 'main:README.md')).toBe('MAPd');
+  });
+
   test('nothing piles up in the staging area', async () => {
     const mount = await BranchMount.open({ files });
     const { contents } = mount.root.inode.context;
