@@ -204,7 +204,7 @@ async function publishAndMove(
   const packBeside = async (): Promise<boolean> => {
     if (packedBeside.size > 0 || !(await isGcRunning(commonDir, recent))) return false;
     // An attempt before this one may have published some of them, as loose objects.
-    await staging.publish(staged, { fsync, asPack: true, again: true, keeps });
+    await staging.publish(staged, { fsync, besideGc: true, again: true, keeps });
     for (const oid of staged) packedBeside.add(oid);
     return true;
   };

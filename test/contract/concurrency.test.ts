@@ -1,4 +1,5 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { GitStore, StaleSnapshotError, retryWrite } from '../../src/index.ts';
@@ -78,6 +79,21 @@ describe('beside git', () => {
     }
     expect((await readdir(join(path, 'objects/pack'))).filter(isLeftover)).toEqual([]);
     await store.close();
+    await fsck(path);
+  });
+
+  test('a git gc that takes the index of a new pack for a leftover takes nothing with it', async () => {
+    const { store, path } = await newStore();
+    await writeFile(join(path, 'gc.pid'), `${process.pid} ${hostname()}`);
+    await retryWrite(store, 'main', 'directory/file', Buffer.from('content'));
+    // As `git gc` does when it is nearly done, and has listed the index, but not the pack.
+    const packs = join(path, 'objects/pack');
+    const indexes = (await readdir(packs)).filter((name) => name.endsWith('.idx'));
+    expect(indexes).not.toEqual([]);
+    for (const name of indexes) await rm(join(packs, name));
+    await rm(join(path, 'gc.pid'));
+    await store.close();
+    expect(await git(['show', 'main:directory/file'], { cwd: path })).toBe('content');
     await fsck(path);
   });
 

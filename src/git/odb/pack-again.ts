@@ -19,7 +19,7 @@ export async function packAgain(
       const { type, sizeBytes } = await database.header(oid);
       await area.writeStream(type, sizeBytes, database.stream(oid));
     }
-    await area.publish(undefined, { fsync, asPack: true });
+    await area.publish(undefined, { fsync, besideGc: true });
   } finally {
     await area.discard();
   }

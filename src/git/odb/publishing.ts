@@ -16,14 +16,17 @@ export interface PublishOptions extends LooseWriterOptions {
   readonly algorithm: HashAlgorithm;
   /** A pack, however few and small they are. */
   readonly asPack?: boolean;
+  /** A `git gc` is at work, see `publishBesideGc`. */
+  readonly besideGc?: boolean;
   /** Protects new packs until a ref leads to what is in them. */
   readonly keeps: PackKeeps;
 }
 
 // Up to these bounds a commit's objects become loose ones: `git gc` counts 50 packs as too many,
 // but only 6700 loose objects.
-const mostLooseObjects = 32;
-const mostLooseBytes = 4 * 1024 * 1024;
+const mostLoose: Bounds = { objects: 32, sizeBytes: 4 * 1024 * 1024 };
+// To write these twice takes a second or two, and a `git gc` is rare.
+const mostLooseBesideGc: Bounds = { objects: 1000, sizeBytes: 64 * 1024 * 1024 };
 // A temporary pack becomes a pack of the repository as it is when at most a quarter of it is waste.
 const leastNeededShare = 0.75;
 // What is smaller is merged with others rather than made a pack of its own.
@@ -42,10 +45,26 @@ export async function publishObjects(
   wanted: readonly StagedObject[],
   options: PublishOptions,
 ): Promise<void> {
+  if (options.besideGc === true) return publishBesideGc(wanted, options);
   if (mayBeLoose(wanted, options)) return publishElsewhere(wanted, options);
   const { packs, others } = packsToFinish(wanted);
   await finishPacks(packs, options);
   if (others.length > 0) await publishElsewhere(others, options);
+}
+
+/**
+ * A `git gc` that began before may remove loose objects that no ref led to then, so they go into a pack.
+ * When it is done with that, it lists the packs and removes each index that it saw without its pack
+ * (`clean_pack_garbage` in git's builtin/gc.c): a listing that has passed the place of the one name before
+ * the pack came, and the other after, takes the index of a new pack for a leftover. What is loose stays
+ * from then on; so unless they are too many, there are loose copies as well, made after the pack.
+ */
+async function publishBesideGc(
+  wanted: readonly StagedObject[],
+  options: PublishOptions,
+): Promise<void> {
+  await publishObjects(wanted, { ...options, besideGc: false, asPack: true });
+  if (isWithin(wanted, mostLooseBesideGc)) await publishLoose(wanted, options);
 }
 
 async function publishElsewhere(
@@ -64,10 +83,19 @@ async function publishElsewhere(
 }
 
 function mayBeLoose(objects: readonly StagedObject[], { asPack }: PublishOptions): boolean {
-  if (asPack === true || objects.length > mostLooseObjects) return false;
+  return asPack !== true && isWithin(objects, mostLoose);
+}
+
+interface Bounds {
+  readonly objects: number;
+  readonly sizeBytes: number;
+}
+
+function isWithin(objects: readonly StagedObject[], most: Bounds): boolean {
+  if (objects.length > most.objects) return false;
   let bytes = 0;
   for (const { packed } of objects) bytes += packed.sizeBytes;
-  return bytes <= mostLooseBytes;
+  return bytes <= most.sizeBytes;
 }
 
 async function publishLoose(

@@ -11,6 +11,7 @@ import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import { publishObjects } from './publishing.ts';
+import type { PublishOptions } from './publishing.ts';
 import { Spool } from './spool.ts';
 import { StagedContent } from './staged-content.ts';
 import { StagedObjects } from './staged-objects.ts';
@@ -161,9 +162,9 @@ export class StagingArea {
    * Makes these objects, or all, a part of the repository; ids that are not staged here are taken to
    * be in it. Few and small ones become loose objects, others a pack, which may bring other staged
    * objects along. With `fsync` they survive a power cut when it resolves, and so does all else that
-   * was published before without it. They stay staged until `release`. `asPack` makes a pack of them
-   * in any case, also of those that the repository has elsewhere; `again` also of those that were
-   * published before. New packs are protected from `git repack` by `keeps`; without, until the next
+   * was published before without it. They stay staged until `release`. `besideGc` makes a pack of them
+   * that a `git gc` at work leaves alone, also of those that the repository has elsewhere; `again` also
+   * of those that were published before. New packs are protected from `git repack` by `keeps`; without, until the next
    * `republishMissing` without. What was published under other `keeps`, and no ref came to lead to, is
    * published again: a `git repack` may have begun that takes it for garbage.
    */
@@ -171,12 +172,12 @@ export class StagingArea {
     oids: Iterable<Oid> | undefined,
     {
       fsync,
-      asPack = false,
+      besideGc = false,
       again = false,
       keeps = this.#keeps,
     }: {
       readonly fsync: boolean;
-      readonly asPack?: boolean;
+      readonly besideGc?: boolean;
       readonly again?: boolean;
       readonly keeps?: PackKeeps;
     },
@@ -191,10 +192,10 @@ export class StagingArea {
         if (published === undefined) wanted.push(object);
         else if (again || (published !== keeps && !isReferred)) repeated.push(object);
       }
-      const inPack = asPack || repeated.length > 0;
-      const unknown =
-        this.#options.keepsAll === true && !asPack ? await this.#unknown(wanted) : wanted;
-      await this.#publish([...unknown, ...repeated], { fsync, asPack: inPack, keeps });
+      const passesOver = this.#options.keepsAll === true && !besideGc;
+      const unknown = passesOver ? await this.#unknown(wanted) : wanted;
+      const asPack = repeated.length > 0;
+      await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps });
     });
   }
 
@@ -343,7 +344,7 @@ export class StagingArea {
 
   async #publish(
     objects: readonly StagedObject[],
-    options: { readonly fsync: boolean; readonly asPack?: boolean; readonly keeps: PackKeeps },
+    options: Pick<PublishOptions, 'fsync' | 'asPack' | 'besideGc' | 'keeps'>,
   ): Promise<void> {
     await publishObjects(objects, { ...this.#options, ...options });
     if (options.fsync) await this.#options.unsynced.sync();
