@@ -206,13 +206,12 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     if (!isOurs || node.inode.context !== this.inode.context) throw new ErrnoError('EXDEV');
     if (node instanceof BranchFile && node.isLinkable) return this.#linkNameless(node, name);
     const mode = node instanceof BranchSymlink ? modeSymlink : modeBlob;
-    return whenReady(
+    const make = (): MaybePromise<BranchNode> =>
       this.#make(name, mode, () => {
         if (node.inode.links.length === 0) throw new ErrnoError('ENOENT');
         return node;
-      }),
-      () => undefined,
-    );
+      });
+    return whenReady(node instanceof BranchFile ? node.whileKept(make) : make(), () => undefined);
   }
 
   override unlink(name: ByteString): MaybePromise<void> {
@@ -249,7 +248,9 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
   }
 
   override async fsync(): Promise<void> {
-    await this.branch?.sync();
+    const { branch } = this;
+    await branch?.sync();
+    branch?.throwUnstored();
   }
 
   override forgotten(): void {
@@ -284,6 +285,8 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
   /** Takes a name away from its node, which lives on under other names, or as long as it is in use. */
   take(name: ByteString, node: BranchNode): void {
     const mayBeStored = this.names.remove(name, node);
+    const isConflict = node instanceof BranchFile && node.takeOutside(this, name) !== undefined;
+    if (isConflict) this.recordConflict(name);
     node.inode.removeLink(this, name);
     node.inode.changed();
     this.inode.modified();

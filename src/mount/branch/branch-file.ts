@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import { canonicalMode, modeBlob, modeExecutable } from '../../git/mode.ts';
 import type { FileMode } from '../../git/mode.ts';
+import type { Oid } from '../../git/oid.ts';
 import type { PlacedObject } from '../../snapshot/tree-edit.ts';
 import { blobSize, readBlob } from '../snapshot-files.ts';
 import { ErrnoError } from '../vfs/errno.ts';
@@ -9,10 +10,11 @@ import { undoOnFailure, whenReady } from '../vfs/maybe-promise.ts';
 import type { Attr, AttrChange, Caller, Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
 import { FileVnode } from '../vfs/vnode.ts';
 import type { CacheRule, FileHandle, NodePlace, StoredContent } from '../vfs/vnode.ts';
+import type { BranchDirectory } from './branch-directory.ts';
 import { BranchFileHandle } from './branch-file-handle.ts';
 import { branchCache, branchXattr, branchXattrNames, xattrSource } from './branch-node.ts';
 import type { HeldContent } from './content-store.ts';
-import type { Inode } from './inode.ts';
+import type { Inode, Link } from './inode.ts';
 import { WriteBuffer } from './write-buffer.ts';
 
 const ownerExecutes = 0o100;
@@ -51,13 +53,13 @@ export class BranchFile extends FileVnode {
   /** What the buffer is made of. */
   #bufferHolds: HeldContent[] | undefined;
   #writers = 0;
-  /** Changes of the content that wait for their turn; truncate(2) has no handle that would count as a writer. */
-  #changesUnderWay = 0;
   #handles = 0;
   /** It was made without a name, and a link may give it the first one. */
   isLinkable = false;
-  /** Set when the branch moved on while this was open for writing, until the last writer closes. */
-  outside: OutsideChange | undefined;
+  /** Others have taken its last name away, so nothing that is written to it from now on would be found. */
+  isTakenAway = false;
+  /** What became of its names while it was open for writing, until the last writer closes. */
+  readonly #outside = new Map<Link, OutsideChange>();
 
   /** A file of the branch's tree, or with `null` a new one, which no commit takes before it was closed once. */
   constructor(inode: Inode, stored: PlacedObject | null, held?: HeldContent) {
@@ -131,9 +133,10 @@ export class BranchFile extends FileVnode {
     );
   }
 
-  override setattr(change: AttrChange, _caller: Caller, _handle?: FileHandle): MaybePromise<Attr> {
+  override setattr(change: AttrChange, _caller: Caller, handle?: FileHandle): MaybePromise<Attr> {
     this.requireWritable();
     const { size, mode } = change;
+    if (size !== undefined && handle === undefined) this.#requireName();
     return whenReady(size === undefined ? undefined : this.truncate(size), () => {
       // Truncating sets the times that the caller may be setting too, so it comes first.
       this.inode.setAttr(change);
@@ -156,6 +159,7 @@ export class BranchFile extends FileVnode {
     const truncates = (flags & constants.O_TRUNC) !== 0;
     if (!isWriter && !truncates) return this.#newHandle(false);
     this.requireWritable();
+    this.#requireName();
     // A writer is counted before the content goes, or another one's last close would store the void.
     const handle = this.#newHandle(isWriter);
     return undoOnFailure(
@@ -212,9 +216,9 @@ export class BranchFile extends FileVnode {
     const buffer = this.#beginBuffer();
     if (buffer instanceof Promise) {
       const own = Buffer.from(lent);
-      return this.#changing(buffer.then((begun) => this.#changed(change(begun, own))));
+      return buffer.then((begun) => this.#changed(change(begun, own)));
     }
-    return this.#changing(this.#changed(change(buffer, lent)));
+    return this.#changed(change(buffer, lent));
   }
 
   /** Puts a part of a blob behind the end of the content; false when it takes moving the bytes. */
@@ -231,10 +235,31 @@ export class BranchFile extends FileVnode {
 
   /** Without a writer, whose close would do it, the content is stored at once. */
   truncate(size: number): MaybePromise<void> {
+    // A writer itself as long as it lasts, or a last close would take the buffer away from it.
+    this.#writers += 1;
+    const ended = (): MaybePromise<void> => {
+      this.#writers -= 1;
+      return this.#writers === 0 ? this.#settle() : undefined;
+    };
     return whenReady(
-      this.changeContent((buffer) => buffer.truncate(size)),
-      () => (this.#writers === 0 ? this.#settle() : undefined),
+      this.whileKept(() =>
+        undoOnFailure(() => this.changeContent((buffer) => buffer.truncate(size)), ended),
+      ),
+      ended,
     );
+  }
+
+  /** Does something that takes a while, and this node must not make way for a clean one meanwhile. */
+  whileKept<T>(work: () => MaybePromise<T>): MaybePromise<T> {
+    this.#handles += 1;
+    const ended = (): void => {
+      this.#handles -= 1;
+      this.#forgetIfClean();
+    };
+    return whenReady(undoOnFailure(work, ended), (result) => {
+      ended();
+      return result;
+    });
   }
 
   /** lseek(2) with SEEK_DATA or SEEK_HOLE. */
@@ -266,10 +291,20 @@ export class BranchFile extends FileVnode {
     return buffer.hold(async (content) => {
       const { version, sizeBytes } = buffer;
       if (version === this.#storedVersion) return;
-      const held = await this.inode.context.contents.store(content, sizeBytes);
+      const { contents } = this.inode.context;
+      const held = await contents.store(content, sizeBytes);
+      // Others may have deleted the branch meanwhile, and what was staged then is saved without this.
+      await undoOnFailure(
+        () => {
+          this.requireWritable();
+        },
+        () => {
+          contents.drop(held);
+        },
+      );
       // What a commit has already is not kept.
       const isCommitted = this.#held === undefined && this.#stored?.oid === held.oid;
-      if (isCommitted) this.inode.context.contents.drop(held);
+      if (isCommitted) contents.drop(held);
       else this.#hold(held);
       this.#storedVersion = version;
       this.#sizeBytes = sizeBytes;
@@ -295,8 +330,7 @@ export class BranchFile extends FileVnode {
   #forgetIfClean(): void {
     const [link, other] = this.inode.links;
     if (link === undefined || other !== undefined || this.isOpen || !this.inode.isPristine) return;
-    if (this.#buffer !== undefined || this.#held !== undefined || this.outside !== undefined)
-      return;
+    if (this.#buffer !== undefined || this.#held !== undefined || this.#outside.size > 0) return;
     const { names } = link.parent;
     if (!names.pending.has(link.name)) names.makeClean(link.name, this);
   }
@@ -315,23 +349,52 @@ export class BranchFile extends FileVnode {
     this.inode.replaced(time);
   }
 
+  /** Notes what others made of one of its names while it was written. */
+  noteOutside(parent: BranchDirectory, name: ByteString, change: OutsideChange): void {
+    const link = this.#link(parent, name);
+    if (link !== undefined) this.#outside.set(link, change);
+  }
+
+  /** What was noted of a name, which is forgotten then. */
+  takeOutside(parent: BranchDirectory, name: ByteString): OutsideChange | undefined {
+    const link = this.#link(parent, name);
+    const change = link && this.#outside.get(link);
+    if (link !== undefined) this.#outside.delete(link);
+    return change;
+  }
+
+  #link(parent: BranchDirectory, name: ByteString): Link | undefined {
+    return this.inode.links.find((link) => link.parent === parent && link.name === name);
+  }
+
   /**
-   * Stages the content that is open, for others have taken the name away: when no ref leads to it any
-   * more, `git gc` may prune it.
+   * Stages the content that is open, and what its buffer is made of, for others have changed or taken
+   * a name: when no ref leads to it any more, `git gc` may prune it.
    */
   async keepContent(): Promise<void> {
-    if (this.#stored === null || this.#held !== undefined) return;
+    const oids = new Set(this.#bufferHolds?.map(({ oid }) => oid));
+    if (this.#stored !== null) oids.add(this.#stored.oid);
+    for (const oid of oids) await this.#keep(oid);
+  }
+
+  async #keep(oid: Oid): Promise<void> {
     const { contents, odb } = this.inode.context;
-    const { oid, sizeBytes } = await this.#content();
+    const sizeBytes = await blobSize(odb, oid);
     const chunks = (): AsyncIterable<Uint8Array> => odb.stream(oid);
     const held = await contents.store({ kind: 'stream', chunks }, sizeBytes);
-    if (this.isOpen && this.#stored.oid === oid) this.#hold(held);
+    if (this.#bufferHolds?.some((one) => one.oid === oid) === true) this.#bufferHolds.push(held);
+    else if (this.isOpen && this.#stored?.oid === oid) this.#hold(held);
     else contents.drop(held);
   }
 
   /** ESTALE when the branch is gone. */
   requireWritable(): void {
     for (const { parent } of this.inode.links) parent.branch?.requireWritable();
+  }
+
+  /** ESTALE when the kernel does not know yet that the name leads elsewhere: it looks again then. */
+  #requireName(): void {
+    if (this.isTakenAway && this.inode.links.length === 0) throw new ErrnoError('ESTALE');
   }
 
   /** The whole content, when it is small, and in memory. */
@@ -376,14 +439,6 @@ export class BranchFile extends FileVnode {
     });
   }
 
-  #changing<T>(done: MaybePromise<T>): MaybePromise<T> {
-    if (!(done instanceof Promise)) return done;
-    this.#changesUnderWay += 1;
-    return done.finally(() => {
-      this.#changesUnderWay -= 1;
-    });
-  }
-
   #changed<T>(done: MaybePromise<T>): MaybePromise<T> {
     return whenReady(done, (result) => {
       this.inode.modified();
@@ -418,9 +473,8 @@ export class BranchFile extends FileVnode {
     if (before?.oid === object.oid && before.mode === object.mode) return;
     for (const { parent, name } of this.inode.links) {
       parent.markPending(name);
-      if (this.outside !== undefined) parent.recordConflict(name);
+      if (this.takeOutside(parent, name) !== undefined) parent.recordConflict(name);
     }
-    this.outside = undefined;
   }
 
   /** Nobody writes any more: stores what is not stored, and lets go of the buffer. */
@@ -442,7 +496,7 @@ export class BranchFile extends FileVnode {
   #writersGone(): void {
     if (this.#writers > 0) return;
     // An unlinked file that is still read keeps its content until it is forgotten.
-    if (!this.isDirty && this.#changesUnderWay === 0) this.#closeBuffer();
+    if (!this.isDirty) this.#closeBuffer();
     for (const { parent, name } of this.inode.links) parent.writersGone(name, this);
   }
 

@@ -28,6 +28,8 @@ export interface Branch {
   sync(): Promise<void>;
   /** Throws what a commit has met since this was asked last. */
   throwCommitError(): void;
+  /** Throws why a closed file could not be stored, if there is one. */
+  throwUnstored(): void;
   /** A closed file could not be stored: it keeps its content in its buffer, to be tried again. */
   storeLater(file: BranchFile, error: unknown): void;
   /** A path was changed here and outside; the mount's content stays. */

@@ -139,16 +139,18 @@ function settleDirectory(planned: PlannedDirectory, trees: Map<PlannedDirectory,
 
 /** The name leads nowhere now. It may have been taken away while the commit that has it was made. */
 function settleRemoved(
-  { names }: BranchDirectory,
+  directory: BranchDirectory,
   name: ByteString,
   committed: PlacedObject | null,
 ): void {
+  const { names } = directory;
   if (committed === null) {
     names.removed.delete(name);
     names.pending.delete(name);
   } else {
     names.removed.add(name);
-    names.pending.add(name);
+    // The branch was not told when the name went, for the tree did not have it then.
+    directory.markPending(name);
   }
 }
 

@@ -93,12 +93,11 @@ export class DirectoryNames {
 
   /**
    * Others have changed what stands under a name that nobody has touched. Gives the node that the
-   * kernel may know, kept from now on.
+   * kernel may know, kept from now on. `tree` is that of this directory.
    */
-  changedOutside(name: ByteString): BranchNode | undefined {
+  changedOutside(name: ByteString, tree: Tree): BranchNode | undefined {
     const row = this.#row;
-    const tree = this.treeIfCached();
-    if (row === undefined || tree === undefined) return undefined;
+    if (row === undefined) return undefined;
     const index = tree.indexOf(name);
     const place = index < 0 ? -1 : row.placeOfClean(tree, index);
     const isNodeless = place >= 0 && !this.children.has(name) && !this.removed.has(name);
@@ -164,7 +163,10 @@ export class DirectoryNames {
 
   isEmpty(): MaybePromise<boolean> {
     if (this.children.size > 0) return false;
+    const { origin } = this;
     return whenReady(this.tree(), (tree) => {
+      // Others may have put something there while the tree was read, and so may the mount.
+      if (this.origin !== origin || this.children.size > 0) return this.isEmpty();
       for (let index = 0; index < tree.size; index++) {
         if (!this.removed.has(tree.nameAt(index))) return false;
       }

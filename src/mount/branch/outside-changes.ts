@@ -1,7 +1,7 @@
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import { isRegularMode, isTreeMode } from '../../git/mode.ts';
-import type { TreeEntry } from '../../git/object.ts';
+import type { Tree, TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { PlacedObject } from '../../snapshot/tree-edit.ts';
 import type { Timespec } from '../vfs/operations.ts';
@@ -39,8 +39,7 @@ export async function followOutside(
  * unless the mount has changed the path too.
  */
 export function adoptOutside(directory: BranchDirectory, name: ByteString, file: BranchFile): void {
-  const { outside } = file;
-  file.outside = undefined;
+  const outside = file.takeOutside(directory, name);
   if (outside === undefined || directory.names.pending.has(name)) return;
   replaceNode(directory, name, file, outside.object, outside.time);
   for (let at = directory; isLeftover(at);) {
@@ -82,7 +81,7 @@ class Follower {
     const after = this.#trees.get(to);
     if (before === undefined || after === undefined) return;
     for (const name of differingNames(before, after)) {
-      this.#name(directory, name, before.get(name), after.get(name));
+      this.#name(directory, before, name, after.get(name));
     }
     if (!this.#applies) return;
     directory.names.moveOn(to);
@@ -91,14 +90,16 @@ class Follower {
     directory.inode.context.notifier.invalidateInode(directory.ino);
   }
 
+  /** A name that another tree than that of the directory gives another meaning. */
   #name(
     directory: BranchDirectory,
+    tree: Tree,
     name: ByteString,
-    before: TreeEntry | undefined,
     after: TreeEntry | undefined,
   ): void {
+    const before = tree.get(name);
     const { children, pending, removed } = directory.names;
-    const clean = this.#applies ? directory.names.changedOutside(name) : undefined;
+    const clean = this.#applies ? directory.names.changedOutside(name, tree) : undefined;
     const node = children.get(name) ?? clean;
     if (node === undefined) {
       if (removed.has(name)) this.#removed(directory, name, before, after);
@@ -172,7 +173,8 @@ class Follower {
     const object = after !== undefined && isRegularMode(after.mode) ? after : null;
     const isShown = before !== undefined && isSame(node.placed, before);
     if (node instanceof BranchFile && node.isBeingWritten && !directory.isScratch(name)) {
-      node.outside = { object, time: this.#time };
+      node.noteOutside(directory, name, { object, time: this.#time });
+      keepContent(node, name);
     } else if (isShown) {
       replaceNode(directory, name, node, object, this.#time);
     }
@@ -265,17 +267,24 @@ function replaceNode(
 
 /** Takes a node away from a name that leads to what the tree has, or nowhere, from now on. */
 function detach(directory: BranchDirectory, name: ByteString, node: BranchNode): void {
-  const { notifier, log } = node.inode.context;
+  const { notifier } = node.inode.context;
   directory.names.detach(name);
   node.inode.removeLink(directory, name);
   if (node.inode.links.length > 0) notifier.invalidateInode(node.ino);
   else if (node.references === 0) node.lost();
-  else if (node instanceof BranchFile && node.isOpen) {
-    node.keepContent().catch((error: unknown) => {
-      log.warn('open-content-not-kept', { name: textFromBytes(name), message: String(error) });
-    });
+  else if (node instanceof BranchFile) {
+    node.isTakenAway = true;
+    if (node.isOpen) keepContent(node, name);
   }
   notifier.invalidateEntry(directory.ino, name);
+}
+
+/** What is open stays readable, whatever becomes of the commits that had it. */
+function keepContent(file: BranchFile, name: ByteString): void {
+  file.keepContent().catch((error: unknown) => {
+    const fields = { name: textFromBytes(name), message: String(error) };
+    file.inode.context.log.warn('open-content-not-kept', fields);
+  });
 }
 
 /** A directory that others have removed, which the mount needs no more: nothing in it was left open. */

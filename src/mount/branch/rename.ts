@@ -4,6 +4,7 @@ import { renameExchange, renameNoReplace } from '../vfs/operations.ts';
 import type { MaybePromise } from '../vfs/operations.ts';
 import { DirectoryVnode } from '../vfs/vnode.ts';
 import type { BranchDirectory } from './branch-directory.ts';
+import { BranchFile } from './branch-file.ts';
 import type { BranchNode } from './branch-node.ts';
 import type { Link } from './inode.ts';
 
@@ -15,8 +16,10 @@ import type { Link } from './inode.ts';
 export function renameNode(from: Link, to: Link, flags: number): MaybePromise<void> {
   from.parent.requireWritable();
   to.parent.requireWritable();
-  return whenReady(from.parent.names.get(from.name), () =>
-    whenReady(to.parent.names.get(to.name), () => renameLoaded(from, to, flags)),
+  const withTarget = (): MaybePromise<void> =>
+    whenReady(to.parent.names.get(to.name), () => renameLoaded(from, to, flags));
+  return whenReady(from.parent.names.get(from.name), (node) =>
+    node instanceof BranchFile ? node.whileKept(withTarget) : withTarget(),
   );
 }
 

@@ -38,12 +38,11 @@ export class WritableBranch implements Branch {
   readonly #commits: PlanCommits;
   readonly #saved: SavedChanges;
   readonly #ignoreRules: IgnoreRules | undefined;
-  /** Closed files that could not be stored. */
-  readonly #unstored = new Set<BranchFile>();
+  /** Closed files that could not be stored, and why. */
+  readonly #unstored = new Map<BranchFile, unknown>();
   #ref: RefName;
   #tip: Tip;
   #isGone = false;
-  /** Gone, and what was staged is safe. */
   #isEnded = false;
   #lastCommit: { readonly oid: Oid; readonly time: string } | null = null;
   /** The newest first, each once. */
@@ -134,6 +133,11 @@ export class WritableBranch implements Branch {
     return this.#isGone;
   }
 
+  /** Gone, and what was staged is safe. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   requireWritable(): void {
     if (this.#isGone) throw new ErrnoError('ESTALE', `${this.#text} was deleted`);
   }
@@ -155,9 +159,13 @@ export class WritableBranch implements Branch {
     this.#committer.throwFailure();
   }
 
+  throwUnstored(): void {
+    for (const error of this.#unstored.values()) throw error;
+  }
+
   storeLater(file: BranchFile, error: unknown): void {
     if (this.#isGone) return;
-    this.#unstored.add(file);
+    this.#unstored.set(file, error);
     this.#committer.failed(error);
   }
 
@@ -320,7 +328,7 @@ export class WritableBranch implements Branch {
 
   /** A file that cannot be stored must not keep the others from being committed. */
   async #storeUnstored(): Promise<void> {
-    const files = [...this.#unstored];
+    const files = [...this.#unstored.keys()];
     this.#unstored.clear();
     for (const file of files) {
       // What fails comes back through `storeLater`.

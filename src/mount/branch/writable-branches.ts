@@ -162,7 +162,8 @@ export class WritableBranches implements BranchProvider {
     const branches = changed.flatMap((ref) => this.#branches.get(ref) ?? []);
     const follows = await Promise.allSettled(branches.map((branch) => branch.follow()));
     for (const branch of branches) {
-      if (branch.isGone && this.#branches.get(branch.ref) === branch) {
+      // One whose staged changes could not be saved yet stays: that is tried again.
+      if (branch.isEnded && this.#branches.get(branch.ref) === branch) {
         this.#branches.delete(branch.ref);
       }
     }
@@ -178,7 +179,11 @@ export class WritableBranches implements BranchProvider {
   /** Makes everything durable that was closed or synced by now: as `commitAll`, unless the policy is `manual`. */
   async syncAll(): Promise<void> {
     const branches = [...this.#branches.values()];
-    throwFailures(await Promise.allSettled(branches.map((branch) => branch.sync())));
+    const syncs = branches.map(async (branch) => {
+      await branch.sync();
+      branch.throwUnstored();
+    });
+    throwFailures(await Promise.allSettled(syncs));
   }
 
   /**
@@ -216,7 +221,7 @@ export class WritableBranches implements BranchProvider {
 
   async #replace(ref: RefName, place: BranchPlace): Promise<WritableBranch> {
     // Under the same name, but it is another branch: this one was deleted in between.
-    await this.#known(ref)?.abandon();
+    await this.#branches.get(ref)?.abandon();
     const branch = await WritableBranch.open(this.#setting, ref, place);
     this.#branches.set(ref, branch);
     return branch;

@@ -1,0 +1,308 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { describe, expect, test, vi } from 'vitest';
+import { parseOid } from '../../../../src/git/oid.ts';
+import { ErrnoError } from '../../../../src/mount/vfs/errno.ts';
+import { eventually } from '../../../helpers/eventually.ts';
+import { caller, name } from '../helpers/fake-nodes.ts';
+import { BranchMount, commitOutside } from './branch-mount.ts';
+
+// What happens while something else is waited for: a file that is hashed, a tree that is read, a commit
+// that is made, others who move the branch.
+
+const files = { 'README.md': 'read me', 'src/a.txt': 'a' };
+
+function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const passed = new Promise<void>((resolve) => (open = resolve));
+  return { passed, open: () => open() };
+}
+
+/** Holds up the next content that is stored, from the moment that it begins. */
+function holdUpStore(mount: BranchMount): { begun: Promise<void>; goOn: () => void } {
+  const { staging } = mount.root.inode.context.contents;
+  const write = staging.write.bind(staging);
+  const [begun, goOn] = [gate(), gate()];
+  vi.spyOn(staging, 'write').mockImplementationOnce(async (type, data) => {
+    begun.open();
+    await goOn.passed;
+    return write(type, data);
+  });
+  return { begun: begun.passed, goOn: goOn.open };
+}
+
+/** As if the cache of trees had no room, until it is restored. */
+function noTreesInMemory(mount: BranchMount): { mockRestore: () => void } {
+  return vi.spyOn(mount.repository.odb, 'treeIfCached').mockReturnValue(undefined);
+}
+
+/** Sets the branch to its tree without a past, and prunes what no ref leads to. */
+async function pruneThePast(mount: BranchMount, staged?: string): Promise<void> {
+  const commit = await mount.git('commit-tree', 'main^{tree}', '-m', 'without a past');
+  await mount.git('update-ref', 'refs/heads/main', commit);
+  await mount.branch.follow();
+  if (staged !== undefined) {
+    const { staging } = mount.root.inode.context.contents;
+    await eventually(() => expect(staging.hasStaged(parseOid(staged))).toBe(true));
+  }
+  await mount.git('reflog', 'expire', '--expire=now', '--all');
+  await mount.git('gc', '--prune=now', '--quiet');
+}
+
+describe('while a file is stored', () => {
+  test('truncate(2) waits for it, and is not lost', async () => {
+    const mount = await BranchMount.open({ files });
+    const { ino, fh } = await mount.openFile('README.md');
+    await mount.vfs.write(ino, fh, 0, Buffer.from('WRITTEN BY A MAPPING'));
+    const { begun, goOn } = holdUpStore(mount);
+    const released = mount.vfs.release(ino, fh);
+    await begun;
+    const truncated = mount.vfs.setattr(ino, { size: 3 }, undefined, caller);
+    goOn();
+    await released;
+    expect((await truncated).attr.size).toBe(3);
+    expect(await mount.text('README.md')).toBe('WRI');
+  });
+
+  test('others delete its branch: fsync fails', async () => {
+    const mount = await BranchMount.open({ files });
+    const file = await mount.openFile('README.md');
+    await mount.writeAt(file, 0, 'precious');
+    const { begun, goOn } = holdUpStore(mount);
+    const synced = mount.errnoOf(() => mount.fsync(file));
+    await begun;
+    await mount.git('update-ref', '-d', 'refs/heads/main');
+    await mount.branches.refsChanged([mount.branch.ref]);
+    goOn();
+    expect(await synced).not.toBe(0);
+  });
+});
+
+test('content that comes back while its release waits for a commit can be committed', async () => {
+  const mount = await BranchMount.open({ files });
+  const { contents } = mount.root.inode.context;
+  const { staging } = contents;
+  await mount.write('temporary', 'popular');
+  const temporary = await mount.get('temporary');
+  await mount.unlink('temporary');
+  mount.forgetAll(temporary);
+  for (let index = 0; index < 20; index++) await mount.write(`f${index}`, `content ${index}`);
+  const publish = staging.publish.bind(staging);
+  let written: Promise<void> | undefined;
+  vi.spyOn(staging, 'publish').mockImplementationOnce(async (oids, options) => {
+    const publishing = publish(oids, options);
+    const spy = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 60_000);
+    const released = contents.releaseUnused();
+    spy.mockRestore();
+    written = mount.write('precious', 'popular');
+    await Promise.all([publishing, released, written]);
+  });
+  await mount.commit();
+  await written;
+  await mount.commit();
+  expect(await mount.git('show', 'main:precious')).toBe('popular');
+});
+
+test('what is removed while the commit is made that brings it is taken away by the next', async () => {
+  const mount = await BranchMount.open({ files, mount: { commitDelayMs: 20 } });
+  const { staging } = mount.root.inode.context.contents;
+  const publish = staging.publish.bind(staging);
+  const raced = gate();
+  vi.spyOn(staging, 'publish').mockImplementationOnce(async (oids, options) => {
+    await mount.unlink('new');
+    await publish(oids, options);
+    raced.open();
+  });
+  await mount.write('new', 'x');
+  await raced.passed;
+  await eventually(async () => {
+    expect(await mount.git('log', '--oneline', 'main', '--', 'new')).toMatch(/\n/);
+  });
+  expect(await mount.git('ls-tree', '--name-only', 'main')).not.toContain('new');
+});
+
+describe('while a tree or a size is read', () => {
+  test('the last reader of a file that is renamed closes it', async () => {
+    const mount = await BranchMount.open({ files });
+    expect(await mount.text('README.md')).toBe('read me');
+    const open = await mount.openFile('README.md', constants.O_RDONLY);
+    const src = await mount.get('src');
+    const trees = noTreesInMemory(mount);
+    const renamed = mount.vfs.rename(mount.root.ino, name('README.md'), src, name('moved'), 0);
+    await mount.vfs.release(open.ino, open.fh);
+    await renamed;
+    trees.mockRestore();
+    expect(await mount.text('src/moved')).toBe('read me');
+  });
+
+  test('the last reader of a file that gets a link closes it', async () => {
+    const mount = await BranchMount.open({ files });
+    expect(await mount.text('README.md')).toBe('read me');
+    const open = await mount.openFile('README.md', constants.O_RDONLY);
+    const src = await mount.get('src');
+    const trees = noTreesInMemory(mount);
+    const linked = mount.vfs.link(open.ino, src, name('second'));
+    await mount.vfs.release(open.ino, open.fh);
+    await linked;
+    trees.mockRestore();
+    await mount.write('src/second', 'changed');
+    await mount.commit();
+    expect(await mount.text('README.md')).toBe('changed');
+    expect(await mount.git('show', 'main:README.md')).toBe('changed');
+  });
+
+  test('the last reader of a file that is truncated closes it', async () => {
+    const mount = await BranchMount.open({ files });
+    expect(await mount.text('README.md')).toBe('read me');
+    const open = await mount.openFile('README.md', constants.O_RDONLY);
+    vi.spyOn(mount.repository.odb, 'headerIfCached').mockReturnValueOnce(undefined);
+    const truncated = mount.vfs.setattr(open.ino, { size: 3 }, undefined, caller);
+    await mount.vfs.release(open.ino, open.fh);
+    await truncated;
+    await mount.commit();
+    expect(await mount.git('show', 'main:README.md')).toBe('rea');
+  });
+
+  test('others put something into a directory that is removed', async () => {
+    const mount = await BranchMount.open({ files: { 'd/a': 'a', top: 't' } });
+    await mount.unlink('d/a');
+    await mount.get('d');
+    const { odb } = mount.repository;
+    const tree = odb.tree.bind(odb);
+    const trees = noTreesInMemory(mount);
+    const goOn = gate();
+    const reading = vi.spyOn(odb, 'tree').mockImplementationOnce(async (oid) => {
+      const found = await tree(oid);
+      await goOn.passed;
+      return found;
+    });
+    const removed = Promise.resolve(mount.vfs.rmdir(mount.root.ino, name('d')));
+    expect(reading).toHaveBeenCalledTimes(1);
+    await commitOutside(mount.gitDir, { 'd/b': 'precious' });
+    await mount.branch.follow();
+    goOn.open();
+    await expect(removed).rejects.toThrow('ENOTEMPTY');
+    trees.mockRestore();
+    await mount.commit();
+    expect(await mount.git('ls-tree', '-r', '--name-only', 'main')).toBe('d/b\ntop');
+  });
+});
+
+describe('what others do', () => {
+  test('to one name of a file that is being written shows under that name', async () => {
+    const mount = await BranchMount.open({ files: { one: 'same', two: 'other' } });
+    await mount.unlink('two');
+    await mount.link('one', 'two');
+    await mount.commit();
+    const open = await mount.openFile('one', constants.O_RDWR);
+    await commitOutside(mount.gitDir, { two: 'from outside' });
+    await mount.branch.follow();
+    await mount.close(open);
+    expect(await mount.text('one')).toBe('same');
+    expect(await mount.text('two')).toBe('from outside');
+  });
+
+  test('to a name that a file had, which is being written, is a conflict of that name', async () => {
+    const mount = await BranchMount.open({ files });
+    const open = await mount.openFile('README.md', constants.O_RDWR);
+    await commitOutside(mount.gitDir, { 'README.md': 'from outside' });
+    await mount.branch.follow();
+    await mount.rename('README.md', 'renamed');
+    expect(mount.status.conflicts).toEqual(['README.md']);
+    await mount.commit();
+    await mount.close(open);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.text('renamed')).toBe('read me');
+  });
+
+  test('is told to the kernel, whatever trees are in memory', async () => {
+    const mount = await BranchMount.open({ files });
+    const ino = await mount.get('README.md');
+    expect(await mount.text('README.md')).toBe('read me');
+    await commitOutside(mount.gitDir, { new: '1' });
+    await mount.branch.follow();
+    noTreesInMemory(mount);
+    const told = vi.spyOn(mount.root.inode.context.notifier, 'invalidateInode');
+    await commitOutside(mount.gitDir, { 'README.md': 'from outside, and longer' });
+    await mount.branch.follow();
+    expect(told.mock.calls.flat()).toContain(ino);
+  });
+
+  test('to a file, which they take away, is seen by who opens it for writing by its number', async () => {
+    const mount = await BranchMount.open({ files });
+    const ino = await mount.get('README.md');
+    await commitOutside(mount.gitDir, { 'README.md': null });
+    await mount.branch.follow();
+    const open = (flags: number): Promise<number> =>
+      mount.errnoOf(() => mount.vfs.open(ino, flags, caller));
+    const { ESTALE } = (await import('node:os')).constants.errno;
+    expect(await open(constants.O_RDWR)).toBe(ESTALE);
+    expect(await open(constants.O_RDONLY | constants.O_TRUNC)).toBe(ESTALE);
+    expect(await mount.errnoOf(() => mount.vfs.setattr(ino, { size: 0 }, undefined, caller))).toBe(
+      ESTALE,
+    );
+  });
+});
+
+describe('a past that others take away and prune', () => {
+  const content = randomBytes(3_000_000).toString('hex');
+
+  test('takes nothing from a reader of what the mount has committed', async () => {
+    const mount = await BranchMount.open({ files });
+    await mount.write('other', content);
+    await mount.commit();
+    const open = await mount.openFile('other', constants.O_RDONLY);
+    const oid = await mount.git('rev-parse', 'main:other');
+    await commitOutside(mount.gitDir, { other: null });
+    await pruneThePast(mount, oid);
+    expect(await mount.readAt(open, 4_000_000, 1000)).toBe(content.slice(4_000_000, 4_001_000));
+  });
+
+  test('takes nothing from a writer, who has written to a part', async () => {
+    const mount = await BranchMount.open({ files: { ...files, other: content } });
+    const oid = await mount.git('rev-parse', 'main:other');
+    const open = await mount.openFile('other', constants.O_RDWR);
+    await mount.writeAt(open, 0, Buffer.alloc(4096, 'x'));
+    await commitOutside(mount.gitDir, { other: null });
+    await pruneThePast(mount, oid);
+    await mount.fsync(open);
+    expect(await mount.git('show', 'main:other')).toBe('x'.repeat(4096) + content.slice(4096));
+  });
+});
+
+describe('what fails', () => {
+  test('when a closed file is stored fails an fsync of its directory, and the unmount', async () => {
+    const mount = await BranchMount.open({ files });
+    const { staging } = mount.root.inode.context.contents;
+    const write = staging.write.bind(staging);
+    vi.spyOn(staging, 'write').mockImplementation((type, data) =>
+      Buffer.from(data).includes('too much')
+        ? Promise.reject(new ErrnoError('ENOSPC'))
+        : write(type, data),
+    );
+    await mount.write('good', 'fits');
+    const { ino, fh } = await mount.create('bad');
+    await mount.vfs.write(ino, fh, 0, Buffer.from('too much'));
+    await mount.vfs.release(ino, fh);
+    await expect(Promise.resolve(mount.vfs.fsyncdir(mount.root.ino, undefined))).rejects.toThrow(
+      'ENOSPC',
+    );
+    expect(await mount.git('show', 'main:good')).toBe('fits');
+    await expect(mount.branches.stop()).rejects.toThrow('ENOSPC');
+  });
+
+  test('when a branch that is gone is saved is tried again', async () => {
+    const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+    const { staging } = mount.root.inode.context.contents;
+    await mount.write('new', 'precious');
+    const publish = vi.spyOn(staging, 'publish').mockRejectedValue(new ErrnoError('ENOSPC'));
+    await mount.git('update-ref', '-d', 'refs/heads/main');
+    await expect(mount.branches.refsChanged([mount.branch.ref])).rejects.toThrow('ENOSPC');
+    publish.mockRestore();
+    await mount.branches.refsChanged([mount.branch.ref]);
+    const [, ref] = (await mount.git('for-each-ref')).split('\t');
+    expect(ref).toMatch(/^refs\/vost\/orphaned\/main/);
+    expect(await mount.git('show', `${ref!}:new`)).toBe('precious');
+  });
+});
