@@ -26,6 +26,8 @@ export interface CommitRequest {
   readonly change: TreeChange;
   /** Where the content of the changes lies, when it is not stored yet. The caller discards it. */
   readonly staging?: StagingArea;
+  /** Told the trees and the commit that were staged there, when the tip turned out to be another. */
+  readonly onAbandoned?: (staged: readonly Oid[]) => void;
   /** Whether directories that become empty go away, as in git, or stay as empty trees. */
   readonly pruneEmpty: boolean;
   /** The message, or what makes one of the changes. A newline is added where it lacks one at its end. */
@@ -68,20 +70,30 @@ export async function commitChanges(
 ): Promise<CommitResult | null> {
   const { odb } = repository;
   const staging = request.staging ?? odb.stage();
+  const staged: Oid[] = [];
   try {
-    const [{ baseTree, tree }] = await Promise.all([
+    const [edited, tip] = await Promise.allSettled([
       editBase(odb, staging, request),
       requireTip(repository, request.ref, request.base),
     ]);
+    if (edited.status === 'fulfilled') staged.push(...edited.value.tree.written);
+    if (tip.status === 'rejected') throw tip.reason;
+    if (edited.status === 'rejected') throw edited.reason;
+    const { baseTree, tree } = edited.value;
     if (tree.oid === baseTree && request.allowUnchanged !== true) return null;
     const changes = await diffTrees(odb, baseTree, tree.oid, request.change);
     const message =
       typeof request.message === 'string' ? request.message : request.message(changes);
     const made = await stageCommit(staging, { ...request, tree: tree.oid, message });
+    staged.push(made.oid);
     odb.noteCommit(made.oid, serializeCommit(made.commit));
-    const objects = [...contentOf(request.change), ...tree.written, made.oid];
+    const objects = [...contentOf(request.change), ...staged];
     await publishAndMove(repository, staging, request, { commit: made.oid, objects, message });
     return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
+  } catch (error) {
+    // After another failure the ref may have moved all the same, and what is staged is needed to mend that.
+    if (error instanceof StaleSnapshotError) request.onAbandoned?.(staged);
+    throw error;
   } finally {
     if (request.staging === undefined) await staging.discard();
   }

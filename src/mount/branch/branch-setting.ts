@@ -2,6 +2,7 @@ import type { Identity } from '../../git/identity.ts';
 import type { Repository } from '../../git/repository.ts';
 import type { CommitPolicy } from '../mount-options.ts';
 import type { BranchContext } from './branch-context.ts';
+import type { CommitAttempts } from './commit-attempts.ts';
 import type { CommitCounts } from './commit-counts.ts';
 
 /** What all branches of a mount have in common. */
@@ -9,6 +10,7 @@ export interface BranchSetting {
   readonly repository: Repository;
   readonly context: BranchContext;
   readonly counts: CommitCounts;
+  readonly attempts: CommitAttempts;
   /** Who commits. */
   readonly identity: Identity;
   /** For commit messages; see `formatCommitMessage`. */

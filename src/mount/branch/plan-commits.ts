@@ -89,18 +89,21 @@ export class PlanCommits {
     message: string | undefined,
     request: Pick<CommitRequest, 'ref' | 'base' | 'change'> & Partial<CommitRequest>,
   ): Promise<CommitResult | null> {
-    const { repository, context, identity, messageTemplate } = this.#setting;
+    const { repository, context, identity, messageTemplate, attempts } = this.#setting;
     const { contents, log } = context;
     const held = plan.oids.map((oid) => contents.hold(oid));
     try {
-      const result = await commitChanges(repository, {
-        staging: contents.staging,
-        pruneEmpty: false,
-        message: (changes) => commitSubject(changes, plan.change, message ?? messageTemplate),
-        author: identity,
-        fsync: true,
-        ...request,
-      });
+      const result = await attempts.run((onAbandoned) =>
+        commitChanges(repository, {
+          staging: contents.staging,
+          onAbandoned,
+          pruneEmpty: false,
+          message: (changes) => commitSubject(changes, plan.change, message ?? messageTemplate),
+          author: identity,
+          fsync: true,
+          ...request,
+        }),
+      );
       log.debug('committed', { ref: refNameText(request.ref), oid: result?.commit });
       return result;
     } finally {

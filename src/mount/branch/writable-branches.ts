@@ -19,6 +19,7 @@ import { BufferPool } from '../vfs/buffer-pool.ts';
 import { Clock } from './clock.ts';
 import { noCommits } from './commit-counts.ts';
 import type { CommitCounts } from './commit-counts.ts';
+import { CommitAttempts } from './commit-attempts.ts';
 import { ContentStore } from './content-store.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { ScratchNames } from './scratch-names.ts';
@@ -73,9 +74,11 @@ export class WritableBranches implements BranchProvider {
     const { repository, context, notifier, log, identity, mount } = options;
     const { odb } = repository;
     const quietMs = mount.commitDelayMs ?? defaultQuietMs;
-    this.#contents = new ContentStore(odb.stage({ keepsAll: true }), odb, log);
+    const staging = odb.stage({ keepsAll: true });
+    this.#contents = new ContentStore(staging, odb, log);
     this.#setting = {
       counts: noCommits(),
+      attempts: new CommitAttempts(staging, log),
       repository,
       identity,
       messageTemplate: mount.message,

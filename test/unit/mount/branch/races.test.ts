@@ -121,6 +121,23 @@ test('what is removed while the commit is made that brings it is taken away by t
   expect(await mount.git('ls-tree', '--name-only', 'main')).not.toContain('new');
 });
 
+test('attempts at a commit that come to nothing leave nothing staged', async () => {
+  const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+  const { staging } = mount.root.inode.context.contents;
+  const publish = staging.publish.bind(staging);
+  let moves = 0;
+  vi.spyOn(staging, 'publish').mockImplementation(async (oids, options) => {
+    await publish(oids, options);
+    moves += 1;
+    if (moves <= 5) await commitOutside(mount.gitDir, { [`other-${moves}`]: 'x' });
+  });
+  await mount.write('src/new', 'content');
+  await mount.commit();
+  expect(moves).toBe(6);
+  await mount.expectCommitted();
+  expect([...staging.stagedOids()]).toEqual([]);
+});
+
 describe('while a tree or a size is read', () => {
   test('the last reader of a file that is renamed closes it', async () => {
     const mount = await BranchMount.open({ files });
