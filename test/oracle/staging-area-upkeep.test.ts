@@ -128,6 +128,31 @@ describe('beside git gc --prune=now', () => {
     await fsck(gitDir);
   });
 
+  test('what was published in vain and released is protected when it is staged again', async () => {
+    const { gitDir, options } = await repositoryForStaging();
+    const area = new StagingArea({ ...options, keepsAll: true });
+    const contents = randomContents(40, 1000);
+    const oids = await writeBlobs(area, contents);
+    const first = new PackKeeps();
+    await area.publish(oids, { fsync: false, keeps: first });
+    await first.letGo();
+    await area.release(oids);
+    const second = new PackKeeps();
+    await writeBlobs(area, contents.slice(1));
+    const needed = oids.slice(1);
+    await area.publish(needed, { fsync: false, keeps: second });
+    // It began before, and knows of no ref that leads to them.
+    await git(['repack', '-adq'], { cwd: gitDir });
+    const found = await git(['cat-file', '--batch-check'], {
+      cwd: gitDir,
+      input: needed.join('\n'),
+    });
+    expect(found).toBe(needed.map((oid) => `${oid} blob 1000\n`).join(''));
+    await second.letGo();
+    await area.discard();
+    await fsck(gitDir);
+  });
+
   test('publishing works in the middle of it', async () => {
     const { gitDir, area } = await newStagingArea();
     let done = false;

@@ -51,6 +51,8 @@ export interface StagingAreaOptions {
 // How much content of up to a piece each is deflated and on its way to the disk at a time.
 const mostBytesUnderWay = 4 * 1024 * 1024;
 const existenceChecksAtOnce = 16;
+// Some megabytes. Of attempts at a commit that came to nothing, the next one needs the most.
+const mostUnprotected = 20_000;
 // So many are asked for one by one; to list directories takes longer than that.
 const fewObjects = 32;
 
@@ -72,6 +74,8 @@ export class StagingArea {
   readonly #objects: StagedObjects;
   readonly #content = new StagedContent();
   readonly #keeps = new PackKeeps();
+  /** Published, and released without a ref that leads to them: see `publish`. */
+  readonly #unprotected = new Set<Oid>();
   readonly #beingStored = new Map<Oid, Promise<void>>();
   readonly #budget = new ByteBudget(mostBytesUnderWay);
   // One at a time, so that they end up in one pack.
@@ -189,13 +193,15 @@ export class StagingArea {
         const object = this.#objects.get(oid);
         if (object === undefined) continue;
         const { published, isReferred } = object;
-        if (published === undefined) wanted.push(object);
+        const isNew = published === undefined && !this.#unprotected.has(oid);
+        if (isNew) wanted.push(object);
         else if (again || (published !== keeps && !isReferred)) repeated.push(object);
       }
       const passesOver = this.#options.keepsAll === true && !besideGc;
       const unknown = passesOver ? await this.#unknown(wanted) : wanted;
       const asPack = repeated.length > 0;
       await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps });
+      for (const { packed } of repeated) this.#unprotected.delete(packed.oid);
     });
   }
 
@@ -230,7 +236,11 @@ export class StagingArea {
    * needs one that is not published has lost it.
    */
   release(oids: Iterable<Oid>): Promise<void> {
-    return this.#inTurn(() => this.#objects.release(oids));
+    return this.#inTurn(() => {
+      const released = [...oids];
+      for (const oid of released) this.#rememberUnprotected(oid);
+      return this.#objects.release(released);
+    });
   }
 
   /**
@@ -340,6 +350,17 @@ export class StagingArea {
       if (await isThere(object.packed.oid)) known.add(object);
     });
     return wanted.filter((object) => !known.has(object));
+  }
+
+  /** Remembers an object that may be in the repository, though no ref came to lead to it. */
+  #rememberUnprotected(oid: Oid): void {
+    const object = this.#objects.get(oid);
+    if (object?.published === undefined || object.isReferred) return;
+    this.#unprotected.add(oid);
+    for (const oldest of this.#unprotected) {
+      if (this.#unprotected.size <= mostUnprotected) break;
+      this.#unprotected.delete(oldest);
+    }
   }
 
   async #publish(
