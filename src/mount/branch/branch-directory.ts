@@ -285,7 +285,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
   /** Takes a name away from its node, which lives on under other names, or as long as it is in use. */
   take(name: ByteString, node: BranchNode): void {
     const mayBeStored = this.names.remove(name, node);
-    const isConflict = node instanceof BranchFile && node.takeOutside(this, name) !== undefined;
+    const isConflict = node instanceof BranchFile && node.outside.take(this, name) !== undefined;
     if (isConflict) this.recordConflict(name);
     node.inode.removeLink(this, name);
     node.inode.changed();

@@ -10,11 +10,11 @@ import { undoOnFailure, whenReady } from '../vfs/maybe-promise.ts';
 import type { Attr, AttrChange, Caller, Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
 import { FileVnode } from '../vfs/vnode.ts';
 import type { CacheRule, FileHandle, NodePlace, StoredContent } from '../vfs/vnode.ts';
-import type { BranchDirectory } from './branch-directory.ts';
 import { BranchFileHandle } from './branch-file-handle.ts';
 import { branchCache, branchXattr, branchXattrNames, xattrSource } from './branch-node.ts';
 import type { HeldContent } from './content-store.ts';
-import type { Inode, Link } from './inode.ts';
+import type { Inode } from './inode.ts';
+import { OutsideNotes } from './outside-notes.ts';
 import { WriteBuffer } from './write-buffer.ts';
 
 const ownerExecutes = 0o100;
@@ -24,13 +24,6 @@ const firstContentLimitBytes = 128 * 1024;
 /** `SEEK_*` in unistd.h; the kernel answers the others itself. */
 const seekData = 3;
 const seekHole = 4;
-
-/** What a commit from outside made of a file that was open for writing at that time. */
-export interface OutsideChange {
-  /** `null` when it was deleted, or is no file any more. */
-  readonly object: PlacedObject | null;
-  readonly time: Timespec;
-}
 
 /**
  * A regular file of a branch. `stored` is what a commit takes of it: the content of its last close
@@ -58,13 +51,13 @@ export class BranchFile extends FileVnode {
   isLinkable = false;
   /** Others have taken its last name away, so nothing that is written to it from now on would be found. */
   isTakenAway = false;
-  /** What became of its names while it was open for writing, until the last writer closes. */
-  readonly #outside = new Map<Link, OutsideChange>();
+  readonly outside: OutsideNotes;
 
   /** A file of the branch's tree, or with `null` a new one, which no commit takes before it was closed once. */
   constructor(inode: Inode, stored: PlacedObject | null, held?: HeldContent) {
     super();
     this.inode = inode;
+    this.outside = new OutsideNotes(inode);
     this.#stored = stored;
     this.#held = held;
     if (stored === null) this.#buffer = new WriteBuffer(inode.context.writing, undefined);
@@ -330,7 +323,7 @@ export class BranchFile extends FileVnode {
   #forgetIfClean(): void {
     const [link, other] = this.inode.links;
     if (link === undefined || other !== undefined || this.isOpen || !this.inode.isPristine) return;
-    if (this.#buffer !== undefined || this.#held !== undefined || this.#outside.size > 0) return;
+    if (this.#buffer !== undefined || this.#held !== undefined || !this.outside.isEmpty) return;
     const { names } = link.parent;
     if (!names.pending.has(link.name)) names.makeClean(link.name, this);
   }
@@ -347,24 +340,6 @@ export class BranchFile extends FileVnode {
     this.#stored = object;
     this.#sizeBytes = undefined;
     this.inode.replaced(time);
-  }
-
-  /** Notes what others made of one of its names while it was written. */
-  noteOutside(parent: BranchDirectory, name: ByteString, change: OutsideChange): void {
-    const link = this.#link(parent, name);
-    if (link !== undefined) this.#outside.set(link, change);
-  }
-
-  /** What was noted of a name, which is forgotten then. */
-  takeOutside(parent: BranchDirectory, name: ByteString): OutsideChange | undefined {
-    const link = this.#link(parent, name);
-    const change = link && this.#outside.get(link);
-    if (link !== undefined) this.#outside.delete(link);
-    return change;
-  }
-
-  #link(parent: BranchDirectory, name: ByteString): Link | undefined {
-    return this.inode.links.find((link) => link.parent === parent && link.name === name);
   }
 
   /**
@@ -473,7 +448,7 @@ export class BranchFile extends FileVnode {
     if (before?.oid === object.oid && before.mode === object.mode) return;
     for (const { parent, name } of this.inode.links) {
       parent.markPending(name);
-      if (this.takeOutside(parent, name) !== undefined) parent.recordConflict(name);
+      if (this.outside.take(parent, name) !== undefined) parent.recordConflict(name);
     }
   }
 

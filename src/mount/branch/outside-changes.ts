@@ -39,7 +39,7 @@ export async function followOutside(
  * unless the mount has changed the path too.
  */
 export function adoptOutside(directory: BranchDirectory, name: ByteString, file: BranchFile): void {
-  const outside = file.takeOutside(directory, name);
+  const outside = file.outside.take(directory, name);
   if (outside === undefined || directory.names.pending.has(name)) return;
   replaceNode(directory, name, file, outside.object, outside.time);
   for (let at = directory; isLeftover(at);) {
@@ -173,7 +173,7 @@ class Follower {
     const object = after !== undefined && isRegularMode(after.mode) ? after : null;
     const isShown = before !== undefined && isSame(node.placed, before);
     if (node instanceof BranchFile && node.isBeingWritten && !directory.isScratch(name)) {
-      node.noteOutside(directory, name, { object, time: this.#time });
+      node.outside.note(directory, name, { object, time: this.#time });
       keepContent(node, name);
     } else if (isShown) {
       replaceNode(directory, name, node, object, this.#time);
