@@ -153,6 +153,31 @@ describe('beside git gc --prune=now', () => {
     await fsck(gitDir);
   });
 
+  test('so is what was released, and came along in a pack that got its name later', async () => {
+    const { gitDir, options } = await repositoryForStaging();
+    const area = new StagingArea({ ...options, keepsAll: true });
+    const inVain = randomContents(3, 1000);
+    await area.release(await writeBlobs(area, inVain.slice(0, 2)));
+    const others = await writeBlobs(area, randomContents(40, 2000));
+    const released = await writeBlobs(area, inVain);
+    await area.release(released);
+    const first = new PackKeeps();
+    await area.publish(others, { fsync: false, keeps: first });
+    await first.letGo();
+    const needed = await writeBlobs(area, inVain);
+    const second = new PackKeeps();
+    await area.publish(needed, { fsync: false, keeps: second });
+    await git(['repack', '-adq'], { cwd: gitDir });
+    const found = await git(['cat-file', '--batch-check'], {
+      cwd: gitDir,
+      input: needed.join('\n'),
+    });
+    expect(found).toBe(needed.map((oid) => `${oid} blob 1000\n`).join(''));
+    await second.letGo();
+    await area.discard();
+    await fsck(gitDir);
+  });
+
   test('publishing works in the middle of it', async () => {
     const { gitDir, area } = await newStagingArea();
     let done = false;

@@ -74,7 +74,7 @@ export class StagingArea {
   readonly #objects: StagedObjects;
   readonly #content = new StagedContent();
   readonly #keeps = new PackKeeps();
-  /** Published, and released without a ref that leads to them: see `publish`. */
+  /** Released without a ref that leads to them: see `publish`. */
   readonly #unprotected = new Set<Oid>();
   readonly #beingStored = new Map<Oid, Promise<void>>();
   readonly #budget = new ByteBudget(mostBytesUnderWay);
@@ -352,10 +352,13 @@ export class StagingArea {
     return wanted.filter((object) => !known.has(object));
   }
 
-  /** Remembers an object that may be in the repository, though no ref came to lead to it. */
+  /**
+   * Remembers an object that may be in the repository, though no ref came to lead to it: it was published,
+   * or stands in a temporary pack that gets its name with what else is in it.
+   */
   #rememberUnprotected(oid: Oid): void {
     const object = this.#objects.get(oid);
-    if (object?.published === undefined || object.isReferred) return;
+    if (object === undefined || object.isReferred) return;
     this.#unprotected.add(oid);
     for (const oldest of this.#unprotected) {
       if (this.#unprotected.size <= mostUnprotected) break;
