@@ -1,5 +1,5 @@
 import { Socket } from 'node:net';
-import { channelDescriptor } from './daemonize.ts';
+import { channelDescriptor, resilientWord } from './daemonize.ts';
 import type { DaemonReport } from './daemonize.ts';
 import { exitCode } from './exit-codes.ts';
 import { readLine } from './line-channel.ts';
@@ -9,6 +9,8 @@ import { serve } from './serve.ts';
 
 // The program of the background process; daemonize.ts starts it and waits for its report.
 
+// Loaded while whoever started this still reads its command line; a guardian does without it.
+if (!process.argv.includes(resilientWord)) void import('../mount/mount.ts');
 const channel = new Socket({ fd: channelDescriptor });
 const line = await readLine(channel, 10_000);
 if (line === undefined) process.exit(exitCode.failure);

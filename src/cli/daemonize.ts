@@ -17,44 +17,80 @@ export type DaemonReport =
 /** The descriptor on which the daemon finds the channel to the process that started it. */
 export const channelDescriptor = 3;
 
+/** Behind the paths, for a daemon that is to be a guardian. */
+export const resilientWord = '--resilient';
+
 const startTimeoutMs = 60_000;
 
-/** What is started, and for how long it is waited for. */
+/** How a daemon is started; a test has programs of its own. */
 export interface DaemonStart {
-  readonly program: string;
-  readonly timeoutMs: number;
+  readonly program?: string;
+  readonly logFile?: string | undefined;
+  readonly resilient?: boolean;
 }
 
 /**
- * Starts the daemon for a mount as a process of its own (own session, own directory, no terminal)
- * and returns when it serves. Options go to it over the channel, and its report comes back the
- * same way; a daemon that ends without one is reported too.
- *
- * @throws {CommandError} with the daemon's own words and exit code
+ * A daemon in the background: a process of its own (own session, own directory, no terminal), which
+ * waits on its channel for what it is to mount, and loads meanwhile what it needs for that.
  */
-export async function startDaemon(
-  invocation: MountInvocation,
-  { program, timeoutMs }: DaemonStart = { program: daemonProgram(), timeoutMs: startTimeoutMs },
-): Promise<void> {
-  const log = invocation.logFile === undefined ? undefined : openLog(invocation.logFile);
-  const output = log ?? 'ignore';
-  const daemon = spawn(
-    process.execPath,
-    [
-      ...process.execArgv,
-      // The paths are there for people who look at the list of processes.
-      ...[program, invocation.repository, invocation.mountpoint],
-    ],
-    { detached: true, cwd: '/', stdio: ['ignore', output, output, 'pipe'] },
-  );
-  if (log !== undefined) closeSync(log);
-  await once(daemon, 'spawn');
-  const channel = daemon.stdio[channelDescriptor] as Duplex;
-  channel.write(`${JSON.stringify(invocation)}\n`);
-  const report = await awaitReport(daemon, channel, timeoutMs);
-  if (!report.ready) throw new CommandError(report.message, report.exitCode);
-  channel.destroy();
-  daemon.unref();
+export class BackgroundDaemon {
+  readonly repository: string;
+  readonly mountpoint: string;
+  readonly #process: ChildProcess;
+  readonly #channel: Duplex;
+  readonly #spawned: Promise<unknown>;
+
+  private constructor(repository: string, mountpoint: string, daemon: ChildProcess) {
+    this.repository = repository;
+    this.mountpoint = mountpoint;
+    this.#process = daemon;
+    this.#channel = daemon.stdio[channelDescriptor] as Duplex;
+    this.#spawned = once(daemon, 'spawn');
+    // Told by `mount`, for whoever calls it.
+    this.#spawned.catch(() => undefined);
+  }
+
+  /** Starts one for a mount. @throws {CommandError} when its log cannot be written */
+  static start(
+    repository: string,
+    mountpoint: string,
+    { program = daemonProgram(), logFile, resilient = false }: DaemonStart = {},
+  ): BackgroundDaemon {
+    const log = logFile === undefined ? undefined : openLog(logFile);
+    const output = log ?? 'ignore';
+    // The paths are there for people who look at the list of processes.
+    const args = [...process.execArgv, program, repository, mountpoint];
+    if (resilient) args.push(resilientWord);
+    const daemon = spawn(process.execPath, args, {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', output, output, 'pipe'],
+    });
+    if (log !== undefined) closeSync(log);
+    return new BackgroundDaemon(repository, mountpoint, daemon);
+  }
+
+  /**
+   * Tells it what to mount, and returns when it serves. A daemon that ends without a report is
+   * reported too.
+   *
+   * @throws {CommandError} with the daemon's own words and exit code
+   */
+  async mount(invocation: MountInvocation, timeoutMs: number = startTimeoutMs): Promise<void> {
+    await this.#spawned;
+    this.#channel.write(`${JSON.stringify(invocation)}\n`);
+    const report = await awaitReport(this.#process, this.#channel, timeoutMs);
+    if (!report.ready) throw new CommandError(report.message, report.exitCode);
+    this.#channel.destroy();
+    this.#process.unref();
+  }
+
+  /** Ends it; nothing was mounted yet. */
+  abandon(): void {
+    this.#channel.destroy();
+    this.#process.kill('SIGKILL');
+    this.#process.unref();
+  }
 }
 
 async function awaitReport(

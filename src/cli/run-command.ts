@@ -1,4 +1,6 @@
 import { GitStoreError } from '../errors.ts';
+import { claim, startAhead } from './daemon-ahead.ts';
+import type { BackgroundDaemon } from './daemonize.ts';
 import { CommandError, exitCode } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { parseCommandLine } from './options.ts';
@@ -10,17 +12,25 @@ import type { Invocation } from './options.ts';
  */
 export async function runCommand(argv: readonly string[]): Promise<ExitCode> {
   try {
-    return await dispatch(await parseCommandLine(argv));
+    const ahead = startAhead(argv);
+    const invocation = await parseCommandLine(argv).catch((error: unknown) => {
+      ahead?.abandon();
+      throw error;
+    });
+    return await dispatch(invocation, claim(ahead, invocation));
   } catch (error) {
     process.stderr.write(`vost-mount: ${describeFailure(error)}\n`);
     return exitCodeOf(error);
   }
 }
 
-async function dispatch(invocation: Invocation): Promise<ExitCode> {
+async function dispatch(
+  invocation: Invocation,
+  ahead: BackgroundDaemon | undefined,
+): Promise<ExitCode> {
   switch (invocation.verb) {
     case 'mount':
-      return (await import('./commands/mount.ts')).mountCommand(invocation);
+      return (await import('./commands/mount.ts')).mountCommand(invocation, ahead);
     case 'list':
       return (await import('./commands/list.ts')).listCommand(invocation);
     case 'status':

@@ -8,6 +8,7 @@ import {
   freshMountpoint,
   isMounted,
   mountRepository,
+  processesNaming,
   vostMount,
   vostMountProgram,
 } from '../helpers/mount.ts';
@@ -41,6 +42,13 @@ describe('what cannot be mounted is said in one line', () => {
     expect(await failure([gitDir], 2)).toContain('a repository and a mountpoint are needed');
     expect(await failure([gitDir, '/mnt', '--nonsense'], 2)).toContain('no option --nonsense');
     expect(await failure([gitDir, '/mnt', '-o', 'nonsense'], 2)).toContain('"nonsense"');
+  });
+
+  test('and the daemon that was started while the command line was read ends', async () => {
+    const mountpoint = await freshMountpoint();
+    await failure([gitDir, mountpoint, '--nonsense'], 2);
+    await failure(['--commit-on', 'nonsense', gitDir, mountpoint], 2);
+    await eventually(() => expect(processesNaming(mountpoint)).toEqual([]), 10_000);
   });
 
   test('a current directory that is gone', async () => {
@@ -352,4 +360,22 @@ describe('the verbs', () => {
     }
     expect(await vostMount(['--version'])).toMatchObject({ exitCode: 0, stdout: '0.1.0\n' });
   });
+});
+
+test('options may stand before, between and behind the paths', async () => {
+  const mountpoint = await freshMountpoint();
+  const orders = [
+    [gitDir, mountpoint, '--branch', 'main', '--read-only'],
+    ['--read-only', '--branch', 'main', gitDir, mountpoint],
+    ['--read-only', gitDir, '--branch', 'main', mountpoint],
+    ['-b', 'main', gitDir, mountpoint, '-o', 'ro'],
+    ['--read-only', '--branch', 'main', '--', gitDir, mountpoint],
+  ];
+  for (const args of orders) {
+    expect(await vostMount(args), args.join(' ')).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await program('cat', [join(mountpoint, 'file')])).toBe('1\n');
+    expect(processesNaming(mountpoint)).toHaveLength(1);
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+  }
+  await eventually(() => expect(processesNaming(mountpoint)).toEqual([]), 10_000);
 });

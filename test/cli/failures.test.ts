@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { statusCommand } from '../../src/cli/commands/status.ts';
 import { unmountCommand } from '../../src/cli/commands/unmount.ts';
 import { controlSocketPath } from '../../src/cli/control-protocol.ts';
-import { startDaemon } from '../../src/cli/daemonize.ts';
+import { BackgroundDaemon } from '../../src/cli/daemonize.ts';
 import type { MountInvocation } from '../../src/cli/mount-invocation.ts';
 import { mountAt } from '../../src/mount/mount-table.ts';
 import { probeMount } from '../../src/mount/mountpoint.ts';
@@ -38,11 +38,16 @@ const invocation: MountInvocation = {
   options: {},
 };
 
+/** Starts this program in the place of the daemon, and has it mount. */
+function startAndMount(program: string, timeoutMs: number): Promise<void> {
+  return BackgroundDaemon.start('/r', '/m', { program }).mount(invocation, timeoutMs);
+}
+
 describe('a daemon that is started', () => {
   test('and never says that it is ready is ended', async () => {
     const program = join(await temporaryDirectory(), 'silent.mjs');
     await writeFile(program, 'setInterval(() => undefined, 1000);');
-    await expect(startDaemon(invocation, { program, timeoutMs: 300 })).rejects.toThrow(
+    await expect(startAndMount(program, 300)).rejects.toThrow(
       'the daemon did not get ready in time',
     );
   });
@@ -50,11 +55,11 @@ describe('a daemon that is started', () => {
   test('and ends without a word is told of', async () => {
     const program = join(await temporaryDirectory(), 'ending.mjs');
     await writeFile(program, 'process.exitCode = 7;');
-    await expect(startDaemon(invocation, { program, timeoutMs: 20_000 })).rejects.toThrow(
+    await expect(startAndMount(program, 20_000)).rejects.toThrow(
       'the daemon ended with exit code 7 before the mount was ready; -f or --log-file shows why',
     );
     await writeFile(program, "process.kill(process.pid, 'SIGKILL');");
-    await expect(startDaemon(invocation, { program, timeoutMs: 20_000 })).rejects.toThrow(
+    await expect(startAndMount(program, 20_000)).rejects.toThrow(
       'the daemon ended by SIGKILL before the mount was ready',
     );
   });

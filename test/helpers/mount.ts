@@ -70,7 +70,8 @@ function removeLeftovers(): void {
 process.on('exit', removeLeftovers);
 afterAll(removeLeftovers);
 
-function processesNaming(argument: string): number[] {
+/** The processes that have this among their arguments. */
+export function processesNaming(argument: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {

@@ -1,11 +1,17 @@
 import { probeMount } from '../../mount/mountpoint.ts';
-import { startDaemon } from '../daemonize.ts';
+import { BackgroundDaemon } from '../daemonize.ts';
 import { CommandError, exitCode } from '../exit-codes.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import type { MountInvocation } from '../mount-invocation.ts';
 
-/** `vost-mount <repository> <mountpoint>`: returns when the mount answers, or, with `-f`, when it is over. */
-export async function mountCommand(invocation: MountInvocation): Promise<ExitCode> {
+/**
+ * `vost-mount <repository> <mountpoint>`: returns when the mount answers, or, with `-f`, when it is over.
+ * With `ahead` the daemon for it has been started already.
+ */
+export async function mountCommand(
+  invocation: MountInvocation,
+  ahead?: BackgroundDaemon,
+): Promise<ExitCode> {
   if (invocation.foreground) {
     const run = invocation.resilient
       ? (await import('../guardian.ts')).guard
@@ -15,10 +21,12 @@ export async function mountCommand(invocation: MountInvocation): Promise<ExitCod
     await run(invocation, () => notifySystemd?.(invocation.mountpoint));
     return exitCode.success;
   }
-  await startDaemon(invocation);
-  const liveness = await probeMount(invocation.mountpoint);
+  const { repository, mountpoint } = invocation;
+  const daemon = ahead ?? BackgroundDaemon.start(repository, mountpoint, invocation);
+  await daemon.mount(invocation);
+  const liveness = await probeMount(mountpoint);
   if (liveness !== 'live') {
-    throw new CommandError(`${invocation.mountpoint} is mounted, but it does not answer`);
+    throw new CommandError(`${mountpoint} is mounted, but it does not answer`);
   }
   return exitCode.success;
 }
