@@ -57,6 +57,7 @@ export function compare(
     rivalMs: summary(samples.get(rival)!),
     speed: speed(samples, ours, rival),
     ...(atLeast === undefined ? {} : { atLeast }),
+    ...(samples.has(names.limit) ? { limit: speed(samples, names.limit, rival) } : {}),
   };
 }
 

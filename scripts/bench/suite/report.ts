@@ -15,6 +15,8 @@ export interface SpeedRow {
   readonly speed: Summary;
   /** How many times as fast it should be; only for information without one. */
   readonly atLeast?: number;
+  /** How many times as fast as the rival a filesystem is that does nothing, over the same transport. */
+  readonly limit?: Summary;
 }
 
 /** A number that should not be larger than another. */
@@ -27,15 +29,19 @@ export interface BoundRow {
   readonly atMost: number;
 }
 
-export type Verdict = 'met' | 'missed' | '';
+/** `limit`: nothing over this transport, on this machine, could be as fast as the target says. */
+export type Verdict = 'met' | 'missed' | 'limit' | '';
 
 export function verdict(row: Row): Verdict {
   if (row.kind === 'bound') return row.value.median <= row.atMost ? 'met' : 'missed';
   if (row.atLeast === undefined) return '';
-  return row.speed.median >= row.atLeast ? 'met' : 'missed';
+  if (row.speed.median >= row.atLeast) return 'met';
+  return row.limit !== undefined && row.limit.median < row.atLeast ? 'limit' : 'missed';
 }
 
-export const columns = ['measure', 'what', 'against', 'ours', 'rival', 'speed', 'target', ''];
+export const columns = [
+  ...['measure', 'what', 'against', 'ours', 'rival', 'speed', 'target', 'limit', ''],
+];
 
 /** The row as cells, for any kind of table. */
 export function cells(row: Row): string[] {
@@ -43,13 +49,14 @@ export function cells(row: Row): string[] {
   if (row.kind === 'bound') {
     const { value, unit, atMost } = row;
     const range = `${amount(value.median)} (${amount(value.least)}–${amount(value.most)}) ${unit}`;
-    return [measure, what, '', range, '', '', `≤ ${atMost} ${unit}`, verdict(row)];
+    return [measure, what, '', range, '', '', `≤ ${atMost} ${unit}`, '', verdict(row)];
   }
-  const { rival, oursMs, rivalMs, speed, atLeast } = row;
+  const { rival, oursMs, rivalMs, speed, atLeast, limit } = row;
   const ratio = `${amount(speed.median)} (${amount(speed.least)}–${amount(speed.most)})`;
   const target = atLeast === undefined ? '' : `≥ ${amount(atLeast)}`;
   const times = [`${amount(oursMs.median)} ms`, `${amount(rivalMs.median)} ms`];
-  return [measure, what, rival, ...times, ratio, target, verdict(row)];
+  const most = atLeast === undefined || limit === undefined ? '' : amount(limit.median);
+  return [measure, what, rival, ...times, ratio, target, most, verdict(row)];
 }
 
 /** Three digits, or all that stand before the point. */
