@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { chooseMounter } from '../mount/fuse/mounting.ts';
 import { mountRequest } from '../mount/mount-request.ts';
 import type { GuardedMount } from '../mount/mount.ts';
-import { mountAt, readMountTable } from '../mount/mount-table.ts';
+import { isOnTop, mountAt, readMountTable } from '../mount/mount-table.ts';
 import { detachMount, prepareMountpoint } from '../mount/mountpoint.ts';
 import { Log } from '../mount/observe/log.ts';
 import { controlSocketPath } from './control-protocol.ts';
@@ -70,7 +70,7 @@ export async function guard(
     givenUp?.addEventListener('abort', () => guardian.giveUp());
     await guardian.run(onReady);
   } finally {
-    if (await isStillThere(entry.device)) await detachMount(mountpoint);
+    if (await isOnTop(mountpoint, entry.device)) await detachMount(mountpoint);
     closeSync(fd);
     for (const path of [journalPath, socketPath]) await rm(path, { force: true });
     await logFile.close();

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { GuardedMount, MountHandle } from '../mount/mount.ts';
+import { isOnTop, mountAt } from '../mount/mount-table.ts';
 import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
 import { openControlServer } from './control-server.ts';
@@ -42,16 +43,17 @@ export async function serve(
 ): Promise<void> {
   const stop = new AbortController();
   const stopRequested = once(stop.signal, 'abort');
+  let place: Place = { mountpoint: invocation.mountpoint };
   let signals = 0;
   for (const signal of stopSignals) {
     process.on(signal, () => {
       signals += 1;
-      if (signals > 1) void forceEnd(invocation.mountpoint, `${signal}, again`);
+      if (signals > 1) void forceEnd(place, `${signal}, again`);
       stop.abort();
     });
   }
   stopAsked?.addEventListener('abort', () => stop.abort());
-  force?.addEventListener('abort', () => void forceEnd(invocation.mountpoint, 'a second signal'));
+  force?.addEventListener('abort', () => void forceEnd(place, 'a second signal'));
   const { mount, serveGuarded } = await import('../mount/mount.ts');
   const log = await openLog(invocation);
   const { repository, mountpoint, options } = invocation;
@@ -61,11 +63,12 @@ export async function serve(
       : await serveGuarded(repository, guarded, options, log);
   let control: ControlServer | undefined;
   try {
+    place = { mountpoint: handle.mountpoint, device: (await mountAt(handle.mountpoint))?.device };
     control = await openControl(handle);
     if (givenUp?.aborted === true || stopAsked?.aborted === true) stop.abort();
     else onReady();
     await Promise.race([handle.done, stopRequested]);
-    await ended(handle, stop.signal.aborted);
+    await ended(handle, stop.signal.aborted, place);
   } finally {
     await control?.close();
     await log.close();
@@ -83,9 +86,9 @@ async function openControl(handle: MountHandle): Promise<ControlServer | undefin
   }
 }
 
-async function ended(handle: MountHandle, byRequest: boolean): Promise<void> {
+async function ended(handle: MountHandle, byRequest: boolean, place: Place): Promise<void> {
   const timer = setTimeout(() => {
-    void forceEnd(handle.mountpoint, `no orderly end within ${stopTimeoutMs / 1000} s`);
+    void forceEnd(place, `no orderly end within ${stopTimeoutMs / 1000} s`);
   }, stopTimeoutMs);
   try {
     await (byRequest ? handle.unmount() : handle.done);
@@ -100,14 +103,21 @@ async function ended(handle: MountHandle, byRequest: boolean): Promise<void> {
   }
 }
 
+/** Where the mount is; as long as it is being made, its device is not known. */
+interface Place {
+  readonly mountpoint: string;
+  readonly device?: string | undefined;
+}
+
 /**
  * Leaves as a crash would, only with the mount taken away first. An exit in order is out of
  * question: it would wait for system calls that may never return.
  */
-async function forceEnd(mountpoint: string, reason: string): Promise<void> {
+async function forceEnd({ mountpoint, device }: Place, reason: string): Promise<void> {
   process.stderr.write(`vost-mount: ${reason}: ending without a last commit\n`);
   try {
-    await detachMount(mountpoint);
+    const isOurs = device === undefined || (await isOnTop(mountpoint, device));
+    if (isOurs) await detachMount(mountpoint);
   } finally {
     process.kill(process.pid, 'SIGKILL');
   }

@@ -6,6 +6,8 @@ import type { Mounter, MountRequest } from './fuse/mounting.ts';
 import { epochMinor } from './fuse/notify.ts';
 import { FuseSession } from './fuse/session.ts';
 import type { SessionEnd, SessionOptions } from './fuse/session.ts';
+import { isOnTop, mountAt } from './mount-table.ts';
+import type { NotifierRelay } from './notifier-relay.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { readFurtherAhead } from './read-ahead.ts';
@@ -13,21 +15,29 @@ import { ResumableVfs } from './resume/resumable-vfs.ts';
 import type { ResumeJournal } from './resume/resume-journal.ts';
 import type { InodeTable } from './vfs/inode-table.ts';
 import { rootIno } from './vfs/operations.ts';
-import type { KernelNotifier, VfsOperations } from './vfs/operations.ts';
+import type { VfsOperations } from './vfs/operations.ts';
 
 /** What the kernel still has to say once the unmount is done comes at once; a hang must not hold up the end. */
 const sessionEndTimeoutMs = 10_000;
 
 /** A filesystem in the kernel's tree, served from this process. */
 export interface TransportMount {
-  readonly notifier: KernelNotifier;
   /** When the kernel has let go, whoever unmounted. Never rejects. */
   readonly done: Promise<unknown>;
   /**
    * Takes the mount out of the tree and ends the service. While files on it are in use it disappears
-   * all the same, and what is open on it answers with errors from then on.
+   * all the same, and what is open on it answers with errors from then on. A mount that others have
+   * made in its place meanwhile is left alone.
    */
   close(): Promise<void>;
+}
+
+/** What a kernel mount is opened with, beside the request. */
+export interface KernelMountOptions {
+  /** Leads to the kernel from the first request on: from then on it keeps what it is told. */
+  readonly notifier: NotifierRelay;
+  /** The kernel may be given files that it reads by itself, which takes root. */
+  readonly passthrough: boolean;
 }
 
 /** A mount that is there already, and what its daemons leave to each other. */
@@ -37,29 +47,40 @@ export interface ResumableDevice {
   readonly fd: number;
   readonly journal: ResumeJournal;
   readonly inodes: InodeTable;
+  /** See `KernelMountOptions`. */
+  readonly notifier: NotifierRelay;
 }
 
 /** A mount whose requests are read from the kernel by this process itself. */
 export class KernelMount implements TransportMount {
   readonly done: Promise<SessionEnd>;
-  #notifier: KernelNotifier;
   readonly #mountpoint: string;
+  /** Its number in the mount table; `undefined` when it was not there any more. */
+  readonly #device: string | undefined;
   readonly #mounter: Mounter;
   readonly #session: FuseSession;
   readonly #log: Log;
+  #hasEnded = false;
 
-  private constructor(request: MountRequest, mounter: Mounter, session: FuseSession, log: Log) {
-    this.#mountpoint = request.mountpoint;
+  private constructor(
+    { mountpoint, device }: { readonly mountpoint: string; readonly device: string | undefined },
+    mounter: Mounter,
+    session: FuseSession,
+    log: Log,
+  ) {
+    this.#mountpoint = mountpoint;
+    this.#device = device;
     this.#mounter = mounter;
     this.#session = session;
     this.#log = log;
-    this.#notifier = session.notifier;
-    this.done = session.done;
+    this.done = session.done.then((end) => {
+      this.#hasEnded = true;
+      return end;
+    });
   }
 
   /**
-   * Mounts, and returns when the kernel and the filesystem have agreed: then it answers. With
-   * `passthrough` the kernel may be given files that it reads by itself, which takes root.
+   * Mounts, and returns when the kernel and the filesystem have agreed: then it answers.
    * @throws {MountFailedError} @throws {UnsupportedKernelError}
    */
   static async open(
@@ -67,10 +88,12 @@ export class KernelMount implements TransportMount {
     vfs: VfsOperations,
     log: Log,
     metrics: Metrics,
-    { passthrough }: { readonly passthrough: boolean },
+    { notifier, passthrough }: KernelMountOptions,
   ): Promise<KernelMount> {
+    const { mountpoint } = request;
     const mounter = await chooseMounter();
     const { fd } = await mounter.mount(request);
+    const device = (await mountAt(mountpoint))?.device;
     const session = new FuseSession(openChannel(fd), vfs, {
       ...sessionOptions(log, metrics),
       ...(passthrough &&
@@ -79,11 +102,12 @@ export class KernelMount implements TransportMount {
           backingDevice: () => openBackingDevice(fd),
         }),
     });
-    const mount = new KernelMount(request, mounter, session, log);
+    const mount = new KernelMount({ mountpoint, device }, mounter, session, log);
+    notifier.connect(session.notifier);
     session.start();
     try {
       await session.ready;
-      await readFurtherAhead(request.mountpoint, log);
+      if (device !== undefined) await readFurtherAhead(device, log);
     } catch (error) {
       await mount.close();
       throw error;
@@ -93,20 +117,22 @@ export class KernelMount implements TransportMount {
 
   /** Goes on with a mount that is there, over its device: for the first daemon, or where one died. */
   static async resume(
-    { request, fd, journal, inodes }: ResumableDevice,
+    { request, fd, journal, inodes, notifier }: ResumableDevice,
     vfs: VfsOperations,
     log: Log,
     metrics: Metrics,
   ): Promise<KernelMount> {
     const { agreed, life } = journal;
+    const { mountpoint } = request;
+    const device = (await mountAt(mountpoint))?.device;
     const resumable = new ResumableVfs(vfs, inodes, journal);
     if (life > 0) await resumable.resume(log);
     const session = new FuseSession(openChannel(fd), resumable, {
       ...sessionOptions(log, metrics),
       ...(agreed !== undefined && { agreed }),
     });
-    const mount = new KernelMount(request, await chooseMounter(), session, log);
-    mount.#notifier = resumable.notifier(session.notifier);
+    const mount = new KernelMount({ mountpoint, device }, await chooseMounter(), session, log);
+    notifier.connect(resumable.notifier(session.notifier));
     session.start();
     if (agreed !== undefined) {
       forgetCaches(session, journal);
@@ -115,10 +141,10 @@ export class KernelMount implements TransportMount {
     try {
       const protocol = await session.ready;
       if (protocol.minor < epochMinor) {
-        throw new MountFailedError('--resilient needs Linux 6.16 or later', request.mountpoint);
+        throw new MountFailedError('--resilient needs Linux 6.16 or later', mountpoint);
       }
       journal.agree(protocol);
-      await readFurtherAhead(request.mountpoint, log);
+      if (device !== undefined) await readFurtherAhead(device, log);
     } catch (error) {
       await session.close();
       throw error;
@@ -126,12 +152,12 @@ export class KernelMount implements TransportMount {
     return mount;
   }
 
-  get notifier(): KernelNotifier {
-    return this.#notifier;
-  }
-
   async close(): Promise<void> {
     try {
+      if (!(await this.#isThere())) {
+        this.#log.info('unmounted-by-others');
+        return;
+      }
       const { lazyReason } = await this.#mounter.unmount(this.#mountpoint);
       if (lazyReason !== undefined) {
         this.#log.info('unmounted-while-in-use', { reason: lazyReason });
@@ -141,6 +167,12 @@ export class KernelMount implements TransportMount {
     } finally {
       await this.#session.close();
     }
+  }
+
+  /** Numbers of devices come around again: once the session is over, the next mount may have this one. */
+  async #isThere(): Promise<boolean> {
+    if (this.#hasEnded || this.#device === undefined) return false;
+    return isOnTop(this.#mountpoint, this.#device);
   }
 
   async #endOfSession(): Promise<void> {

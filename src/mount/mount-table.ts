@@ -48,6 +48,14 @@ export async function mountAt(path: string): Promise<MountTableEntry | undefined
   return (await readMountTable()).findLast((entry) => entry.mountpoint === path);
 }
 
+/**
+ * Whether a mount is on top at this path. Whoever unmounts goes by the path, so he has to ask before:
+ * ours may have been taken away, and another been made there since.
+ */
+export async function isOnTop(path: string, device: string): Promise<boolean> {
+  return (await mountAt(path))?.device === device;
+}
+
 function unescapeOctal(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_match, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),

@@ -77,9 +77,9 @@ export async function mount(
     // libfuse has no way to do without open and opendir.
     canOmitOpen: transport === KernelMount,
     firstIno: firstNumber(0),
-    open: ({ vfs, log, metrics, hasHistory }) => {
+    open: ({ vfs, log, metrics, notifier, hasHistory }) => {
       const request = mountRequest(repository.gitDir, place, options);
-      return transport.open(request, vfs, log, metrics, { passthrough: hasHistory });
+      return transport.open(request, vfs, log, metrics, { notifier, passthrough: hasHistory });
     },
   };
   try {
@@ -124,9 +124,9 @@ export async function serveGuarded(
     canOmitOpen: false,
     firstIno: firstNumber(journal.life),
     restarts: journal.life,
-    open: ({ vfs, inodes, log, metrics }) => {
+    open: ({ vfs, inodes, log, metrics, notifier }) => {
       const request = mountRequest(repository.gitDir, mountpoint, options);
-      return KernelMount.resume({ request, fd, journal, inodes }, vfs, log, metrics);
+      return KernelMount.resume({ request, fd, journal, inodes, notifier }, vfs, log, metrics);
     },
   };
   try {
@@ -147,6 +147,7 @@ interface MakeMount {
     readonly inodes: InodeTable;
     readonly log: Log;
     readonly metrics: Metrics;
+    readonly notifier: NotifierRelay;
     /** There are snapshots beside the branches, whose files are opened. */
     readonly hasHistory: boolean;
   }): Promise<TransportMount>;
@@ -236,8 +237,7 @@ class Mount implements MountHandle {
     });
     try {
       const hasHistory = !tree.keepsListings;
-      const kernel = await make.open({ vfs, inodes, log, metrics, hasHistory });
-      notifier.connect(kernel.notifier);
+      const kernel = await make.open({ vfs, inodes, log, metrics, notifier, hasHistory });
       log.info('mounted', { repository: gitDir, mountpoint });
       const closeIdleFiles = (): void => repository.odb.closeIdleFiles();
       return new Mount(mountpoint, kernel, tree, log, status, closeIdleFiles, letGo);

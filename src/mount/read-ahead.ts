@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
 import { transferLimitBytes } from './fuse/handshake.ts';
-import { mountAt } from './mount-table.ts';
 import type { Log } from './observe/log.ts';
 
 /**
@@ -8,10 +7,8 @@ import type { Log } from './observe/log.ts';
  * with, 128 KiB, so this goes by the device's setting (Documentation/ABI/testing/sysfs-class-bdi),
  * which only root can change and which a container may not have: then reads stay small.
  */
-export async function readFurtherAhead(mountpoint: string, log: Log): Promise<void> {
-  const mount = await mountAt(mountpoint);
-  if (mount === undefined) return;
-  const setting = `/sys/class/bdi/${mount.device}/read_ahead_kb`;
+export async function readFurtherAhead(device: string, log: Log): Promise<void> {
+  const setting = `/sys/class/bdi/${device}/read_ahead_kb`;
   try {
     await writeFile(setting, String(transferLimitBytes / 1024));
   } catch (error) {

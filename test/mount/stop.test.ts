@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { fsck, git } from '../helpers/git.ts';
 import { isMounted, mountRepository, vostMount } from '../helpers/mount.ts';
 import type { MountedRepository } from '../helpers/mount.ts';
@@ -72,6 +72,44 @@ describe('commits what is closed and ends with 0', () => {
     } finally {
       writing.kill('SIGKILL');
     }
+  });
+});
+
+describe('a daemon whose mount was taken away while in use leaves the next one alone', () => {
+  /** A daemon without a name, somebody who keeps it alive, and the mount that was made in its place. */
+  async function replaced(): Promise<{ old: MountedRepository; next: MountedRepository }> {
+    const old = await slowToCommit();
+    await shell('echo closed > main/closed; mkdir main/dir', { cwd: old.mountpoint });
+    const sitting = spawn('sleep', ['60'], {
+      cwd: join(old.mountpoint, 'main/dir'),
+      stdio: 'ignore',
+    });
+    onTestFinished(() => void sitting.kill('SIGKILL'));
+    await once(sitting, 'spawn');
+    await program('umount', ['-l', old.mountpoint]);
+    const gitDir = join(await temporaryDirectory(), 'next.git');
+    const next = await mountRepository(gitDir, { mountpoint: old.mountpoint });
+    return { old, next };
+  }
+
+  test('when it is asked to end', async () => {
+    const { old, next } = await replaced();
+    expect(await old.stop('SIGTERM')).toEqual({ exitCode: 0, signal: null });
+    expect(await git(['--git-dir', old.gitDir, 'show', 'main:closed'])).toBe('closed\n');
+    await shell('echo next > main/file', { cwd: next.mountpoint });
+    await next.unmount();
+    expect(await git(['--git-dir', next.gitDir, 'show', 'main:file'])).toBe('next\n');
+    for (const { gitDir } of [old, next]) await fsck(gitDir);
+  });
+
+  test('when it is forced to end', async () => {
+    const { old, next } = await replaced();
+    await shell('touch refs/heads/main.lock', { cwd: old.gitDir });
+    process.kill(old.pid, 'SIGTERM');
+    process.kill(old.pid, 'SIGINT');
+    expect((await old.ended(10_000)).exitCode).not.toBe(0);
+    await shell('echo next > main/file', { cwd: next.mountpoint });
+    await next.unmount();
   });
 });
 

@@ -3,10 +3,10 @@ import { chooseMounter, checkedExtraOptions, MountFailedError } from '../fuse/mo
 import type { Mounter, MountRequest } from '../fuse/mounting.ts';
 import { printableName } from '../fuse/request-trace.ts';
 import type { TransportMount } from '../kernel-mount.ts';
-import { mountAt, readMountTable, vostMountType } from '../mount-table.ts';
+import { isOnTop, mountAt, readMountTable, vostMountType } from '../mount-table.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { KernelNotifier, VfsOperations } from '../vfs/operations.ts';
+import type { VfsOperations } from '../vfs/operations.ts';
 import { nativeMount } from './fuse-native.ts';
 import type { NativeMount } from './fuse-native.ts';
 import { PathOperations } from './path-operations.ts';
@@ -15,15 +15,14 @@ import type { RequestObserver } from './path-operations.ts';
 /** fuse-native does not tell when the kernel has let go, so the mount table is looked at. */
 const watchIntervalMs = 250;
 
-/** A filesystem that is served by way of the package fuse-native; its limits are in native-notes/platforms.md. */
+/**
+ * A filesystem that is served by way of the package fuse-native; its limits are in
+ * native-notes/platforms.md. The kernel is told to keep nothing, so it has to be told of no change.
+ */
 export class LibfuseMount implements TransportMount {
-  /** The kernel is told to keep nothing, so it has to be told of nothing. */
-  readonly notifier: KernelNotifier = {
-    invalidateInode: () => undefined,
-    invalidateEntry: () => undefined,
-  };
   readonly done: Promise<void>;
   readonly #mountpoint: string;
+  readonly #device: string;
   readonly #mounter: Mounter;
   readonly #native: NativeMount;
   readonly #vfs: VfsOperations;
@@ -41,12 +40,13 @@ export class LibfuseMount implements TransportMount {
     log: Log,
   ) {
     this.#mountpoint = mountpoint;
+    this.#device = device;
     this.#mounter = mounter;
     this.#native = native;
     this.#vfs = vfs;
     this.#log = log;
     this.done = new Promise((resolve) => (this.#resolveDone = resolve));
-    this.#watch = setInterval(() => void this.#look(device), watchIntervalMs);
+    this.#watch = setInterval(() => void this.#look(), watchIntervalMs);
   }
 
   /**
@@ -77,6 +77,10 @@ export class LibfuseMount implements TransportMount {
 
   async close(): Promise<void> {
     try {
+      if (this.#ending || !(await isOnTop(this.#mountpoint, this.#device))) {
+        this.#log.info('unmounted-by-others');
+        return;
+      }
       const { lazyReason } = await this.#mounter.unmount(this.#mountpoint);
       if (lazyReason !== undefined) {
         this.#log.info('unmounted-while-in-use', { reason: lazyReason });
@@ -86,8 +90,8 @@ export class LibfuseMount implements TransportMount {
     }
   }
 
-  async #look(device: string): Promise<void> {
-    if ((await readMountTable()).some((entry) => entry.device === device)) return;
+  async #look(): Promise<void> {
+    if ((await readMountTable()).some(({ device }) => device === this.#device)) return;
     await this.#end();
   }
 

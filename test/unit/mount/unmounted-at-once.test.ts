@@ -5,8 +5,10 @@ import { guard } from '../../../src/cli/guardian.ts';
 import { KernelMount } from '../../../src/mount/kernel-mount.ts';
 import { LibfuseMount } from '../../../src/mount/libfuse/libfuse-mount.ts';
 import { opcodes } from '../../../src/mount/fuse/opcodes.ts';
+import { NotifierRelay } from '../../../src/mount/notifier-relay.ts';
 import { Metrics } from '../../../src/mount/observe/metrics.ts';
 import { ResumeJournal } from '../../../src/mount/resume/resume-journal.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { FakeFuseChannel } from '../../helpers/fake-fuse-channel.ts';
 import { pack, packRequest } from '../../helpers/fuse-structs.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
@@ -51,18 +53,19 @@ test('a kernel that cannot go on with another daemon is told of', async () => {
   const resumed = KernelMount.resume(
     {
       ...{ request: { mountpoint, source: '/repo' }, fd, journal },
-      inodes: context.inodes,
+      ...{ inodes: context.inodes, notifier: new NotifierRelay() },
     },
     vfs,
     memoryLog().log,
     new Metrics(),
   );
-  await Promise.resolve();
-  setImmediate(() => {
-    const init = pack('init_in', { major: 7, minor: 43, max_readahead: 4096, flags: 0 });
-    channel.deliver(packRequest({ opcode: opcodes.init, body: [init] }));
+  const init = pack('init_in', { major: 7, minor: 43, max_readahead: 4096, flags: 0 });
+  const isRefused = expect(resumed).rejects.toThrow('--resilient needs Linux 6.16 or later');
+  await eventually(() => {
+    const answers = channel.deliver(packRequest({ opcode: opcodes.init, body: [init] }));
+    expect(answers).toHaveLength(1);
   });
-  await expect(resumed).rejects.toThrow('--resilient needs Linux 6.16 or later');
+  await isRefused;
   expect(channel.isClosed).toBe(true);
   journal.close();
   closeSync(fd);
