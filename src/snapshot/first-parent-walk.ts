@@ -5,10 +5,16 @@ import type { WalkedCommit } from './commit-column.ts';
 import type { CommitSource } from './commit-source.ts';
 import { TimeSlice } from './time-slice.ts';
 
+/** A time in seconds since the epoch, as exactly as it is known: the first and the last that it can be. */
+export interface TimeSpan {
+  readonly firstSec: number;
+  readonly lastSec: number;
+}
+
 interface FindOptions {
   readonly start?: number;
   readonly end?: number;
-  readonly timeSec?: number;
+  readonly time?: TimeSpan;
 }
 
 /** How many commits are read together with one that is asked for: as many as are known, in these bounds. */
@@ -77,14 +83,14 @@ export class FirstParentWalk {
    */
   find(
     prefix: string,
-    { start = this.top, end = Infinity, timeSec }: FindOptions = {},
+    { start = this.top, end = Infinity, time }: FindOptions = {},
   ): Promise<number | undefined> {
     const word = prefixWord(prefix);
     return this.#search(
       { start, end },
       (column, index) =>
         column.startsWith(index, prefix, word) &&
-        (timeSec === undefined || column.timeSecAt(index) === timeSec),
+        (time === undefined || isWithin(column.timeSecAt(index), time)),
     );
   }
 
@@ -146,4 +152,8 @@ export class FirstParentWalk {
       if (slice.isOver) await slice.rest();
     }
   }
+}
+
+function isWithin(timeSec: number, { firstSec, lastSec }: TimeSpan): boolean {
+  return timeSec >= firstSec && timeSec <= lastSec;
 }

@@ -1,5 +1,6 @@
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
+import type { TimeSpan } from '../../snapshot/first-parent-walk.ts';
 
 /** How many digits of a hash stand in the name of a commit. */
 const shortDigits = 7;
@@ -11,7 +12,7 @@ const pattern = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-([0-9a-f]{7})$/;
 
 /** When a commit was made, and what its hash begins with. */
 export interface CommitName {
-  readonly timeSec: number;
+  readonly time: TimeSpan;
   readonly prefix: string;
 }
 
@@ -32,5 +33,7 @@ export function parseCommitName(name: string): CommitName | undefined {
   const timeMs = Date.UTC(...date, Number(hour), Number(minute), Number(second));
   // A month 13 would be found as the first one of the next year.
   const isCanonical = timeText(timeMs) === name.slice(0, -1 - shortDigits);
-  return isCanonical ? { timeSec: timeMs / 1000, prefix } : undefined;
+  if (!isCanonical) return undefined;
+  const firstSec = timeMs / 1000;
+  return { time: { firstSec, lastSec: timeMs === lastTimeMs ? Infinity : firstSec }, prefix };
 }

@@ -69,14 +69,14 @@ export class FileVersionsDirectory extends DirectoryVnode {
 
   async lookup(name: ByteString): Promise<Vnode | null> {
     if (!name.endsWith(this.#extension)) return null;
-    const { timeSec, prefix } =
-      parseCommitName(name.slice(0, name.length - this.#extension.length)) ?? {};
-    if (timeSec === undefined || prefix === undefined) return null;
+    const listed = parseCommitName(name.slice(0, name.length - this.#extension.length));
+    if (listed === undefined) return null;
+    const { prefix, time } = listed;
     const history = await this.#now();
     const { odb } = this.#shared.options;
     const { walk } = history ?? {};
     if (history === null || walk === undefined) return null;
-    const position = await walk.find(prefix, { timeSec });
+    const position = await walk.find(prefix, { time });
     if (position === undefined) return null;
     const version = await versionAt(odb, walk, this.#path, position);
     return version === null ? null : this.#node(version);

@@ -110,14 +110,14 @@ export class HistoryDirectory extends DirectoryVnode {
     return branchAt(refs, algorithm, ref, walk, timeSec);
   }
 
-  async #listed({ prefix, timeSec }: CommitName): Promise<DirectoryVnode | null> {
+  async #listed({ prefix, time }: CommitName): Promise<DirectoryVnode | null> {
     const history = await this.#now();
     if (history === null) return null;
     const { walk, numbers } = history;
     const start = this.#lastListed;
     const position =
-      (await walk.find(prefix, { timeSec, start, end: start + lookedAtFirst })) ??
-      (await walk.find(prefix, { timeSec }));
+      (await walk.find(prefix, { time, start, end: start + lookedAtFirst })) ??
+      (await walk.find(prefix, { time }));
     const commit = position === undefined ? undefined : walk.known(position);
     if (position === undefined || commit === undefined) return null;
     this.#lastListed = position;

@@ -376,6 +376,34 @@ describe('.versions', () => {
   });
 });
 
+describe('commits with odd dates', () => {
+  it('are found under the names that list them', async () => {
+    const own = await TestRepository.create();
+    // Before git, in the last year that a name can hold, and in years that none can.
+    const times = [0, 253_402_300_799, 253_402_300_800, 999_999_999_999_999];
+    const parents: string[] = [];
+    for (const time of times) {
+      const tree = await own.tree([`100644 blob ${await own.blob(`${time}`)}\tfile.txt`]);
+      const who = `A <a@example.com> ${time} +0000`;
+      const text = `tree ${tree}\n${parents.join('')}author ${who}\ncommitter ${who}\n\n${time}\n`;
+      const commit = await own.object('commit', Buffer.from(text));
+      parents.splice(0, 1, `parent ${commit}\n`);
+      await own.branch('main', commit);
+    }
+    const mount = await MountedNamespace.open(own);
+    const newestFirst = times.toReversed();
+    for (const path of ['.history/main', '.versions/main/file.txt']) {
+      const names = await mount.ls(path);
+      expect(names.length, path).toBe(times.length);
+      const file = path.startsWith('.history') ? '/file.txt' : '';
+      for (const [index, listed] of names.entries()) {
+        const content = await mount.read(`${path}/${listed}${file}`);
+        expect(content.toString(), listed).toBe(String(newestFirst[index]));
+      }
+    }
+  });
+});
+
 describe('a branch that moves', () => {
   it('is shown as it is then, without anybody being told', async () => {
     const own = await TestRepository.create();
