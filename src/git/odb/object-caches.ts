@@ -1,4 +1,3 @@
-import type { Tree } from '../object.ts';
 import type { Oid } from '../oid.ts';
 import { ownBytes } from '../own-bytes.ts';
 import { CountedCache } from './counted-cache.ts';
@@ -6,6 +5,7 @@ import type { CacheCounts } from './counted-cache.ts';
 import { DeltaBaseCache } from './delta-base-cache.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import { PageCache } from './page-cache.ts';
+import { TreeCache } from './tree-cache.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
 /** The memory that the caches of a database may take together, when nobody says otherwise. */
@@ -26,7 +26,7 @@ export class ObjectCaches {
   readonly pages: PageCache;
   readonly deltaBases: DeltaBaseCache;
   readonly objects: CountedCache<Oid, ObjectData>;
-  readonly trees: CountedCache<Oid, Tree>;
+  readonly trees: TreeCache;
   readonly infos: CountedCache<Oid, ObjectInfo>;
   readonly maxBlobBlocksSizeBytes: number;
   /** Larger content is not kept in `objects`. */
@@ -44,10 +44,7 @@ export class ObjectCaches {
       maxEntrySize: this.largestObjectBytes + overheadBytes,
       sizeCalculation: ({ data }) => data.length + overheadBytes,
     });
-    this.trees = new CountedCache({
-      maxSize: share(shares.trees),
-      sizeCalculation: (tree) => tree.sizeBytes + overheadBytes,
-    });
+    this.trees = new TreeCache(share(shares.trees));
     this.infos = new CountedCache({
       maxSize: share(shares.infos),
       sizeCalculation: () => infoSizeBytes,
@@ -68,6 +65,12 @@ export class ObjectCaches {
       this.pages.counts(),
       this.deltaBases.counts(),
     ];
+  }
+
+  /** Lets go of what is large and was not asked for since this was called last. */
+  closeIdle(): void {
+    this.pages.closeIdle();
+    this.trees.closeIdle();
   }
 
   /** Forgets everything. */

@@ -238,7 +238,11 @@ export class ObjectDatabase {
 
   /** A parsed tree. */
   async tree(oid: Oid): Promise<Tree> {
-    return this.treeIfCached(oid) ?? this.#parseTree(oid, await this.#load(oid));
+    const cached = this.treeIfCached(oid);
+    if (cached !== undefined) return cached;
+    const object = await this.#load(oid);
+    // Others may have waited for the same, and one of them parsed it.
+    return this.#caches.trees.peek(oid) ?? this.#parseTree(oid, object);
   }
 
   /** `tree` as far as it needs no disk. */
@@ -366,10 +370,11 @@ export class ObjectDatabase {
 
   /**
    * Closes packs and indexes that were not read since this was called last; they are opened again at
-   * need. One that `git gc` has removed takes room on the disk as long as it is open.
+   * need. One that `git gc` has removed takes room on the disk as long as it is open. A tree too large
+   * for its cache goes in the same way.
    */
   closeIdleFiles(): void {
-    this.#caches.pages.closeIdle();
+    this.#caches.closeIdle();
   }
 
   /** Discards what is staged, and lets go of all files. */

@@ -36,6 +36,12 @@ async function packOnly(...oids: Oid[]): Promise<void> {
   await git(['prune-packed', '-q'], { cwd: gitDir });
 }
 
+function manyEntries(seed: number): { name: ByteString; mode: number; oid: Oid }[] {
+  return Array.from({ length: 1000 }, (_, index) => {
+    return { name: `${seed} ${index}` as ByteString, mode: modeBlob, oid };
+  });
+}
+
 function loosePath(of: Oid): string {
   return join(gitDir, 'objects', of.slice(0, 2), of.slice(2));
 }
@@ -70,6 +76,30 @@ describe('reading', () => {
     const reads = await Promise.all([1, 2, 3].map(() => database.read(largeOid)));
     expect(reads[0]?.data.equals(large)).toBe(true);
     expect(new Set(reads.map(({ data }) => data)).size).toBe(1);
+  });
+
+  it('reads a tree once that is too large for the cache, for all who ask for it', async () => {
+    const trees = [1, 2].map((seed) => serializeTree(manyEntries(seed), 'sha1'));
+    const [first, second] = trees.map((tree) => hashObject('sha1', 'tree', tree)) as [Oid, Oid];
+    const database = await openObjects(gitDir, { cacheSizeBytes: 16 * 1024 });
+    for (const tree of trees) await database.write('tree', tree);
+    const asked = await Promise.all(Array.from({ length: 64 }, () => database.tree(first)));
+    expect(new Set(asked).size).toBe(1);
+    expect(database.treeIfCached(first)).toBe(asked[0]);
+    const sizeBytes = (): number =>
+      database.cacheCounts().find(({ name }) => name === 'trees')!.sizeBytes;
+    const one = sizeBytes();
+    expect(one).toBeGreaterThan(trees[0]!.length);
+    // One at a time, and as long as somebody asks for it.
+    await database.tree(second);
+    expect(database.treeIfCached(first)).toBeUndefined();
+    expect(sizeBytes()).toBe(one);
+    database.closeIdleFiles();
+    expect(database.treeIfCached(second)).toBeDefined();
+    database.closeIdleFiles();
+    database.closeIdleFiles();
+    expect(database.treeIfCached(second)).toBeUndefined();
+    expect(sizeBytes()).toBe(0);
   });
 
   it('takes thousands of reads at once without thousands of descriptors', async () => {
