@@ -3,7 +3,7 @@ import type { ByteString } from '../../git/byte-string.ts';
 import type { Log } from '../observe/log.ts';
 import { errnoNameOf } from '../vfs/errno.ts';
 import type { InodeTable } from '../vfs/inode-table.ts';
-import { whenReady } from '../vfs/maybe-promise.ts';
+import { undoOnFailure, whenReady } from '../vfs/maybe-promise.ts';
 import { renameExchange } from '../vfs/operations.ts';
 import type {
   AttrChange,
@@ -165,11 +165,15 @@ export class ResumableVfs implements VfsOperations {
   open(number: Ino, flags: number, caller: Caller): MaybePromise<OpenReply> {
     return whenReady(this.#numbers.ours(number), (ino) =>
       whenReady(this.#vfs.open(ino, flags, caller), (open) =>
-        whenReady(this.#placeOf(ino), (place) => {
-          const reply = this.#opened(number, flags, open, place);
-          if ((flags & constants.O_TRUNC) !== 0) this.#written(number);
-          return reply;
-        }),
+        undoOnFailure(
+          () =>
+            whenReady(this.#placeOf(ino), (place) => {
+              const reply = this.#opened(number, flags, open, place);
+              if ((flags & constants.O_TRUNC) !== 0) this.#written(number);
+              return reply;
+            }),
+          () => this.#notOpened(ino, open),
+        ),
       ),
     );
   }
@@ -352,9 +356,18 @@ export class ResumableVfs implements VfsOperations {
       whenReady(make(ino), (made) => {
         const entry = place ? this.#numbers.told(parent, place.name, made.entry) : made.entry;
         if (entry.attr === null) throw new Error('a file that was made is not there');
-        const open = this.#opened(entry.attr.ino, flags, made.open, place);
-        this.#written(entry.attr.ino);
-        return { entry, open };
+        const { ino: number } = entry.attr;
+        return undoOnFailure(
+          () => {
+            const open = this.#opened(number, flags, made.open, place);
+            this.#written(number);
+            return { entry, open };
+          },
+          () => {
+            this.forget(number, 1);
+            return this.#notOpened(number, made.open);
+          },
+        );
       }),
     );
   }
@@ -399,6 +412,12 @@ export class ResumableVfs implements VfsOperations {
     this.#journal.opened(fh, number, flags);
     // A handle that was lost may have left reads waiting, which nobody knows of here.
     return { ...open, fh, firstContent: undefined };
+  }
+
+  /** The kernel will not be told of a handle after all. */
+  #notOpened(ino: Ino, { fh }: OpenReply): MaybePromise<void> {
+    this.#journal.closed(this.#handles.kernelsOfFile(fh));
+    return this.#vfs.release(ino, fh);
   }
 
   #written(number: Ino): void {

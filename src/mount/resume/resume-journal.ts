@@ -1,7 +1,17 @@
-import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { KernelProtocol } from '../fuse/handshake.ts';
 import type { InitFlagName } from '../fuse/opcodes.ts';
+import { ErrnoError } from '../vfs/errno.ts';
 import { rootIno } from '../vfs/operations.ts';
 import type { Fh, Ino } from '../vfs/operations.ts';
 import type { NodePlace } from '../vfs/vnode.ts';
@@ -40,12 +50,19 @@ type JournalRecord =
 /** The journal is written anew when it has so many times more lines than are needed. */
 const wasteFactor = 4;
 const fewLines = 10_000;
+/** How long to wait before a file is written anew again, after there was no room for it. */
+const retryMs = 100;
 
 /**
  * What the next daemon has to know of this one when it dies: which directories the kernel knows by
  * number, what is open, and whether what was written is safe. It is a file of lines, appended to
  * before the kernel is told of what they say. The system keeps what was appended when the daemon
  * dies, so nothing is synced; when the system itself goes, so does the mount.
+ *
+ * A disk that is full must not end what can be done without. What a daemon does not know of a node or
+ * a handle it answers with ESTALE and EIO, so those lines may be missing, and come when there is room.
+ * Only that content is about to be written has to be there before it is: else the next daemon would
+ * take the handle for whole. No line is ever written after one that is missing.
  */
 export class ResumeJournal {
   readonly #path: string;
@@ -58,6 +75,10 @@ export class ResumeJournal {
   #agreed: KernelProtocol | undefined;
   #fd: number;
   #lines = 0;
+  #sizeBytes = 0;
+  /** Lines are missing; all is written anew before the next one. */
+  #isBehind = false;
+  #retryAtMs = 0;
 
   private constructor(path: string) {
     this.#path = path;
@@ -74,7 +95,7 @@ export class ResumeJournal {
       if (line !== '') journal.#apply(JSON.parse(line) as JournalRecord);
     }
     journal.#life += 1;
-    journal.#rewrite();
+    journal.#begin(whole.length);
     return journal;
   }
 
@@ -136,7 +157,10 @@ export class ResumeJournal {
     if (this.#handles.has(fh)) this.#append(['close', fh]);
   }
 
-  /** Content of a file that is open was changed, stored, or (`undefined`) made durable. */
+  /**
+   * Content of a file that is open is about to be changed, was stored, or (`undefined`) made durable.
+   * @throws the error of the system when it cannot be noted that it is about to be changed
+   */
   setUnsynced(ino: Ino, unsynced: Unsynced | undefined): void {
     const isNews = this.#unsynced.get(ino) !== unsynced;
     if (isNews && this.#openCounts.has(ino)) this.#append(['unsynced', ino, unsynced ?? null]);
@@ -146,12 +170,42 @@ export class ResumeJournal {
     closeSync(this.#fd);
   }
 
+  /** Where another daemon has left a file of that many bytes. */
+  #begin(sizeBytes: number): void {
+    ftruncateSync(this.#fd, sizeBytes);
+    this.#sizeBytes = sizeBytes;
+    // Where there is no room for a second file, the one that is there goes on.
+    if (!this.#rewrite()) this.#write(['life', this.#life]);
+  }
+
   #append(record: JournalRecord): void {
+    try {
+      if (this.#isBehind) this.#catchUp();
+      this.#write(record);
+    } catch (error) {
+      if (isNeeded(record)) throw error;
+      this.#isBehind = true;
+    }
     this.#apply(record);
-    writeSync(this.#fd, lineOf(record), null, 'latin1');
-    this.#lines += 1;
     const needed = this.#nodes.size + this.#handles.size + this.#unsynced.size;
     if (this.#lines > fewLines + wasteFactor * needed) this.#rewrite();
+  }
+
+  #catchUp(): void {
+    if (!this.#rewrite()) throw new ErrnoError('ENOSPC', 'the journal has no room');
+  }
+
+  /** Appends a line, as a whole or not at all. */
+  #write(record: JournalRecord): void {
+    const line = Buffer.from(lineOf(record), 'latin1');
+    try {
+      for (let done = 0; done < line.length;) done += writeSync(this.#fd, line, done);
+    } catch (error) {
+      ftruncateSync(this.#fd, this.#sizeBytes);
+      throw error;
+    }
+    this.#sizeBytes += line.length;
+    this.#lines += 1;
   }
 
   #apply(record: JournalRecord): void {
@@ -221,15 +275,30 @@ export class ResumeJournal {
     if (this.#nodes.get(ino)?.isDirectory === false) this.#removeNode(ino);
   }
 
-  /** Puts a journal of what is needed in the place of this one, in one step. */
-  #rewrite(): void {
+  /** Puts a journal of what is needed in the place of this one, in one step. False when there is no room. */
+  #rewrite(): boolean {
+    if (performance.now() < this.#retryAtMs) return false;
     const lines = [...this.#needed()].map(lineOf);
+    const text = lines.join('');
     const next = `${this.#path}.next`;
-    writeFileSync(next, lines.join(''), { encoding: 'latin1', mode: 0o600 });
-    renameSync(next, this.#path);
+    let fd: number | undefined;
+    try {
+      writeFileSync(next, text, { encoding: 'latin1', mode: 0o600 });
+      fd = openSync(next, 'a');
+      renameSync(next, this.#path);
+    } catch {
+      // Whatever it is, the file that is there still counts, and says what it said.
+      if (fd !== undefined) closeSync(fd);
+      rmSync(next, { force: true });
+      this.#retryAtMs = performance.now() + retryMs;
+      return false;
+    }
     closeSync(this.#fd);
-    this.#fd = openSync(this.#path, 'a');
+    this.#fd = fd;
     this.#lines = lines.length;
+    this.#sizeBytes = text.length;
+    this.#isBehind = false;
+    return true;
   }
 
   *#needed(): Generator<JournalRecord, void, undefined> {
@@ -244,6 +313,11 @@ export class ResumeJournal {
     }
     for (const [ino, unsynced] of this.#unsynced) yield ['unsynced', ino, unsynced];
   }
+}
+
+/** Whether what it says must not happen before it is written. */
+function isNeeded(record: JournalRecord): boolean {
+  return record[0] === 'agreed' || (record[0] === 'unsynced' && record[2] === 'written');
 }
 
 function agreement({ minor, features, maxWriteBytes }: KernelProtocol): JournalRecord {
