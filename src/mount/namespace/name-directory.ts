@@ -32,6 +32,8 @@ export interface NamePlace {
 const lookedAtTogether = 32;
 
 const cache: CacheRule = { entriesValidSec: forever, attrValidSec: forever };
+/** As long as nobody knows of each name whether it is shown, and so how many there are. */
+const uncountedCache: CacheRule = { ...cache, attrValidSec: 0 };
 
 /**
  * A directory that exists because names hold slashes: `feature` of `feature/x` and `feature/y`, or
@@ -55,6 +57,7 @@ export class NameDirectory<L extends NameLeaf> extends DirectoryVnode {
   }
 
   get cache(): CacheRule {
+    for (const child of this.#children.values()) if (isUnknown(child)) return uncountedCache;
     return cache;
   }
 
@@ -84,9 +87,7 @@ export class NameDirectory<L extends NameLeaf> extends DirectoryVnode {
 
   entries(): MaybePromise<DirectoryStream> {
     const unknown: L[] = [];
-    for (const child of this.#children.values()) {
-      if (!(child instanceof NameDirectory) && child.isShown === undefined) unknown.push(child);
-    }
+    for (const child of this.#children.values()) if (isUnknown(child)) unknown.push(child);
     if (unknown.length === 0) return new FixedStream(this.shown());
     return forEachBounded(unknown, lookedAtTogether, (leaf) => leaf.findOut()).then(
       () => new FixedStream(this.shown()),
@@ -114,4 +115,8 @@ export class NameDirectory<L extends NameLeaf> extends DirectoryVnode {
   prune(): void {
     this.#isPruned = true;
   }
+}
+
+function isUnknown<L extends NameLeaf>(child: L | NameDirectory<L>): child is L {
+  return !(child instanceof NameDirectory) && child.isShown === undefined;
 }

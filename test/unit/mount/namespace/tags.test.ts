@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Oid } from '../../../../src/git/oid.ts';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
-import { rootIno } from '../../../../src/mount/vfs/operations.ts';
+import { forever, rootIno } from '../../../../src/mount/vfs/operations.ts';
+import type { AttrReply } from '../../../../src/mount/vfs/operations.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
 import { MountedNamespace } from '../helpers/mounted.ts';
 import { TestRepository } from '../helpers/repositories.ts';
@@ -68,6 +69,26 @@ describe.each(['loose', 'packed'])('tags, %s', (kind) => {
       expect(node!.listxattr()).toContain('user.vost.ref');
       expect(Buffer.from(await node!.getxattr(name('user.vost.ref'))).toString()).toBe(ref);
     }
+  });
+
+  it('are counted for good only when it is known of each whether it is shown', async () => {
+    const mounted = await MountedNamespace.open(repository);
+    const attr = (): Promise<AttrReply> | AttrReply => mounted.vfs.getattr(tags, undefined);
+    const tags = await mounted.get('.tags');
+    expect((await attr()).attrValidSec).toBe(0);
+    await mounted.ls('.tags');
+    expect(await attr()).toMatchObject({
+      attr: { nlink: 2 + shown.length },
+      attrValidSec: forever,
+    });
+    await repository.git(['tag', 'another', await repository.blob('a blob')]);
+    await mounted.namespace.refsChanged([parseRefName('refs/tags/another')]);
+    expect((await attr()).attrValidSec).toBe(0);
+    expect(await mounted.find('.tags/another')).toBeNull();
+    expect(await attr()).toMatchObject({
+      attr: { nlink: 2 + shown.length },
+      attrValidSec: forever,
+    });
   });
 
   it('are answered at once when they are known', async () => {
