@@ -93,13 +93,22 @@ class Listing {
         position = this.#next(position + 1);
         window.push({ position, load: Promise.resolve(this.#load(position)) });
       }
-      await Promise.all(window.map(({ load }) => load));
-      for (const { position: at, load } of window) {
-        const loaded = await load;
-        if (goesOn) goesOn = this.#take(loaded, at);
-        else if (loaded.kind === 'node') this.#request.inodes.drop(loaded.node);
-      }
+      const loads = await Promise.all(
+        window.map(async ({ position: at, load }) => ({ at, loaded: await load })),
+      );
       window.length = 0;
+      try {
+        while (goesOn) {
+          const next = loads.shift();
+          if (next === undefined) break;
+          goesOn = this.#take(next.loaded, next.at);
+        }
+      } finally {
+        // Behind the end of the answer, be it full or an error, nobody is told of them.
+        for (const { loaded } of loads) {
+          if (loaded.kind === 'node') this.#request.inodes.drop(loaded.node);
+        }
+      }
     }
   }
 

@@ -361,6 +361,23 @@ describe('readdir', () => {
     expect(() => vfs.readdir(rootIno, fh, 3, true, new MemorySink())).toThrow('broken tree');
   });
 
+  it('lets go of what was loaded behind an error', async () => {
+    const { vfs, fh, root, context } = openRoot(['a', 'b', 'c']);
+    const entries = root.entries.bind(root);
+    root.entries = () => {
+      const stream = entries() as Exclude<ReturnType<FakeDirectory['entries']>, Promise<unknown>>;
+      return {
+        entry: (position) =>
+          position === 1 ? Promise.reject(new Error('broken tree')) : stream.entry(position),
+      };
+    };
+    const known = context.inodes.size;
+    await expect(vfs.readdir(rootIno, fh, 3, true, new MemorySink())).rejects.toThrow(
+      'broken tree',
+    );
+    expect(context.inodes.size).toBe(known);
+  });
+
   it('lists again after an error, and waits only for the first answer', async () => {
     const { vfs, fh, root, gate } = openRoot(['a']);
     const entries = root.entries.bind(root);
