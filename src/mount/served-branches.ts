@@ -14,11 +14,10 @@ import type { DirectoryVnode } from './vfs/vnode.ts';
 /** A whole repository: its branches at the root, with tags, commits and the state of the mount beside them. */
 export async function serveRepository(source: TreeSource): Promise<ServedTree> {
   const { repository, options, metrics, status } = source;
-  const branches = writableBranches(source);
-  const followed = await follow(source, branches, async () => {
+  const followed = await follow(source, async (branches, lookAgain) => {
     const namespace = await Namespace.open({
-      ...source,
-      ...{ algorithm: repository.algorithm, odb: repository.odb, refs: repository.refs, branches },
+      ...{ ...source, branches, lookAgain },
+      ...{ algorithm: repository.algorithm, odb: repository.odb, refs: repository.refs },
       status: () => statusJson(status()),
       metrics: () => metrics.text(),
       showDotDirectories: options.showDotDirectories ?? false,
@@ -42,18 +41,11 @@ export async function serveBranch(source: TreeSource, name: string): Promise<Ser
   if (ref === null || (await source.repository.refs.resolve(ref)) === null) {
     throw new KeyNotFoundError(`there is no branch ${name}`, { ref: name });
   }
-  const branches = writableBranches(source);
-  const followed = await follow(source, branches, async () => ({
+  const followed = await follow(source, async (branches) => ({
     root: await branches.open(ref, { ino: rootIno, parent: null }),
     onChange: (changed) => branches.refsChanged(changed),
   }));
   return { ...followed, keepsListings: true };
-}
-
-function writableBranches(source: TreeSource): WritableBranches {
-  const branches = new WritableBranches({ ...source, mount: source.options });
-  source.metrics.measure(() => commitMeasures(branches.counts));
-  return branches;
 }
 
 /** What is served of the branches, and who has to know when refs change. */
@@ -64,10 +56,10 @@ interface OpenedBranches {
 
 /** Opens the branches, and has them show what others make of their refs as long as they are served. */
 async function follow(
-  { repository, log }: TreeSource,
-  branches: WritableBranches,
-  open: () => Promise<OpenedBranches>,
+  source: TreeSource,
+  open: (branches: WritableBranches, lookAgain: (ref: RefName) => void) => Promise<OpenedBranches>,
 ): Promise<Omit<ServedTree, 'keepsListings'>> {
+  const { repository, options, log, metrics } = source;
   const { commonDir, refs } = repository;
   const watcher = new RefWatcher({
     commonDir,
@@ -75,9 +67,12 @@ async function follow(
     onChange: (changed) => onChange(changed),
     log,
   });
+  const lookAgain = (ref: RefName): void => watcher.lookAgain(ref);
+  const branches = new WritableBranches({ ...source, mount: options, lookAgain });
+  metrics.measure(() => commitMeasures(branches.counts));
   // Before they are opened: what moves meanwhile is told by the next look.
   await watcher.look();
-  const { root, onChange } = await open();
+  const { root, onChange } = await open(branches, lookAgain);
   await watcher.start();
   return {
     root,

@@ -1,4 +1,5 @@
 import type { Identity } from '../../git/identity.ts';
+import type { RefName } from '../../git/refs/ref-name.ts';
 import type { Repository } from '../../git/repository.ts';
 import type { CommitPolicy } from '../mount-options.ts';
 import type { BranchContext } from './branch-context.ts';
@@ -21,4 +22,6 @@ export interface BranchSetting {
   /** How long nothing must have changed before a commit, and how long it is put off at most. */
   readonly quietMs: number;
   readonly longestMs: number;
+  /** A branch shows what the mount has made of its ref, or read from it: see `RefWatcher`. */
+  readonly lookAgain: (ref: RefName) => void;
 }

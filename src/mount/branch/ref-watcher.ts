@@ -33,6 +33,7 @@ export class RefWatcher {
   readonly #options: RefWatcherOptions;
   readonly #directories: RefDirectories;
   #known: ReadonlyMap<RefName, Oid> | undefined;
+  readonly #again = new Set<RefName>();
   #signature = '';
   #lastFailure = '';
   #timer: NodeJS.Timeout | undefined;
@@ -48,6 +49,15 @@ export class RefWatcher {
   async start(): Promise<void> {
     await this.look();
     this.#schedule(intervalMs);
+  }
+
+  /**
+   * The mount has moved a ref, or read it, at a moment of its own. What the refs were at the last look
+   * says nothing about it then: a ref that others have put back since to what it was is no other than
+   * it was, and yet not what the mount shows. So it is told of after the next look, whatever that finds.
+   */
+  lookAgain(ref: RefName): void {
+    this.#again.add(ref);
   }
 
   /** Looks now; resolved when everybody who has to know of a change does. The first look notes what the refs are. */
@@ -86,18 +96,31 @@ export class RefWatcher {
   }
 
   async #look(): Promise<void> {
-    const { refs } = this.#options;
     // Taken before the refs are read: what changes in between is read again the next time.
     const { text, isRacy } = await this.#directories.signature();
-    if (this.#known !== undefined && text === this.#signature) return;
+    if (this.#known !== undefined && text === this.#signature && this.#again.size === 0) return;
+    // Those that are named while the refs are read are for the next look.
+    const again = [...this.#again];
+    this.#again.clear();
+    try {
+      await this.#compare(again);
+    } catch (error) {
+      for (const ref of again) this.#again.add(ref);
+      throw error;
+    }
+    this.#signature = isRacy ? '' : text;
+  }
+
+  async #compare(again: readonly RefName[]): Promise<void> {
+    const { refs } = this.#options;
     const now = new Map<RefName, Oid>();
     for (const prefix of [branchPrefix, tagPrefix]) {
       for (const { name, oid } of await refs.list(prefix)) now.set(name, oid);
     }
-    const changed = this.#known === undefined ? [] : changedNames(this.#known, now);
-    if (changed.length > 0) await this.#options.onChange(changed);
+    const moved = this.#known === undefined ? [] : changedNames(this.#known, now);
+    const changed = new Set([...moved, ...again]);
+    if (changed.size > 0) await this.#options.onChange([...changed]);
     this.#known = now;
-    this.#signature = isRacy ? '' : text;
   }
 }
 

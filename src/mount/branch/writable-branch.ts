@@ -63,6 +63,7 @@ export class WritableBranch implements Branch {
     this.root = new BranchRoot(setting.context, this, place, tip.tree, tip.time);
     this.#commits = new PlanCommits(setting);
     this.#saved = new SavedChanges(setting, this.#commits, saved);
+    setting.lookAgain(ref);
     const { policy, quietMs, longestMs, context, gitignore } = setting;
     this.#ignoreRules = gitignore ? new IgnoreRules(context.odb) : undefined;
     this.#committer = new Committer({
@@ -276,6 +277,7 @@ export class WritableBranch implements Branch {
     }
     this.#newConflicts.splice(0, conflicts.length);
     this.#tip = { ...tip, oid: result.commit, tree: result.tree };
+    this.#setting.lookAgain(this.#ref);
     this.#setting.counts.commits += 1;
     this.#lastCommit = { oid: result.commit, time: new Date().toISOString() };
     await this.#commits.release(plan, [...trees, result.commit]);
@@ -298,6 +300,7 @@ export class WritableBranch implements Branch {
     this.#setting.counts.reconciles += 1;
     this.#setting.context.log.info('branch-moved', { ref: this.#text, oid: tip.oid });
     this.#tip = tip;
+    this.#setting.lookAgain(this.#ref);
   }
 
   /** Others have deleted the branch: nothing more can be written, and what was staged gets a ref of its own. */

@@ -44,6 +44,8 @@ export interface WritableBranchesOptions {
   };
   /** Whose files show the owner of the mount; default is the user of this process. */
   readonly mountingUser?: Owner;
+  /** See `BranchSetting`; not needed where nobody watches the refs. */
+  readonly lookAgain?: (ref: RefName) => void;
 }
 
 /** A file that grows beyond this in memory goes on in a spool file. */
@@ -86,6 +88,7 @@ export class WritableBranches implements BranchProvider {
       gitignore: mount.gitignore ?? false,
       quietMs,
       longestMs: Math.max(longestDelayMs, quietMs),
+      lookAgain: options.lookAgain ?? ((): void => undefined),
       context: {
         ...context,
         odb,

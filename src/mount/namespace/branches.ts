@@ -46,6 +46,7 @@ export class Branches implements BranchOperations {
       }
       const leaf = new BranchLeaf(context, branches, ref, directory);
       this.#names().names.put(pathIn(directory, name), () => leaf, 'kernel');
+      this.#options.lookAgain(ref);
       return leaf.open();
     });
   }
@@ -85,11 +86,13 @@ export class Branches implements BranchOperations {
     names.put(this.#names().pathOf(to), () => leaf, 'kernel');
     leaf.moved(to, target);
     names.remove(this.#names().pathOf(from), 'kernel');
+    for (const ref of [from, to]) this.#options.lookAgain(ref);
   }
 
   async #remove(leaf: BranchLeaf): Promise<void> {
     await this.#options.branches.remove(leaf.ref, () => this.#deleteRef(leaf.ref));
     this.#names().names.remove(this.#names().pathOf(leaf.ref), 'kernel');
+    this.#options.lookAgain(leaf.ref);
   }
 
   async #deleteRef(ref: RefName): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Identity } from '../../git/identity.ts';
 import type { ObjectDatabase } from '../../git/odb/object-database.ts';
 import type { HashAlgorithm } from '../../git/oid.ts';
+import type { RefName } from '../../git/refs/ref-name.ts';
 import type { RefStore } from '../../git/refs/ref-store.ts';
 import type { Log } from '../observe/log.ts';
 import type { SnapshotObjects } from '../snapshot.ts';
@@ -21,6 +22,8 @@ export interface NamespaceOptions {
   /** Who changes refs: for the reflog. */
   readonly identity: Identity;
   readonly notifier: KernelNotifier;
+  /** The mount has made, renamed or removed a branch: see `RefWatcher`. */
+  readonly lookAgain: (ref: RefName) => void;
   readonly log: Log;
   /** The text of `/.vost/status.json`. */
   readonly status: () => string;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished, describe, expect, test } from 'vitest';
+import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import { Repository } from '../../../../src/git/repository.ts';
 import { RefWatcher } from '../../../../src/mount/branch/ref-watcher.ts';
 import { eventually } from '../../../helpers/eventually.ts';
@@ -73,6 +74,18 @@ describe('RefWatcher', () => {
     const { length } = seen;
     await sleep(600);
     expect(seen).toHaveLength(length);
+  });
+
+  test('tells of a ref that somebody asks it to look at again, though it is what it was', async () => {
+    const { seen, state, watcher } = await watched();
+    const { length } = seen;
+    state.failure = new Error('not now');
+    watcher.lookAgain(parseRefName('refs/heads/main'));
+    await expect(watcher.look()).rejects.toThrow('not now');
+    state.failure = undefined;
+    await watcher.look();
+    await watcher.look();
+    expect(seen.slice(length)).toEqual([['heads/main']]);
   });
 
   test('what could not be passed on is tried again, and told once', async () => {

@@ -138,6 +138,7 @@ export class MountedNamespace extends Mounted {
       branches,
       identity: { name: 'Mo Mounter', email: 'mo@example.com' },
       notifier,
+      lookAgain: () => undefined,
       log: logged.log,
       status: () => '{}\n',
       metrics: () => '',
