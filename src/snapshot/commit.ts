@@ -261,11 +261,14 @@ function reflogMessage(
  * trees is taken to be there with them.
  */
 function* contentOf(change: TreeChange): Generator<Oid, void, undefined> {
-  if (change.kind === 'set') {
-    yield change.oid;
-  } else if (change.kind === 'edit') {
-    if (typeof change.base === 'string') yield change.base;
-    for (const child of change.children.values()) yield* contentOf(child);
+  const changes = [change];
+  for (let at = changes.pop(); at !== undefined; at = changes.pop()) {
+    if (at.kind === 'set') {
+      yield at.oid;
+    } else if (at.kind === 'edit') {
+      if (typeof at.base === 'string') yield at.base;
+      for (const child of at.children.values()) changes.push(child);
+    }
   }
 }
 

@@ -126,7 +126,8 @@ class TreeEditor {
         return this.#isPruned(change) ? null : { mode: change.mode, oid: change.oid };
       case 'edit': {
         const base = change.base === undefined ? standing : change.base;
-        const tree = base === null ? null : await treeOf(this.#odb, base);
+        // Waits even where there is nothing to read: new directories may be nested deeper than calls can be.
+        const tree = await (base === null ? null : treeOf(this.#odb, base));
         const places = await this.#applyChildren(tree, change.children);
         // A directory that nothing was changed in is left alone, even an empty one.
         if (base !== null && places.size === 0) return { mode: modeTree, oid: base };

@@ -33,6 +33,7 @@ import type { HeldContent } from './content-store.ts';
 import { DirectoryNames } from './directory-names.ts';
 import type { NodeMaker } from './directory-names.ts';
 import { Inode } from './inode.ts';
+import type { Link } from './inode.ts';
 import { adoptOutside } from './outside-changes.ts';
 import { renameNode } from './rename.ts';
 import { nestedRepositoryName } from './scratch-names.ts';
@@ -72,13 +73,19 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   /** The branch that this directory is in now; `undefined` once it is removed. */
   get branch(): Branch | undefined {
-    return this.inode.links[0]?.parent.branch;
+    let [link] = this.inode.links;
+    for (let above = link; above !== undefined; [above] = above.parent.inode.links) link = above;
+    return (link?.parent ?? this).rooted;
+  }
+
+  /** The branch that this directory is the root of. */
+  protected get rooted(): Branch | undefined {
+    return undefined;
   }
 
   /** Where it stands, from the root of the branch. */
   get path(): ByteString {
-    const [link] = this.inode.links;
-    return link === undefined ? rootPath : joinPath(link.parent.path, link.name);
+    return [...this.#linksUp()].reduce((path, { name }) => joinPath(name, path), rootPath);
   }
 
   /** Of `S_IF*`. */
@@ -314,9 +321,16 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   /** Notes that a name leads to something that a commit has to look at. */
   markPending(name: ByteString): void {
-    if (this.names.children.has(name) && this.isScratch(name)) return;
+    if (!this.#markHere(name)) return;
+    for (const link of this.#linksUp()) if (!link.parent.#markHere(link.name)) return;
+    this.branch?.changed();
+  }
+
+  /** False where no commit looks. */
+  #markHere(name: ByteString): boolean {
+    if (this.names.children.has(name) && this.isScratch(name)) return false;
     this.names.pending.add(name);
-    this.#markSelfPending();
+    return true;
   }
 
   recordConflict(name: ByteString): void {
@@ -330,10 +344,21 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   /** Lets go of a node that nobody refers to, when the tree gives the same again. */
   dropIfDisposable(name: ByteString, node: BranchNode): void {
-    if (this.names.children.get(name) !== node || this.names.pending.has(name)) return;
-    if (!node.isDisposable) return;
+    let dropped = node;
+    let link: Link | undefined = { parent: this, name };
+    // The directories that held nothing else go with it.
+    while (link !== undefined && link.parent.#dropHere(link.name, dropped)) {
+      if (link.parent.references > 0) return;
+      dropped = link.parent;
+      [link] = dropped.inode.links;
+    }
+  }
+
+  #dropHere(name: ByteString, node: BranchNode): boolean {
+    if (this.names.children.get(name) !== node || this.names.pending.has(name)) return false;
+    if (!node.isDisposable) return false;
     this.names.release(name);
-    if (this.references === 0) this.#dropSelf();
+    return true;
   }
 
   /** ESTALE when the branch was deleted by others, ENOENT when this directory was removed. */
@@ -361,8 +386,15 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
   /** A scratch name, or a name below one. */
   #isSessionOnly(name: ByteString): boolean {
     if (this.isScratch(name)) return true;
-    const [link] = this.inode.links;
-    return link !== undefined && link.parent.#isSessionOnly(link.name);
+    for (const link of this.#linksUp()) if (link.parent.isScratch(link.name)) return true;
+    return false;
+  }
+
+  /** The links on the way up, one after the other: a tree may be deeper than calls can be nested. */
+  *#linksUp(): Generator<Link, void, undefined> {
+    for (let [link] = this.inode.links; link !== undefined; [link] = link.parent.inode.links) {
+      yield link;
+    }
   }
 
   #markSelfPending(): void {

@@ -31,4 +31,8 @@ export class BranchRoot extends BranchDirectory {
   override get branch(): Branch {
     return this.#branch;
   }
+
+  protected override get rooted(): Branch {
+    return this.#branch;
+  }
 }

@@ -14,6 +14,14 @@ interface PlannedDirectory {
   readonly entries: Map<ByteString, PlacedObject | PlannedDirectory | null>;
 }
 
+/** A directory whose pending names are being collected, and where the result goes. */
+interface Collecting {
+  readonly planned: PlannedDirectory;
+  readonly children: Map<ByteString, TreeChange>;
+  readonly names: Iterator<ByteString>;
+  readonly outer: { readonly collecting: Collecting; readonly name: ByteString } | undefined;
+}
+
 /** A question about what a name in a directory leads to. */
 export type NameTest = (directory: BranchDirectory, name: ByteString, node: BranchNode) => boolean;
 
@@ -33,9 +41,10 @@ export class CommitPlan {
   /** `isIgnored` tells of names that the commit leaves out, beside scratch names. */
   constructor(root: BranchDirectory, isIgnored: NameTest = () => false) {
     this.#isIgnored = isIgnored;
-    const { edit, planned } = this.#collect(root);
-    this.change = edit;
-    this.#root = planned;
+    const collecting = collectingOf(root);
+    this.#collect(collecting);
+    this.change = editOf(collecting);
+    this.#root = collecting.planned;
   }
 
   get isEmpty(): boolean {
@@ -55,50 +64,77 @@ export class CommitPlan {
     return [...trees.values()];
   }
 
-  #collect(directory: BranchDirectory): { edit: TreeEdit; planned: PlannedDirectory } {
-    const children = new Map<ByteString, TreeChange>();
-    const planned: PlannedDirectory = { directory, entries: new Map() };
-    for (const name of directory.names.pending) {
-      const change = this.#collectName(directory, name, planned);
+  /** Goes through directories one by one: a tree may be deeper than calls can be nested. */
+  #collect(root: Collecting): void {
+    for (let at: Collecting | undefined = root; at !== undefined;) {
+      const next = at.names.next();
+      if (next.done === true) {
+        this.#collected(at);
+        at = at.outer?.collecting;
+        continue;
+      }
+      const name = next.value;
+      const { directory } = at.planned;
+      const node = directory.names.children.get(name);
+      if (node instanceof BranchDirectory && !this.#isLeftOut(directory, name, node)) {
+        at = collectingOf(node, { collecting: at, name });
+        continue;
+      }
+      const change = this.#collectName(at.planned, name, node);
       if (change === undefined) directory.names.pending.delete(name);
-      else children.set(name, change);
+      else at.children.set(name, change);
     }
+  }
+
+  #collected(collecting: Collecting): void {
+    const { planned, children, outer } = collecting;
     this.#directories.push(planned);
-    const { origin } = directory.names;
-    const edit: TreeEdit = directory.isInPlace
-      ? { kind: 'edit', children }
-      : { kind: 'edit', base: origin, children };
-    return { edit, planned };
+    if (outer === undefined) return;
+    const { isInPlace, names } = planned.directory;
+    const { origin } = names;
+    const isMovedOnly = !isInPlace && origin !== null && children.size === 0;
+    const change: TreeChange = isMovedOnly
+      ? { kind: 'set', mode: modeTree, oid: origin }
+      : editOf(collecting);
+    outer.collecting.planned.entries.set(outer.name, planned);
+    outer.collecting.children.set(outer.name, change);
+  }
+
+  #isLeftOut(directory: BranchDirectory, name: ByteString, node: BranchNode): boolean {
+    return directory.isScratch(name) || this.#isIgnored(directory, name, node);
   }
 
   /** `undefined` when the commit leaves alone what it finds under the name. */
   #collectName(
-    directory: BranchDirectory,
+    { directory, entries }: PlannedDirectory,
     name: ByteString,
-    { entries }: PlannedDirectory,
+    node: BranchNode | undefined,
   ): TreeChange | undefined {
     const { names } = directory;
-    const node = names.children.get(name);
     if (node === undefined) {
       // A name that was given and taken away again before any commit saw it.
       if (!names.removed.has(name)) return undefined;
       entries.set(name, null);
       return { kind: 'delete' };
     }
-    if (directory.isScratch(name) || this.#isIgnored(directory, name, node)) return undefined;
-    if (node instanceof BranchDirectory) {
-      const { edit, planned } = this.#collect(node);
-      entries.set(name, planned);
-      const { origin } = node.names;
-      const isMovedOnly = !node.isInPlace && origin !== null && edit.children.size === 0;
-      return isMovedOnly ? { kind: 'set', mode: modeTree, oid: origin } : edit;
-    }
+    if (node instanceof BranchDirectory || this.#isLeftOut(directory, name, node)) return undefined;
     if (node.placed === undefined) return undefined;
     entries.set(name, node.placed);
     if (node.placed === null) return { kind: 'delete' };
     this.oids.push(node.placed.oid);
     return { kind: 'set', ...node.placed };
   }
+}
+
+function collectingOf(directory: BranchDirectory, outer?: Collecting['outer']): Collecting {
+  const names = directory.names.pending.values();
+  return { planned: { directory, entries: new Map() }, children: new Map(), names, outer };
+}
+
+function editOf({ planned: { directory }, children }: Collecting): TreeEdit {
+  return directory.isInPlace
+    ? { kind: 'edit', children }
+    : { kind: 'edit', base: directory.names.origin, children };
 }
 
 /** Finds the tree that each planned directory has become. */

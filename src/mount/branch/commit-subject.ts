@@ -20,7 +20,7 @@ export function commitSubject(
 ): string {
   const isAboutFiles = changeReportTotal(changes) > 0;
   if (isAboutFiles || template !== undefined) return formatCommitMessage(changes, template);
-  return directoryChange(edit, rootPath) ?? formatCommitMessage(changes);
+  return directoryChange(edit) ?? formatCommitMessage(changes);
 }
 
 /** What the reflog says of a commit that overrules what others did to the same paths. */
@@ -30,17 +30,24 @@ export function conflictNote(paths: readonly ByteString[]): string {
   return `commit: kept over changes from outside: ${named.join(', ')}${more}`;
 }
 
-function directoryChange(edit: TreeEdit, path: ByteString): string | undefined {
-  for (const [name, change] of edit.children) {
-    const inner = joinPath(path, name);
-    if (change.kind === 'delete') return `- ${textFromBytes(inner)}/`;
-    if (change.kind === 'set') {
-      if (isTreeMode(change.mode)) return `+ ${textFromBytes(inner)}/`;
+/** The first change that is found inside a directory tells of it, and a new directory of itself last. */
+function directoryChange(edit: TreeEdit): string | undefined {
+  const open = [{ children: edit.children.entries(), path: rootPath, isNew: false }];
+  for (let at = open.at(-1); at !== undefined; at = open.at(-1)) {
+    const next = at.children.next();
+    if (next.done === true) {
+      if (at.isNew) return `+ ${textFromBytes(at.path)}/`;
+      open.pop();
       continue;
     }
-    const found = directoryChange(change, inner);
-    if (found !== undefined) return found;
-    if (change.base === null) return `+ ${textFromBytes(inner)}/`;
+    const [name, change] = next.value;
+    const path = joinPath(at.path, name);
+    if (change.kind === 'delete') return `- ${textFromBytes(path)}/`;
+    if (change.kind === 'edit') {
+      open.push({ children: change.children.entries(), path, isNew: change.base === null });
+    } else if (isTreeMode(change.mode)) {
+      return `+ ${textFromBytes(path)}/`;
+    }
   }
   return undefined;
 }

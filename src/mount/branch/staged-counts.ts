@@ -10,19 +10,21 @@ export interface StagedCounts {
 }
 
 /** Counts what is pending in a directory and below it. */
-export function stagedCounts({ names }: BranchDirectory): StagedCounts {
+export function stagedCounts(root: BranchDirectory): StagedCounts {
   let files = 0;
   let sizeBytes = 0;
-  for (const name of names.pending) {
-    const node = names.children.get(name);
-    if (node instanceof BranchDirectory) {
-      const inner = stagedCounts(node);
-      // One that is there already only leads to what changed.
-      files += inner.files + (node.isInPlace ? 0 : 1);
-      sizeBytes += inner.sizeBytes;
-    } else {
-      files += 1;
-      if (node instanceof BranchFile) sizeBytes += node.knownSizeBytes;
+  const directories = [root];
+  for (let at = directories.pop(); at !== undefined; at = directories.pop()) {
+    for (const name of at.names.pending) {
+      const node = at.names.children.get(name);
+      if (node instanceof BranchDirectory) {
+        // One that is there already only leads to what changed.
+        if (!node.isInPlace) files += 1;
+        directories.push(node);
+      } else {
+        files += 1;
+        if (node instanceof BranchFile) sizeBytes += node.knownSizeBytes;
+      }
     }
   }
   return { files, sizeBytes };
