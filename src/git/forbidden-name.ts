@@ -4,6 +4,13 @@ import { isSymlinkMode } from './mode.ts';
 import type { FileMode } from './mode.ts';
 
 /**
+ * Where git looks for a repository, in every directory that it is called in, and takes commands from
+ * its configuration. A tree that holds it was not made by git, and no checkout makes it: whoever shows
+ * trees as directories must leave it out, or a look at somebody's repository runs his programs.
+ */
+export const repositoryName: ByteString = '.git' as ByteString;
+
+/**
  * Tells whether git refuses an entry of this name in a tree, on every system: no name at all, `.`
  * and `..`, names with `/` or NUL, and whatever a checkout on some filesystem would take for `.git`
  * (any case; HFS+ skips invisible characters; NTFS ignores trailing dots and spaces, knows

@@ -1,4 +1,5 @@
 import type { ByteString } from '../git/byte-string.ts';
+import { repositoryName } from '../git/forbidden-name.ts';
 import { canonicalMode, isGitlinkMode, isSymlinkMode, isTreeMode, modeTree } from '../git/mode.ts';
 import { parseCommit } from '../git/object.ts';
 import type { Tree } from '../git/object.ts';
@@ -93,6 +94,7 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
   }
 
   lookup(name: ByteString): MaybePromise<Vnode | null> {
+    if (name === repositoryName) return null;
     return whenReady(this.tree(), (tree) => {
       const index = tree.indexOf(name);
       return index < 0 ? null : this.child(tree, index);
@@ -138,6 +140,8 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
       const mode = tree.modeAt(index);
       if (isTreeMode(mode) || isGitlinkMode(mode)) count += 1;
     }
+    const hidden = tree.get(repositoryName);
+    if (hidden !== undefined && isTreeMode(hidden.mode)) count -= 1;
     this.#subdirectories = count;
     return count;
   }
@@ -152,11 +156,17 @@ class SnapshotStream implements DirectoryStream {
   readonly #directory: SnapshotDirectory;
   readonly #tree: Tree;
   readonly #row: InodeRow;
+  readonly #hidden: number;
 
   constructor(directory: SnapshotDirectory, tree: Tree) {
     this.#directory = directory;
     this.#tree = tree;
+    this.#hidden = tree.indexOf(repositoryName);
     this.#row = directory.entryRow(tree);
+  }
+
+  next(position: number): number {
+    return position === this.#hidden ? position + 1 : position;
   }
 
   entry(position: number): DirectoryEntry | undefined {

@@ -1,4 +1,5 @@
 import type { ByteString } from '../../git/byte-string.ts';
+import { repositoryName } from '../../git/forbidden-name.ts';
 import { canonicalMode, isGitlinkMode, modeTree } from '../../git/mode.ts';
 import type { Tree } from '../../git/object.ts';
 import type { DirectoryEntry, DirectoryStream } from '../vfs/vnode.ts';
@@ -15,6 +16,8 @@ export class DirectoryListing implements DirectoryStream {
   readonly #tree: Tree;
   readonly #first: Tree;
   readonly #late: LateNames;
+  /** The place that leads to nothing of the tree. */
+  readonly #hidden: number;
 
   /** `tree` is what the directory has now, and `first` what it had when it was listed first. */
   constructor(names: DirectoryNames, tree: Tree, first: Tree, late: LateNames) {
@@ -22,6 +25,7 @@ export class DirectoryListing implements DirectoryStream {
     this.#tree = tree;
     this.#first = first;
     this.#late = late;
+    this.#hidden = first.indexOf(repositoryName);
   }
 
   next(position: number): number {
@@ -53,7 +57,8 @@ export class DirectoryListing implements DirectoryStream {
   }
 
   #isThere(place: number): boolean {
-    if (this.#first === this.#tree && this.#names.removed.size === 0) return true;
+    const isAsFirst = this.#first === this.#tree && this.#names.removed.size === 0;
+    if (isAsFirst && place !== this.#hidden) return true;
     return this.#names.has(this.#tree, this.#first.nameAt(place));
   }
 }

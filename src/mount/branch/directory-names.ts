@@ -1,4 +1,5 @@
 import type { ByteString } from '../../git/byte-string.ts';
+import { repositoryName } from '../../git/forbidden-name.ts';
 import { isGitlinkMode, isSymlinkMode, isTreeMode } from '../../git/mode.ts';
 import { Tree } from '../../git/object.ts';
 import type { TreeEntry } from '../../git/object.ts';
@@ -36,7 +37,7 @@ const noTree: Tree = Tree.parse(Buffer.alloc(0), 'sha1');
  *   kernel knows it, and beyond that while it holds something that the tree does not. Files and
  *   links that nobody has touched are not there, though the kernel may know them: see `CleanRow`.
  * - A name in `removed` leads nowhere. Only names that the tree may have are kept there.
- * - Any other name leads to what the tree has.
+ * - Any other name leads to what the tree has, but for `.git` (see `repositoryName`).
  * - `pending` are the names that the next commit has to look at: what they lead to may differ from
  *   the tree. A name that differs and is not pending is one that no commit takes (scratch names,
  *   FIFOs, files that were never closed); these are always in `children`.
@@ -168,7 +169,8 @@ export class DirectoryNames {
       // Others may have put something there while the tree was read, and so may the mount.
       if (this.origin !== origin || this.children.size > 0) return this.isEmpty();
       for (let index = 0; index < tree.size; index++) {
-        if (!this.removed.has(tree.nameAt(index))) return false;
+        const name = tree.nameAt(index);
+        if (name !== repositoryName && !this.removed.has(name)) return false;
       }
       return true;
     });
@@ -186,7 +188,8 @@ export class DirectoryNames {
 
   /** Whether a name leads anywhere; `tree` is that of this directory. */
   has(tree: Tree, name: ByteString): boolean {
-    return this.children.has(name) || (!this.removed.has(name) && tree.indexOf(name) >= 0);
+    if (this.children.has(name)) return true;
+    return name !== repositoryName && !this.removed.has(name) && tree.indexOf(name) >= 0;
   }
 
   /** The names as they are now, for a listing that begins or goes on. */
@@ -208,7 +211,7 @@ export class DirectoryNames {
     for (const name of this.children.keys()) if (first.indexOf(name) < 0) present.add(name);
     for (let index = 0; tree !== first && index < tree.size; index++) {
       const name = tree.nameAt(index);
-      if (first.indexOf(name) < 0 && !this.removed.has(name)) present.add(name);
+      if (first.indexOf(name) < 0 && this.has(tree, name)) present.add(name);
     }
     if (present.size > 0) this.#late ??= new LateNames();
     this.#late?.update(present);
@@ -228,7 +231,7 @@ export class DirectoryNames {
   ): MaybePromise<T | BranchNode | null> {
     const known = this.children.get(name);
     if (known !== undefined) return known;
-    if (this.origin === null || this.removed.has(name)) return null;
+    if (this.origin === null || this.removed.has(name) || name === repositoryName) return null;
     const tree = this.treeIfCached();
     if (tree === undefined) return this.#findOnDisk(name, this.origin, found);
     const index = tree.indexOf(name);
@@ -272,6 +275,7 @@ export class DirectoryNames {
       const mode = tree.modeAt(index);
       if (!isTreeMode(mode) && !isGitlinkMode(mode)) continue;
       const name = tree.nameAt(index);
+      if (name === repositoryName) continue;
       if (!this.children.has(name) && !this.removed.has(name)) count += 1;
     }
     this.#subdirectories = count;

@@ -1,5 +1,6 @@
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
+import { repositoryName } from '../../git/forbidden-name.ts';
 import { isRegularMode, isTreeMode } from '../../git/mode.ts';
 import type { Tree, TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
@@ -97,6 +98,8 @@ class Follower {
     name: ByteString,
     after: TreeEntry | undefined,
   ): void {
+    // What a tree has there is never shown, least of all inside the repository that a user made there.
+    if (name === repositoryName) return;
     const before = tree.get(name);
     const { children, pending, removed } = directory.names;
     const clean = this.#applies ? directory.names.changedOutside(name, tree) : undefined;

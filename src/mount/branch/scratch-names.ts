@@ -1,5 +1,6 @@
 import { bytesFromText } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
+import { repositoryName } from '../../git/forbidden-name.ts';
 
 /**
  * What editors and network filesystems call their swap, backup and lock files: vim (`.name.swp`,
@@ -22,7 +23,7 @@ export const defaultScratchPatterns: readonly string[] = [
  * The repository of a working tree that somebody has made in a branch. Git can store no entry of
  * this name, and yet `git init` and `git clone` have to work; so it lives for the session only.
  */
-export const nestedRepositoryName = '.git' as ByteString;
+export const nestedRepositoryName: ByteString = repositoryName;
 
 /**
  * Names that live for the session only: they are never committed, until renamed to another name.

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { ByteString } from '../../git/byte-string.ts';
-import { isForbiddenName } from '../../git/forbidden-name.ts';
+import { repositoryName } from '../../git/forbidden-name.ts';
 import { isGitlinkMode, isTreeMode, modeTree } from '../../git/mode.ts';
 import { joinPath, rootPath } from '../../snapshot/path.ts';
 import { PathLookup, lastEntry } from '../../snapshot/path-versions.ts';
@@ -67,8 +67,8 @@ export class VersionsDirectory extends DirectoryVnode {
   }
 
   async lookup(name: ByteString): Promise<DirectoryVnode | null> {
-    // No commit holds such a name, and programs look for `.git` everywhere.
-    if (isForbiddenName(name)) return null;
+    // It is never shown, and programs look for it everywhere.
+    if (name === repositoryName) return null;
     const history = await this.#now();
     if (history === null) return null;
     const path = joinPath(this.#path, name);
@@ -90,7 +90,9 @@ export class VersionsDirectory extends DirectoryVnode {
       return { entry: () => undefined };
     }
     const tree = await this.#shared.options.odb.tree(entry.oid);
+    const hidden = tree.indexOf(repositoryName);
     return {
+      next: (position) => (position === hidden ? position + 1 : position),
       entry: (position): DirectoryEntry | undefined => {
         if (position >= tree.size) return undefined;
         const { name, mode, oid } = tree.at(position);
