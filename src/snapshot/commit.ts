@@ -41,8 +41,18 @@ export interface CommitRequest {
   readonly fsync?: boolean;
   /** What the reflog says, instead of `commit: ` and the subject. */
   readonly reflogMessage?: string;
+  /** A ref that does not exist, and is made to lead to the commit before `ref` does. */
+  readonly firstUnder?: FirstRef;
   /** A commit is made even when the tree stays as it is. */
   readonly allowUnchanged?: boolean;
+}
+
+/** A ref of its own that a commit gets. It stays, whatever becomes of the other one. */
+export interface FirstRef {
+  readonly ref: RefName;
+  readonly message: string;
+  /** Told when it leads to the commit. */
+  readonly onMade: (commit: Oid) => void;
 }
 
 /** A commit that was made. */
@@ -238,6 +248,12 @@ async function publishAndMove(
   };
   try {
     if (!(await packBeside())) await staging.publish(staged, { fsync, keeps });
+    if (request.firstUnder !== undefined) {
+      const { ref: first, message, onMade } = request.firstUnder;
+      const making = { ...move, ref: first, from: null, message };
+      await moveRef(repository, making, made.objects, packedBeside);
+      onMade(made.commit);
+    }
     await moveRef(repository, move, made.objects, packedBeside);
     await staging.republishMissing(staged, { fsync, keeps });
     staging.referred(staged);

@@ -4,7 +4,7 @@ import { refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { Repository } from '../../git/repository.ts';
 import { commitChanges } from '../../snapshot/commit.ts';
-import type { CommitRequest, CommitResult } from '../../snapshot/commit.ts';
+import type { CommitRequest, CommitResult, FirstRef } from '../../snapshot/commit.ts';
 import { readCommit } from '../../snapshot/history.ts';
 import type { IdentifiedCommit } from '../../snapshot/history.ts';
 import type { Timespec } from '../vfs/operations.ts';
@@ -17,6 +17,14 @@ export interface Tip {
   readonly oid: Oid;
   readonly tree: Oid;
   readonly time: Timespec;
+}
+
+/** What a commit on a branch is like. */
+export interface BranchCommitOptions {
+  readonly message: string | undefined;
+  /** Paths at which it overrules others. */
+  readonly conflicts: readonly ByteString[];
+  readonly firstUnder: FirstRef | undefined;
 }
 
 /** The commit that a branch points at; `null` when there is no such branch. */
@@ -43,19 +51,19 @@ export class PlanCommits {
   }
 
   /**
-   * Moves a branch from its tip to a commit of the plan. `null` when nothing differs. Conflicts are
-   * paths at which the commit overrules others. A `StaleSnapshotError` when the tip is another.
+   * Moves a branch from its tip to a commit of the plan. `null` when nothing differs. A
+   * `StaleSnapshotError` when the tip is another.
    */
   onBranch(
     plan: CommitPlan,
     ref: RefName,
     tip: Tip,
-    message: string | undefined,
-    conflicts: readonly ByteString[],
+    { message, conflicts, firstUnder }: BranchCommitOptions,
   ): Promise<CommitResult | null> {
     return this.#commit(plan, message, {
       ...{ ref, base: tip.oid, change: plan.change },
       ...(conflicts.length > 0 && { reflogMessage: conflictNote(conflicts) }),
+      ...(firstUnder !== undefined && { firstUnder }),
     });
   }
 

@@ -4,7 +4,11 @@ import { isOwnerAlive } from '../../git/refs/lock-marks.ts';
 import { branchPrefix, refNameFromBytes, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { ListedRef } from '../../git/refs/ref-reader.ts';
+import type { Oid } from '../../git/oid.ts';
 import type { Repository } from '../../git/repository.ts';
+import { descendsFrom } from '../../snapshot/ancestry.ts';
+import type { FirstRef } from '../../snapshot/commit.ts';
+import { undoOnFailure } from '../vfs/maybe-promise.ts';
 import type { BranchSetting } from './branch-setting.ts';
 import type { CommitPlan } from './commit-plan.ts';
 import type { PlanCommits, Tip } from './plan-commits.ts';
@@ -60,34 +64,94 @@ export class SavedChanges {
     await this.#delete(before);
   }
 
+  /**
+   * Where a commit on the branch has to be saved before the branch moves to it, if anything is saved. So
+   * the newest that a mount leaves which is killed before `forget` is a commit that its branch has.
+   */
+  refForCommit(branch: RefName): FirstRef | undefined {
+    if (this.isEmpty) return undefined;
+    const name = newSavedRef(this.#setting, branch);
+    return {
+      ref: name,
+      message: `vost: committed on ${refNameText(branch)}`,
+      onMade: (oid) => (this.#refs = [...this.#refs, { name, oid }]),
+    };
+  }
+
+  /**
+   * Goes with the branch, which `moveRef` gives another name. What is saved stands under that name first:
+   * a mount that is killed in between leaves it under the one which the branch has then.
+   */
+  async move(branch: RefName, moveRef: () => Promise<void>): Promise<void> {
+    const before = this.#refs;
+    const newest = before.at(-1);
+    if (newest === undefined) return moveRef();
+    const copy = { name: newSavedRef(this.#setting, branch), oid: newest.oid };
+    await make(this.#setting, copy, `vost: staged on ${refNameText(branch)}`);
+    this.#refs = [...before, copy];
+    // In a later commit at the latest, should that fail now.
+    const drop = (saved: readonly ListedRef[]): Promise<void> =>
+      this.#delete(saved).catch((error: unknown) => {
+        const { log } = this.#setting.context;
+        log.warn('staged-changes-left', { ref: refNameText(branch), message: String(error) });
+      });
+    await undoOnFailure(moveRef, () => drop([copy]));
+    await drop(before);
+  }
+
   /** The branch has what was saved. */
   async forget(): Promise<void> {
     if (!this.isEmpty) await this.#delete(this.#refs);
   }
 
   async #delete(saved: readonly ListedRef[]): Promise<void> {
-    const { repository, identity } = this.#setting;
-    const message = 'vost: not needed any more';
-    for (const { name, oid } of saved) {
-      await repository.refs.update({ name, oid: null, expected: oid, message, identity });
-      this.#refs = this.#refs.filter((other) => other.name !== name);
+    for (const one of saved) {
+      await forget(this.#setting, one);
+      this.#refs = this.#refs.filter(({ name }) => name !== one.name);
     }
+  }
+}
+
+async function make(
+  { repository, identity }: BranchSetting,
+  saved: ListedRef,
+  message: string,
+): Promise<void> {
+  await repository.refs.update({ ...saved, expected: null, message, identity, fsync: true });
+}
+
+/** Deletes a ref of saved changes that are not needed any more. One that others have deleted or moved is theirs. */
+async function forget(
+  { repository, identity }: BranchSetting,
+  { name, oid }: ListedRef,
+): Promise<void> {
+  const message = 'vost: not needed any more';
+  try {
+    await repository.refs.update({ name, oid: null, expected: oid, message, identity });
+  } catch (error) {
+    if (!(error instanceof RefChangedError)) throw error;
   }
 }
 
 /**
  * Takes over what an earlier mount that has ended saved for a branch, and gives its refs, the newest
- * last. What several have left is taken by one mount after the other, the newest first.
+ * last. What several have left is taken by one mount after the other, the newest first. What the branch
+ * has at its tip or before it was left by a mount that was killed after its commit.
  */
 export async function takeSaved(
   setting: BranchSetting,
   branch: RefName,
+  tip: Oid,
 ): Promise<readonly ListedRef[]> {
   for (;;) {
     const saved = await abandonedRefs(setting.repository, branch);
     const newest = saved.at(-1);
     if (newest === undefined) return [];
     const [taken, others] = partition(saved, (one) => ownerOf(one) === ownerOf(newest));
+    if (await descendsFrom(setting.repository.odb, tip, newest.oid)) {
+      for (const one of taken) await forget(setting, one);
+      continue;
+    }
     for (const { name } of others) {
       setting.context.log.warn('staged-changes-left', { ref: refNameText(name) });
     }
@@ -121,14 +185,28 @@ async function claim(
   const own = { name: newSavedRef(setting, branch), oid };
   const message = 'vost: taken over from a mount that ended';
   // The new name first: what is killed in between leaves the same changes twice.
-  await repository.refs.update({ ...own, expected: null, message, identity, fsync: true });
+  await make(setting, own, message);
   try {
     await repository.refs.update({ name, oid: null, expected: oid, message, identity });
+    await forgetTwins(setting, own);
     return own;
   } catch (error) {
     if (!(error instanceof RefChangedError)) throw error;
     await repository.refs.update({ ...own, oid: null, expected: oid, message, identity });
     return undefined;
+  }
+}
+
+/**
+ * Deletes what mounts that were killed while they took changes over, or renamed a branch, have left of the
+ * same changes: taken up later, it would overrule what was written since.
+ */
+async function forgetTwins(setting: BranchSetting, { name, oid }: ListedRef): Promise<void> {
+  const { refs, commonDir, owner: self } = setting.repository;
+  for (const twin of await refs.list(stagedPrefix)) {
+    const owner = ownerOf(twin);
+    if (twin.oid !== oid || twin.name === name || owner === undefined || owner === self) continue;
+    if (!(await isOwnerAlive(commonDir, owner))) await forget(setting, twin);
   }
 }
 

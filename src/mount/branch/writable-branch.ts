@@ -92,7 +92,7 @@ export class WritableBranch implements Branch {
   ): Promise<WritableBranch> {
     const tip = await readTip(setting.repository, ref);
     if (tip === null) throw new ErrnoError('ESTALE', `${refNameText(ref)} does not exist`);
-    const saved = await takeSaved(setting, ref);
+    const saved = await takeSaved(setting, ref, tip.oid);
     if (saved.length === 0) return new WritableBranch(setting, ref, tip, place, saved);
     return WritableBranch.#recover(setting, ref, place, saved);
   }
@@ -185,13 +185,8 @@ export class WritableBranch implements Branch {
   /** Goes on under another name once `moveRef` has moved the ref. */
   rename(to: RefName, moveRef: () => Promise<void>): Promise<void> {
     return this.#committer.exclusive(async () => {
-      await moveRef();
+      await this.#saved.move(to, moveRef);
       this.#ref = to;
-      if (this.#saved.isEmpty) return;
-      // A later mount looks under the new name.
-      await this.#save().catch((error: unknown) => {
-        this.#committer.failed(error);
-      });
     });
   }
 
@@ -269,7 +264,9 @@ export class WritableBranch implements Branch {
   async #commitPlan(plan: CommitPlan, message: string | undefined): Promise<void> {
     const conflicts = [...this.#newConflicts];
     const tip = this.#tip;
-    const result = await this.#commits.onBranch(plan, this.#ref, tip, message, conflicts);
+    const firstUnder = this.#saved.refForCommit(this.#ref);
+    const options = { message, conflicts, firstUnder };
+    const result = await this.#commits.onBranch(plan, this.#ref, tip, options);
     const trees = await plan.settle(this.#setting.repository.odb, result?.tree ?? tip.tree);
     if (result === null) {
       await this.#commits.release(plan, trees);

@@ -1,7 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import { fsck, git } from '../../../helpers/git.ts';
-import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
+import { BranchMount, commitOutside, mainRef, newRepository } from './branch-mount.ts';
 
 const files = {
   'README.md': 'read me',
@@ -108,6 +108,87 @@ describe('the policy manual', () => {
     expect(await mount.shown()).toEqual(shown);
   });
 
+  test.each(['deleted', 'moved'])(
+    'what was saved is forgotten when others have %s its ref',
+    async (what) => {
+      const mount = await BranchMount.open({ files, ...manual });
+      await changeAndSync(mount);
+      const [saved] = await savedRefs(mount);
+      await (what === 'deleted'
+        ? mount.git('update-ref', '-d', saved!)
+        : mount.git('update-ref', saved!, 'main'));
+      await mount.commit();
+      await mount.write('later', 'x');
+      await mount.commit();
+      await mount.expectCommitted();
+    },
+  );
+
+  test('what is saved has the name that the branch has, at any moment of its renaming', async () => {
+    const mount = await BranchMount.open({ files, ...manual });
+    await changeAndSync(mount);
+    const [before] = await savedRefs(mount);
+    const renamed = parseRefName('refs/heads/renamed');
+    const saved = mount.git('rev-parse', before!);
+    await mount.branches.rename(mainRef, renamed, async () => {
+      const [first, second, ...more] = await savedRefs(mount);
+      expect(more).toEqual([]);
+      expect([first, second?.replace(/\d.*/, '')]).toEqual([before, 'refs/vost/staged/renamed/']);
+      expect(await mount.git('rev-parse', second!)).toBe(await saved);
+      await mount.git('branch', '-m', 'main', 'renamed');
+    });
+    expect(await savedRefs(mount)).toHaveLength(1);
+    const failed = mount.branches.rename(renamed, mainRef, () => Promise.reject(new Error('no')));
+    await expect(failed).rejects.toThrow('no');
+    expect((await savedRefs(mount)).join().replace(/\d.*/, '')).toBe('refs/vost/staged/renamed/');
+    await mount.commit();
+    expect(await savedRefs(mount)).toEqual([]);
+  });
+
+  describe('killed while it commits', () => {
+    /** As if the process had been killed instead of changing such a ref, or anything after it. */
+    function killedBefore(mount: BranchMount, prefix: string, isDeletion: boolean): void {
+      const { refs } = mount.repository;
+      const update = refs.update.bind(refs);
+      let isDead = false;
+      vi.spyOn(refs, 'update').mockImplementation((change) => {
+        isDead ||= change.name.startsWith(prefix) && (change.oid === null) === isDeletion;
+        return isDead ? Promise.reject(new Error('killed')) : update(change);
+      });
+    }
+
+    test('after the branch moved, it has left nothing that another one takes up', async () => {
+      const mount = await BranchMount.open({ files, ...manual });
+      await changeAndSync(mount);
+      await mount.write('src/deep/c.txt', 'not synced');
+      killedBefore(mount, 'refs/vost/staged/', true);
+      await expect(mount.commit()).rejects.toThrow('killed');
+      expect(await mount.git('show', 'main:src/a.txt')).toBe('A');
+      await commitOutside(mount.gitDir, { 'src/a.txt': 'theirs', 'src/deep/c.txt': 'theirs' });
+      const later = await BranchMount.open({ gitDir: mount.gitDir, ...manual });
+      expect(later.status.conflicts).toEqual([]);
+      expect(await later.text('src/a.txt')).toBe('theirs');
+      expect(await later.text('src/deep/c.txt')).toBe('theirs');
+      await later.expectCommitted();
+      expect(await savedRefs(later)).toEqual([]);
+    });
+
+    test('before the branch moved, another one takes all of it up', async () => {
+      const mount = await BranchMount.open({ files, ...manual });
+      await changeAndSync(mount);
+      const shown = await mount.shown();
+      const tip = await mount.git('rev-parse', 'main');
+      killedBefore(mount, 'refs/heads/', false);
+      await expect(mount.commit()).rejects.toThrow('killed');
+      expect(await mount.git('rev-parse', 'main')).toBe(tip);
+      const later = await BranchMount.open({ gitDir: mount.gitDir, ...manual });
+      expect(await later.shown()).toEqual(shown);
+      await later.commit();
+      await later.expectCommitted();
+      expect(await savedRefs(later)).toEqual([]);
+    });
+  });
+
   test('fsyncs that come together are saved together', async () => {
     const mount = await BranchMount.open({ files, ...manual });
     const open = await Promise.all([1, 2, 3, 4, 5, 6].map((index) => mount.create(`f${index}`)));
@@ -134,6 +215,20 @@ describe('several mounts under the policy manual', () => {
     await mount.branches.syncAll();
     return mount;
   }
+
+  test('take up once what one left twice that was killed while it took it over', async () => {
+    const first = await saver(await newRepository(files), 'first');
+    const { gitDir } = first;
+    const [saved] = await savedRefs(first);
+    // Of another owner, and of the name that the branch had or was about to get.
+    await first.git('update-ref', saved!.replace(/-.*/, '-vost-mount-1-gone'), saved!);
+    await first.git('update-ref', saved!.replace('/main/', '/other/'), saved!);
+    await first.die();
+    const later = await BranchMount.open({ gitDir, ...marked });
+    expect(await later.text('first')).toBe('first');
+    await later.commit();
+    expect(await savedRefs(later)).toEqual([]);
+  });
 
   test('keep what each has saved for itself as long as it lives', async () => {
     const first = await BranchMount.open({ files, ...marked });
