@@ -224,6 +224,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
   override unlink(name: ByteString): MaybePromise<void> {
     this.requireWritable();
     return whenReady(this.names.get(name), () => {
+      this.requireWritable();
       const node = this.requireChild(name);
       if (node instanceof DirectoryVnode) throw new ErrnoError('EISDIR');
       this.discard(name, node);
@@ -237,6 +238,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
       if (!(node instanceof DirectoryVnode)) throw new ErrnoError('ENOTDIR');
       return whenReady(node.isEmpty(), (isEmpty) => {
         if (!isEmpty) throw new ErrnoError('ENOTEMPTY');
+        this.requireWritable();
         if (this.requireChild(name) === node) this.discard(name, node);
         else return this.rmdir(name);
       });
@@ -276,8 +278,12 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     return node;
   }
 
-  /** Gives a node a name here, which led nowhere. */
+  /**
+   * Gives a node a name here, which led nowhere. ESTALE or ENOENT when others have deleted the branch or
+   * removed the directory, while a tree was read say: nobody would find the node again, nor commit it.
+   */
   put(name: ByteString, node: BranchNode): void {
+    this.requireWritable();
     this.names.add(name, node);
     node.inode.addLink(this, name);
     if (node instanceof BranchDirectory) node.isInPlace = false;

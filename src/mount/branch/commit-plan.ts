@@ -11,6 +11,8 @@ import type { BranchNode } from './branch-node.ts';
 /** A directory that a commit changes, and what the commit has under its pending names. */
 interface PlannedDirectory {
   readonly directory: BranchDirectory;
+  /** What its changes were told against. */
+  readonly origin: Oid | null;
   readonly entries: Map<ByteString, PlacedObject | PlannedDirectory | null>;
 }
 
@@ -90,8 +92,8 @@ export class CommitPlan {
     const { planned, children, outer } = collecting;
     this.#directories.push(planned);
     if (outer === undefined) return;
-    const { isInPlace, names } = planned.directory;
-    const { origin } = names;
+    const { directory, origin } = planned;
+    const { isInPlace } = directory;
     const isMovedOnly = !isInPlace && origin !== null && children.size === 0;
     const change: TreeChange = isMovedOnly
       ? { kind: 'set', mode: modeTree, oid: origin }
@@ -127,14 +129,15 @@ export class CommitPlan {
 }
 
 function collectingOf(directory: BranchDirectory, outer?: Collecting['outer']): Collecting {
-  const names = directory.names.pending.values();
-  return { planned: { directory, entries: new Map() }, children: new Map(), names, outer };
+  const { origin, pending } = directory.names;
+  const planned = { directory, origin, entries: new Map() };
+  return { planned, children: new Map(), names: pending.values(), outer };
 }
 
-function editOf({ planned: { directory }, children }: Collecting): TreeEdit {
+function editOf({ planned: { directory, origin }, children }: Collecting): TreeEdit {
   return directory.isInPlace
     ? { kind: 'edit', children }
-    : { kind: 'edit', base: directory.names.origin, children };
+    : { kind: 'edit', base: origin, children };
 }
 
 /** Finds the tree that each planned directory has become. */
@@ -158,6 +161,9 @@ async function findTrees(
 function settleDirectory(planned: PlannedDirectory, trees: Map<PlannedDirectory, Oid>): void {
   const { directory, entries } = planned;
   const { names } = directory;
+  // Moved to another branch meanwhile, whose commit has ended before this one, or which others have
+  // moved on: what differs from the tree that it has there is pending, and must stay that.
+  if (names.origin !== planned.origin) return;
   names.origin = trees.get(planned) ?? names.origin;
   for (const [name, entry] of entries) {
     const committed = entry !== null && isPlanned(entry) ? treeEntry(trees.get(entry)) : entry;
@@ -167,7 +173,11 @@ function settleDirectory(planned: PlannedDirectory, trees: Map<PlannedDirectory,
       continue;
     }
     if (node instanceof BranchDirectory) node.isInPlace = hasTree(node, committed);
-    if (!isCommitted(node, committed, directory.isScratch(name))) continue;
+    if (!isCommitted(node, committed, directory.isScratch(name))) {
+      // Committed elsewhere with what it leads to now, it was clean until this commit.
+      if (!names.pending.has(name)) directory.markPending(name);
+      continue;
+    }
     names.pending.delete(name);
     directory.dropIfDisposable(name, node);
   }

@@ -23,8 +23,13 @@ export function renameNode(from: Link, to: Link, flags: number): MaybePromise<vo
   );
 }
 
-/** Both names are loaded now, so what `children` says of them is the truth of this moment. */
+/**
+ * Both names are loaded now, so what `children` says of them is the truth of this moment. Others may have
+ * deleted a branch meanwhile, or removed a directory, where a node would be lost.
+ */
 function renameLoaded(from: Link, to: Link, flags: number): MaybePromise<void> {
+  from.parent.requireWritable();
+  to.parent.requireWritable();
   const node = from.parent.requireChild(from.name);
   const other = to.parent.names.children.get(to.name);
   to.parent.requireGoodName(to.name, node.type);
@@ -43,6 +48,8 @@ function renameLoaded(from: Link, to: Link, flags: number): MaybePromise<void> {
   if (flags === renameNoReplace) throw new ErrnoError('EEXIST');
   if (node === other) return;
   return whenReady(refuseToReplace(node, other), () => {
+    from.parent.requireWritable();
+    to.parent.requireWritable();
     if (from.parent.names.children.get(from.name) !== node) throw new ErrnoError('ENOENT');
     if (to.parent.names.children.get(to.name) !== other) return renameLoaded(from, to, flags);
     to.parent.discard(to.name, other);

@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { describe, expect, test, vi } from 'vitest';
 import { parseOid } from '../../../../src/git/oid.ts';
+import { BranchDirectory } from '../../../../src/mount/branch/branch-directory.ts';
 import { ErrnoError } from '../../../../src/mount/vfs/errno.ts';
+import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside } from './branch-mount.ts';
@@ -203,6 +206,77 @@ describe('while a tree or a size is read', () => {
     await mount.commit();
     expect(await mount.git('ls-tree', '-r', '--name-only', 'main')).toBe('d/b\ntop');
   });
+});
+
+describe('into a directory that others remove while its tree is read', () => {
+  /** Runs what needs the tree of `d`, and has others remove `d` before that is read. */
+  async function whileRemoved(mount: BranchMount, work: (d: Ino) => unknown): Promise<number> {
+    const d = await mount.get('d');
+    const { odb } = mount.repository;
+    const tree = odb.tree.bind(odb);
+    const trees = noTreesInMemory(mount);
+    const goOn = gate();
+    const reading = vi.spyOn(odb, 'tree').mockImplementationOnce(async (oid) => {
+      const found = await tree(oid);
+      await goOn.passed;
+      return found;
+    });
+    const errno = mount.errnoOf(() => work(d));
+    expect(reading).toHaveBeenCalledTimes(1);
+    await commitOutside(mount.gitDir, { 'd/a': null });
+    await mount.branch.follow();
+    goOn.open();
+    const found = await errno;
+    trees.mockRestore();
+    return found;
+  }
+
+  test('nothing is made, where nobody would find it', async () => {
+    const mount = await BranchMount.open({ files: { 'd/a': 'a', top: 't' } });
+    const made = whileRemoved(mount, (d) =>
+      mount.vfs.create(d, name('new'), 0o644, constants.O_RDWR, caller),
+    );
+    expect(await made).toBe(osConstants.errno.ENOENT);
+  });
+
+  test('nothing is moved', async () => {
+    const mount = await BranchMount.open({ files: { 'd/a': 'a', top: 't' } });
+    await mount.write('top', 'precious');
+    const moved = whileRemoved(mount, (d) =>
+      mount.vfs.rename(mount.root.ino, name('top'), d, name('new'), 0),
+    );
+    expect(await moved).toBe(osConstants.errno.ENOENT);
+    expect(await mount.text('top')).toBe('precious');
+    await mount.commit();
+    await mount.expectCommitted();
+  });
+});
+
+test('a directory that moves to a branch whose commit ends first is what that commit made of it', async () => {
+  const mount = await BranchMount.open({
+    files,
+    branches: ['other'],
+    mount: { commitOn: 'fsync' },
+  });
+  const { staging } = mount.root.inode.context.contents;
+  const other = await mount.openBranch('other');
+  if (!(other instanceof BranchDirectory)) throw new Error('not a directory of a branch');
+  await mount.write('src/new', 'new');
+  const src = await mount.get('src');
+  const publish = staging.publish.bind(staging);
+  vi.spyOn(staging, 'publish').mockImplementationOnce(async (oids, options) => {
+    await mount.vfs.rename(mount.root.ino, name('src'), other.ino, name('moved'), 0);
+    await mount.vfs.unlink(src, name('a.txt'));
+    await other.branch!.sync();
+    await publish(oids, options);
+  });
+  await mount.branch.sync();
+  expect((await mount.list(src)).names).toEqual(['new']);
+  expect((await mount.vfs.lookup(src, name('a.txt'), caller)).attr).toBeNull();
+  await mount.commit();
+  await mount.expectCommitted();
+  expect(await mount.git('ls-tree', '-r', '--name-only', 'other', 'moved/')).toBe('moved/new');
+  expect(mount.branches.status().map(({ stagedFiles }) => stagedFiles)).toEqual([0, 0]);
 });
 
 describe('what others do', () => {
