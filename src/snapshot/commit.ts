@@ -97,7 +97,7 @@ export async function commitChanges(
     const made = await stageCommit(staging, { ...request, tree: tree.oid, message });
     staged.push(made.oid);
     odb.noteCommit(made.oid, serializeCommit(made.commit));
-    const objects = [...contentOf(request.change), ...staged];
+    const objects = [...contentOf(request.change), ...(request.extraParents ?? []), ...staged];
     await publishAndMove(repository, staging, request, { commit: made.oid, objects, message });
     return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
   } catch (error) {

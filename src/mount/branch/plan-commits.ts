@@ -67,16 +67,16 @@ export class PlanCommits {
     });
   }
 
-  /** Puts the plan into a commit on the tip, under a ref that does not exist yet. */
+  /** Puts the plan into a commit on the tip, or on nothing, under a ref that does not exist yet. */
   elsewhere(
     plan: CommitPlan,
     ref: RefName,
-    tip: Tip,
+    tip: Tip | null,
     reflogMessage: string,
   ): Promise<CommitResult | null> {
     return this.#commit(plan, undefined, {
-      ...{ ref, base: null, extraParents: [tip.oid], reflogMessage },
-      change: { ...plan.change, base: tip.tree },
+      ...{ ref, base: null, extraParents: tip === null ? [] : [tip.oid], reflogMessage },
+      change: { ...plan.change, base: tip?.tree ?? null },
     });
   }
 

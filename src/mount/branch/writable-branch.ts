@@ -1,4 +1,4 @@
-import { CorruptObjectError, StaleSnapshotError } from '../../errors.ts';
+import { CorruptObjectError, ObjectNotFoundError, StaleSnapshotError } from '../../errors.ts';
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
@@ -23,6 +23,7 @@ import type { Tip } from './plan-commits.ts';
 import { restoreStaged } from './restore.ts';
 import { SavedChanges, orphanedRef, takeSaved } from './saved-changes.ts';
 import { stagedCounts } from './staged-counts.ts';
+import { whileRefChanges } from './while-ref-changes.ts';
 
 /** How often, and for how long, one commit follows a branch that others keep moving before it gives up. */
 const mostFollows = 20;
@@ -43,6 +44,7 @@ export class WritableBranch implements Branch {
   #ref: RefName;
   #tip: Tip;
   #isGone = false;
+  #isStopping = false;
   #isEnded = false;
   #lastCommit: { readonly oid: Oid; readonly time: string } | null = null;
   /** The newest first, each once. */
@@ -191,13 +193,20 @@ export class WritableBranch implements Branch {
   }
 
   /** Ends with the branch, which must be empty, once `deleteRef` has deleted the ref. */
-  remove(deleteRef: () => Promise<void>): Promise<void> {
-    return this.#committer.exclusive(async () => {
-      if (!(await this.root.isEmpty())) throw new ErrnoError('ENOTEMPTY');
-      await this.#commit(undefined);
-      await deleteRef();
-      this.#end();
-    });
+  remove(deleteRef: (tip: Oid | null) => Promise<void>): Promise<void> {
+    return this.#committer.exclusive(() =>
+      whileRefChanges(async () => {
+        // What others have committed a moment ago is in the branch too.
+        await this.#follow();
+        if (this.#isEnded) return;
+        if (!(await this.root.isEmpty())) throw new ErrnoError('ENOTEMPTY');
+        await this.#commit(undefined);
+        // The commit may have had to follow others.
+        if (!(await this.root.isEmpty())) throw new ErrnoError('ENOTEMPTY');
+        await deleteRef(this.#tip.oid);
+        this.#end();
+      }),
+    );
   }
 
   /** Another branch has taken the place of this one, which others have deleted. */
@@ -209,6 +218,7 @@ export class WritableBranch implements Branch {
 
   /** Makes no commits any more but those that are asked for. */
   stop(): void {
+    this.#isStopping = true;
     this.#committer.stop();
   }
 
@@ -304,6 +314,9 @@ export class WritableBranch implements Branch {
   async #lose(): Promise<void> {
     const { log } = this.#setting.context;
     if (this.#unstored.size > 0) await this.#storeUnstored();
+    // Nothing can be stored in a branch that is gone, so it is tried again until the mount ends.
+    const unstored = [...this.#unstored.values()];
+    if (unstored.length > 0 && !this.#isStopping) throw unstored[0];
     // From now on, so that nothing is staged behind what is saved.
     this.#isGone = true;
     const plan = await this.#plan();
@@ -311,12 +324,32 @@ export class WritableBranch implements Branch {
       log.info('branch-deleted', { ref: this.#text });
     } else {
       const ref = orphanedRef(this.#ref);
-      const message = `vost: staged when ${this.#text} was deleted`;
-      await this.#commits.elsewhere(plan, ref, this.#tip, message);
-      log.warn('branch-deleted', { ref: this.#text, staged: refNameText(ref) });
+      const parent = await this.#saveOrphaned(plan, ref);
+      log.warn('branch-deleted', {
+        ref: this.#text,
+        staged: refNameText(ref),
+        parent: parent ?? 'pruned',
+      });
     }
     this.#end();
     await this.#saved.forget();
+    if (unstored.length > 0) throw unstored[0];
+  }
+
+  /** Gives the parent of the commit; `null` when that was pruned, and the commit has what was staged alone. */
+  async #saveOrphaned(plan: CommitPlan, ref: RefName): Promise<Oid | null> {
+    const message = `vost: staged when ${this.#text} was deleted`;
+    try {
+      await this.#commits.elsewhere(plan, ref, this.#tip, message);
+      return this.#tip.oid;
+    } catch (error) {
+      if (!(error instanceof ObjectNotFoundError)) throw error;
+      const { oid, tree } = this.#tip;
+      const missing = await this.#setting.repository.odb.firstMissing([oid, tree]);
+      if (missing === undefined) throw error;
+      await this.#commits.elsewhere(plan, ref, null, message);
+      return null;
+    }
   }
 
   #end(): void {

@@ -1,10 +1,10 @@
 import { RefChangedError, StaleSnapshotError } from '../../errors.ts';
 import type { Identity } from '../../git/identity.ts';
 import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
+import type { Oid } from '../../git/oid.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { Repository } from '../../git/repository.ts';
 import { commitChanges } from '../../snapshot/commit.ts';
-import { readCommit } from '../../snapshot/history.ts';
 import { treeOf } from '../../snapshot/tree.ts';
 import type { MountOptions } from '../mount-options.ts';
 import type { BranchPlace, BranchProvider } from '../namespace/branch-provider.ts';
@@ -22,8 +22,10 @@ import type { CommitCounts } from './commit-counts.ts';
 import { CommitAttempts } from './commit-attempts.ts';
 import { ContentStore } from './content-store.ts';
 import { MemoryBudget } from './memory-budget.ts';
+import { readTip } from './plan-commits.ts';
 import { ScratchNames } from './scratch-names.ts';
 import { SpoolDirectory } from './spool-file.ts';
+import { whileRefChanges } from './while-ref-changes.ts';
 import { WritableBranch } from './writable-branch.ts';
 import type { BranchSetting } from './branch-setting.ts';
 
@@ -138,17 +140,19 @@ export class WritableBranches implements BranchProvider {
     await this.#opening.get(from);
     const branch = this.#known(from);
     if (branch === undefined) return moveRef();
+    // One that others have deleted may still hold what could not be saved.
+    await this.#branches.get(to)?.abandon();
     await branch.rename(to, moveRef);
     this.#branches.delete(from);
     this.#branches.set(to, branch);
   }
 
-  async remove(ref: RefName, deleteRef: () => Promise<void>): Promise<void> {
+  async remove(ref: RefName, deleteRef: (tip: Oid | null) => Promise<void>): Promise<void> {
     await this.#opening.get(ref);
     const branch = this.#known(ref);
     if (branch === undefined) {
-      if (!(await this.#isEmpty(ref))) throw new ErrnoError('ENOTEMPTY');
-      return deleteRef();
+      await whileRefChanges(() => this.#removeUnopened(ref, deleteRef));
+      return;
     }
     await branch.remove(deleteRef);
     this.#branches.delete(ref);
@@ -165,6 +169,8 @@ export class WritableBranches implements BranchProvider {
 
   /** Shows what these branches are now. When one fails, the others have been looked at all the same. */
   async refsChanged(changed: readonly RefName[]): Promise<void> {
+    // One that is just being opened may have read its tip before.
+    await Promise.allSettled(changed.flatMap((ref) => this.#opening.get(ref) ?? []));
     const branches = changed.flatMap((ref) => this.#branches.get(ref) ?? []);
     const follows = await Promise.allSettled(branches.map((branch) => branch.follow()));
     for (const branch of branches) {
@@ -233,12 +239,14 @@ export class WritableBranches implements BranchProvider {
     return branch;
   }
 
-  async #isEmpty(ref: RefName): Promise<boolean> {
-    const { odb, refs } = this.#setting.repository;
-    const tip = await refs.resolve(ref);
-    if (tip === null) return true;
-    const { commit } = await readCommit(odb, tip.oid);
-    return (await treeOf(odb, commit.tree)).size === 0;
+  async #removeUnopened(
+    ref: RefName,
+    deleteRef: (tip: Oid | null) => Promise<void>,
+  ): Promise<void> {
+    const { odb } = this.#setting.repository;
+    const tip = await readTip(this.#setting.repository, ref);
+    if (tip !== null && (await treeOf(odb, tip.tree)).size > 0) throw new ErrnoError('ENOTEMPTY');
+    await deleteRef(tip?.oid ?? null);
   }
 }
 

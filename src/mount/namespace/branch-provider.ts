@@ -1,3 +1,4 @@
+import type { Oid } from '../../git/oid.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { BranchStatus } from '../observe/status.ts';
 import type { Ino, MaybePromise } from '../vfs/operations.ts';
@@ -41,9 +42,11 @@ export interface BranchProvider {
   /**
    * Removes a branch: refuses with ENOTEMPTY when anything stands in it, uncommitted files
    * included; else commits what is staged, calls `deleteRef` with no commit in flight, and lets go
-   * of the working tree. When `deleteRef` fails, the branch stays and the error is passed on.
+   * of the working tree. `deleteRef` is given the commit that was found to be empty (`null`
+   * for none); a `RefChangedError` of it says that the branch is at another by now, which is looked at then. When
+   * `deleteRef` fails otherwise, the branch stays and the error is passed on.
    */
-  remove(branch: RefName, deleteRef: () => Promise<void>): Promise<void>;
+  remove(branch: RefName, deleteRef: (tip: Oid | null) => Promise<void>): Promise<void>;
 
   /** The branches that are open now, for status.json and the metrics. */
   status(): readonly BranchStatus[];

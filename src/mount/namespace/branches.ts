@@ -2,7 +2,7 @@ import { RefChangedError } from '../../errors.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
-import { branchPrefix, refNameFromBytes, refNameIn } from '../../git/refs/ref-name.ts';
+import { branchPrefix, refNameFromBytes, refNameIn, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import { ErrnoError } from '../vfs/errno.ts';
 import { renameExchange, renameNoReplace } from '../vfs/operations.ts';
@@ -90,12 +90,13 @@ export class Branches implements BranchOperations {
   }
 
   async #remove(leaf: BranchLeaf): Promise<void> {
-    await this.#options.branches.remove(leaf.ref, () => this.#deleteRef(leaf.ref));
+    await this.#options.branches.remove(leaf.ref, (tip) => this.#deleteRef(leaf.ref, tip));
     this.#names().names.remove(this.#names().pathOf(leaf.ref), 'kernel');
     this.#options.lookAgain(leaf.ref);
   }
 
-  async #deleteRef(ref: RefName): Promise<void> {
+  /** `tip` is the commit that has nothing in it: others may have put something on top of it. */
+  async #deleteRef(ref: RefName, tip: Oid | null): Promise<void> {
     const { refs, identity } = this.#options;
     const value = await refs.read(ref);
     if (value === null) return;
@@ -106,6 +107,8 @@ export class Branches implements BranchOperations {
       return;
     }
     const { oid } = value;
+    if (oid !== tip)
+      throw new RefChangedError(`${refNameText(ref)} is not at ${tip ?? 'no commit'} any more`);
     const kept = await this.#keep(ref, oid, message);
     try {
       await refs.update({ name: ref, oid: null, expected: oid, message, identity });

@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseOid } from '../../../../src/git/oid.ts';
+import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { fsck, git } from '../../../helpers/git.ts';
+import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside, newRepository } from './branch-mount.ts';
 
 const files = { 'README.md': 'read me', 'src/a.txt': 'a' };
@@ -76,4 +78,28 @@ test('a file that is open outlives its branch being set back and pruned', async 
   await mount.git('gc', '--prune=now', '--quiet');
   expect(await mount.readAt(open, 4_000_000, 1000)).toBe(content.slice(4_000_000, 4_001_000));
   await mount.close(open);
+});
+
+test.each([
+  ['its tree and its commit', { unique: 'x' }],
+  ['its commit alone, for another branch has the tree', {}],
+])('what was staged on a branch that is deleted and pruned is kept: %s', async (_what, changes) => {
+  const mount = await BranchMount.open({
+    files,
+    branches: ['other'],
+    mount: { commitOn: 'fsync' },
+  });
+  await commitOutside(mount.gitDir, changes, { branch: 'other' });
+  const other = await mount.openBranch('other');
+  const made = await mount.vfs.create(other.ino, name('new'), 0o644, constants.O_RDWR, caller);
+  const file = { ino: made.entry.attr!.ino, fh: made.open.fh };
+  await mount.writeAt(file, 0, 'precious');
+  await mount.close(file);
+  await mount.git('update-ref', '-d', 'refs/heads/other');
+  await mount.git('gc', '-q', '--prune=now');
+  await mount.branches.refsChanged([parseRefName('refs/heads/other')]);
+  const ref = await mount.git('for-each-ref', '--format=%(refname)', 'refs/vost/orphaned');
+  expect(await mount.git('show', `${ref}:new`)).toBe('precious');
+  expect(await mount.git('rev-list', '--count', ref)).toBe('1');
+  await fsck(mount.gitDir);
 });

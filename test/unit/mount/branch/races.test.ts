@@ -3,10 +3,12 @@ import { constants } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { describe, expect, test, vi } from 'vitest';
 import { parseOid } from '../../../../src/git/oid.ts';
+import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import { BranchDirectory } from '../../../../src/mount/branch/branch-directory.ts';
 import { ErrnoError } from '../../../../src/mount/vfs/errno.ts';
 import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import { eventually } from '../../../helpers/eventually.ts';
+import { fsck } from '../../../helpers/git.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside } from './branch-mount.ts';
 
@@ -279,6 +281,26 @@ test('a directory that moves to a branch whose commit ends first is what that co
   expect(mount.branches.status().map(({ stagedFiles }) => stagedFiles)).toEqual([0, 0]);
 });
 
+test('a branch that others move while it is opened shows where it is', async () => {
+  const mount = await BranchMount.open({ files, branches: ['other'] });
+  const other = parseRefName('refs/heads/other');
+  const { refs } = mount.repository;
+  const list = refs.list.bind(refs);
+  const [begun, goOn] = [gate(), gate()];
+  vi.spyOn(refs, 'list').mockImplementationOnce(async (prefix) => {
+    begun.open();
+    await goOn.passed;
+    return list(prefix);
+  });
+  const opened = mount.openBranch('other');
+  await begun.passed;
+  const tip = await commitOutside(mount.gitDir, { new: 'x' }, { branch: 'other' });
+  const followed = mount.branches.refsChanged([other]);
+  goOn.open();
+  await Promise.all([opened, followed]);
+  expect(mount.branches.status().find(({ name: short }) => short === 'other')?.tip).toBe(tip);
+});
+
 describe('what others do', () => {
   test('to one name of a file that is being written shows under that name', async () => {
     const mount = await BranchMount.open({ files: { one: 'same', two: 'other' } });
@@ -395,5 +417,47 @@ describe('what fails', () => {
     const [, ref] = (await mount.git('for-each-ref')).split('\t');
     expect(ref).toMatch(/^refs\/vost\/orphaned\/main/);
     expect(await mount.git('show', `${ref!}:new`)).toBe('precious');
+  });
+
+  describe('when a closed file of a branch is stored that others then delete', () => {
+    async function unstored() {
+      const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+      const { staging } = mount.root.inode.context.contents;
+      const write = staging.write.bind(staging);
+      const full = vi
+        .spyOn(staging, 'write')
+        .mockImplementation((type, data) =>
+          Buffer.from(data).includes('too much')
+            ? Promise.reject(new ErrnoError('ENOSPC'))
+            : write(type, data),
+        );
+      await mount.write('good', 'fits');
+      const { ino, fh } = await mount.create('bad');
+      await mount.vfs.write(ino, fh, 0, Buffer.from('too much'));
+      await mount.vfs.release(ino, fh);
+      await mount.git('update-ref', '-d', 'refs/heads/main');
+      await expect(mount.branches.refsChanged([mount.branch.ref])).rejects.toThrow('ENOSPC');
+      return { mount, full };
+    }
+    const orphan = (mount: BranchMount): Promise<string> =>
+      mount.git('for-each-ref', '--format=%(refname)', 'refs/vost/orphaned');
+
+    test('it is saved when there is room again', async () => {
+      const { mount, full } = await unstored();
+      expect(await orphan(mount)).toBe('');
+      full.mockRestore();
+      await mount.branches.refsChanged([mount.branch.ref]);
+      const ref = await orphan(mount);
+      expect(await mount.git('show', `${ref}:bad`)).toBe('too much');
+      expect(await mount.git('show', `${ref}:good`)).toBe('fits');
+      await fsck(mount.gitDir);
+    });
+
+    test('the unmount saves the rest, and fails', async () => {
+      const { mount } = await unstored();
+      await expect(mount.branches.stop()).rejects.toThrow('ENOSPC');
+      const ref = await orphan(mount);
+      expect(await mount.git('ls-tree', '--name-only', ref)).toBe('README.md\ngood\nsrc');
+    });
   });
 });

@@ -4,13 +4,14 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
+import { RefChangedError } from '../../../../src/errors.ts';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { fsck, gitResult } from '../../../helpers/git.ts';
 import { storedTree } from '../../../helpers/tree-listing.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
-import { BranchMount, mainRef } from './branch-mount.ts';
+import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
 
 const { EBUSY, EFBIG, EIO, ENOSPC, ENOTEMPTY } = constants.errno;
 const files = { 'README.md': 'read me', 'src/a.txt': 'a', 'src/deep/c.txt': 'c' };
@@ -313,6 +314,31 @@ describe('several branches', () => {
     await mount.branches.remove(fresh, async () => {
       await mount.git('update-ref', '-d', fresh);
     });
+  });
+
+  test('one that others have put something into a moment ago is not removed', async () => {
+    const mount = await BranchMount.open({ files });
+    const fresh = parseRefName('refs/heads/fresh');
+    await mount.branches.create(fresh);
+    const remove = (deleteRef: () => Promise<void>): Promise<number> =>
+      mount.errnoOf(() => mount.branches.remove(fresh, deleteRef));
+    const deleteRef = vi.fn(() => Promise.resolve());
+    const putInto = (path: string): Promise<unknown> =>
+      commitOutside(mount.gitDir, { [path]: 'precious' }, { branch: 'fresh' });
+    const changed = async (): Promise<never> => {
+      await putInto('first');
+      throw new RefChangedError('moved');
+    };
+    expect(await remove(changed)).toBe(ENOTEMPTY);
+    await commitOutside(mount.gitDir, { first: null }, { branch: 'fresh' });
+    await mount.openBranch('fresh');
+    await putInto('second');
+    expect(await remove(deleteRef)).toBe(ENOTEMPTY);
+    await commitOutside(mount.gitDir, { second: null }, { branch: 'fresh' });
+    expect(await remove(changed)).toBe(ENOTEMPTY);
+    expect(deleteRef).not.toHaveBeenCalled();
+    await commitOutside(mount.gitDir, { first: null }, { branch: 'fresh' });
+    expect(await remove(deleteRef)).toBe(0);
   });
 
   test('the same root is given for the same place, and for all who ask at once', async () => {

@@ -1,3 +1,4 @@
+import type { Oid } from '../../../../src/git/oid.ts';
 import type { RefName } from '../../../../src/git/refs/ref-name.ts';
 import type {
   BranchPlace,
@@ -76,9 +77,10 @@ export class FakeBranches implements BranchProvider {
     await this.afterRefChange();
   }
 
-  async remove(branch: RefName, deleteRef: () => Promise<void>): Promise<void> {
+  async remove(branch: RefName, deleteRef: (tip: Oid | null) => Promise<void>): Promise<void> {
     if (this.notEmpty.has(branch)) throw new ErrnoError('ENOTEMPTY');
-    await deleteRef();
+    const tip = await this.#repository.refs.resolve(branch);
+    await deleteRef(tip?.oid ?? null);
     await this.afterRefChange();
   }
 

@@ -233,6 +233,14 @@ describe('rmdir', () => {
     expect(await listing()).toContain('topic');
   });
 
+  it('keeps a branch that is not at the commit which was found to be empty', async () => {
+    const before = await refsNow();
+    const other = await repository.commit(undefined, 'another');
+    branches.remove = (_branch, deleteRef) => deleteRef(other);
+    expect(await errnoOf(() => vfs.rmdir(rootIno, name('topic')))).not.toBe(0);
+    expect(await refsNow()).toBe(before);
+  });
+
   it('removes a symbolic branch, and not the branch that it stands for', async () => {
     await repository.git(['symbolic-ref', 'refs/heads/alias', 'refs/heads/main']);
     await mounted.namespace.refsChanged([parseRefName('refs/heads/alias')]);
