@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
+import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
@@ -102,6 +102,25 @@ describe('beside git gc --prune=now', () => {
     const input = needed.join('\n');
     const found = await git(['cat-file', '--batch-check'], { cwd: gitDir, input });
     expect(found).toBe(needed.map((oid) => `${oid} blob 2000\n`).join(''));
+    await second.letGo();
+    await area.discard();
+    await fsck(gitDir);
+  });
+
+  test('what is published again gets no name that a repack may be about to remove', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const oids = await writeBlobs(area, randomContents(40, 2000));
+    const first = new PackKeeps();
+    await area.publish(oids, { fsync: false, keeps: first });
+    await first.letGo();
+    const packs = join(gitDir, 'objects/pack');
+    // `git repack -ad` lists them when it begins, and does not look for a `.keep` when it removes them.
+    const listed = (await readdir(packs)).filter((name) => name.startsWith('pack-'));
+    const second = new PackKeeps();
+    await area.publish(oids, { fsync: false, keeps: second });
+    for (const name of listed) await rm(join(packs, name));
+    const found = await git(['cat-file', '--batch-check'], { cwd: gitDir, input: oids.join('\n') });
+    expect(found).toBe(oids.map((oid) => `${oid} blob 2000\n`).join(''));
     await second.letGo();
     await area.discard();
     await fsck(gitDir);

@@ -20,6 +20,7 @@ export class PackFile {
   #file: TemporaryFile;
   #endOffset: number;
   #hasFailedToSync = false;
+  #packPath: string | undefined;
 
   private constructor(
     directory: string,
@@ -131,9 +132,15 @@ export class PackFile {
     }
   }
 
+  /** The name of its own that it got last. */
+  get packPath(): string | undefined {
+    return this.#packPath;
+  }
+
   /** Gives the file its own name. ENOENT: somebody took the temporary one away, see `renew`. */
-  renameTo(path: string): Promise<void> {
-    return this.#file.renameTo(path);
+  async renameTo(path: string): Promise<void> {
+    await this.#file.renameTo(path);
+    this.#packPath = path;
   }
 
   /**

@@ -10,14 +10,19 @@ import { ignoring, isSystemError } from './temporary-file.ts';
 export class PackKeeps {
   readonly #paths = new Set<string>();
 
-  /** Protects the pack that is about to get this path (`….pack`); one that somebody else keeps stays theirs. */
-  async keep(packPath: string): Promise<void> {
+  /**
+   * Protects the pack that is about to get this path (`….pack`). `false` when somebody else keeps a pack
+   * of this name, who may let go of it at any moment.
+   */
+  async keep(packPath: string): Promise<boolean> {
     const path = packPath.replace(/\.pack$/, '.keep');
+    if (this.#paths.has(path)) return true;
     try {
       await writeFile(path, `vost ${process.pid} ${hostname()}\n`, { flag: 'wx' });
       this.#paths.add(path);
+      return true;
     } catch (error) {
-      if (isSystemError(error, 'EEXIST')) return;
+      if (isSystemError(error, 'EEXIST')) return false;
       // A full disk may have taken the name and not the text.
       await unlink(path).catch(ignoring('ENOENT'));
       throw error;

@@ -280,7 +280,7 @@ export class PackWriter {
    * looks for; with `fsync` each is on disk before the next step. Nothing may be appended from here
    * on, also not after a failure, but it can be tried again. The content stays readable here. An object
    * that is damaged by now is a `CorruptObjectError`.
-   * `beforeNaming` is called with the path that the pack is about to get.
+   * `beforeNaming` is called with the path that the pack is about to get, and may refuse it.
    */
   async finish({ fsync, beforeNaming }: FinishOptions): Promise<FinishedPack> {
     await this.#draining;

@@ -65,7 +65,7 @@ export async function packLooseObjects(options: RepackOptions): Promise<number> 
     const packed = await appendAll(writer, loose, oids, options);
     if (packed.length === 0) return 0;
     signal?.throwIfAborted();
-    const beforeNaming = (path: string): Promise<void> => keeps.keep(path);
+    const beforeNaming = (path: string): Promise<boolean> => keeps.keep(path);
     const pack = await writer.finish({ fsync: true, beforeNaming });
     const bytes = writer.sizeBytes;
     let removed = 0;

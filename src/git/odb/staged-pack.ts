@@ -97,7 +97,7 @@ export class StagedPack {
   /** Seals the pack and gives it its index and its name: all that is in it is published then, under `keeps`. */
   async finish(keeps: PackKeeps, fsync: boolean): Promise<FinishedPack> {
     this.seal();
-    const beforeNaming = (path: string): Promise<void> => keeps.keep(path);
+    const beforeNaming = (path: string): Promise<boolean> => keeps.keep(path);
     const finished = await this.writer.finish({ fsync, beforeNaming });
     this.#isFinished = true;
     for (const object of this.objects) object.published = keeps;
