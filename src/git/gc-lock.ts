@@ -16,16 +16,29 @@ export async function isGcRunning(
   commonDir: string,
   recent: RecentPaths = noRecentPaths,
 ): Promise<boolean> {
+  return (await runningGc(commonDir, recent)) !== undefined;
+}
+
+/**
+ * What tells the `git gc` that is at work from those before and after it; `undefined` when none is, as
+ * `isGcRunning` says.
+ */
+export async function runningGc(
+  commonDir: string,
+  recent: RecentPaths = noRecentPaths,
+): Promise<string | undefined> {
   const path = join(commonDir, 'gc.pid');
   try {
     const found = recent.look(path) ? statSync(path, { throwIfNoEntry: false }) : await stat(path);
-    if (found === undefined) return false;
+    if (found === undefined) return undefined;
     const { mtimeMs } = found;
-    if (Date.now() - mtimeMs > longestRunMs) return false;
-    const [pid = '', host = ''] = (await readFile(path, 'utf8')).trim().split(' ');
-    return host !== hostname() || isProcessAlive(Number(pid));
+    if (Date.now() - mtimeMs > longestRunMs) return undefined;
+    const holder = (await readFile(path, 'utf8')).trim();
+    const [pid = '', host = ''] = holder.split(' ');
+    const isAtWork = host !== hostname() || isProcessAlive(Number(pid));
+    return isAtWork ? `${holder} ${mtimeMs}` : undefined;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { syncPath } from './odb/durable.ts';
 import type { HashAlgorithm } from './oid.ts';
 import type { RefName } from './refs/ref-name.ts';
 import type { RepositoryLayout } from './repository-layout.ts';
-import { systemErrorCode } from './system-error.ts';
+import { systemErrorCode, withoutLinks } from './system-error.ts';
 
 // A repository is made in its place, step by step, each of which can be taken again, and `HEAD` comes
 // last: without it nobody, git included, takes the directory for a repository. So a creation that
@@ -18,9 +18,6 @@ const directories = ['objects/info', 'objects/pack', 'refs/heads', 'refs/tags'];
 // and what the root of a fresh filesystem holds.
 const unfinished =
   /^(?:objects|refs|logs|packed-refs|config|(?:config|HEAD)\.[0-9a-f]+\.tmp|lost\+found)$/;
-
-// What filesystems answer that have no hard links.
-const withoutLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 /** Makes everything but `HEAD`. What is there already stays, an object format included. */
 export async function prepareRepository(

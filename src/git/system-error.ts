@@ -4,6 +4,16 @@ export function systemErrorCode(error: unknown): string {
   return typeof error.code === 'string' ? error.code : '';
 }
 
+/** What filesystems answer that have no hard links, or none between two places. */
+export const withoutLinks: ReadonlySet<string> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+  'EXDEV',
+]);
+
 /** Tells whether a system call failed because there is nothing at the path (a file above it included). */
 export function isNothingThere(error: unknown): boolean {
   const code = systemErrorCode(error);

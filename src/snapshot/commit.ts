@@ -255,6 +255,11 @@ async function publishAndMove(
       onMade(made.commit);
     }
     await moveRef(repository, move, made.objects, packedBeside);
+    // A repack that began when one of the packs was not protected may be about to remove it. One that
+    // begins from now on sees the ref.
+    if (!(await keeps.areStanding())) {
+      await staging.publish(staged, { fsync, besideGc: true, again: true, keeps });
+    }
     await staging.republishMissing(staged, { fsync, keeps });
     staging.referred(staged);
   } finally {

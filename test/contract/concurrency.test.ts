@@ -1,8 +1,10 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { RefStore } from '../../src/git/refs/ref-store.ts';
 import { GitStore, StaleSnapshotError, retryWrite } from '../../src/index.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { fsck, git, gitResult } from '../helpers/git.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
@@ -95,6 +97,116 @@ describe('beside git', () => {
     await store.close();
     expect(await git(['show', 'main:directory/file'], { cwd: path })).toBe('content');
     await fsck(path);
+  });
+
+  describe('a git gc that takes the index of a pack which is too big for loose copies', () => {
+    async function bigCommit(
+      store: GitStore,
+      files = 1001,
+    ): Promise<{ path: string; content: string }> {
+      const batch = (await store.branches.get('main')).batch();
+      for (let index = 0; index < files; index++) {
+        await batch.writeText(`directory/${index}`, `content ${index}`);
+      }
+      await batch.commit();
+      return { path: `directory/${files - 1}`, content: `content ${files - 1}` };
+    }
+
+    async function beginGc(path: string): Promise<void> {
+      await writeFile(join(path, 'gc.pid'), `${process.pid} ${hostname()}`);
+    }
+
+    /** Does what `git gc` does with a pack that it has listed the index of, but not the pack. */
+    async function takeIndexes(path: string): Promise<void> {
+      const packs = join(path, 'objects/pack');
+      const leftovers = (await readdir(packs)).filter((name) => /^pack-.*\.(idx|keep)$/.test(name));
+      expect(leftovers).not.toEqual([]);
+      for (const name of leftovers) await rm(join(packs, name));
+    }
+
+    async function spares(path: string): Promise<string[]> {
+      return (await readdir(join(path, 'objects/pack'))).filter((name) => /vost_/.test(name));
+    }
+
+    test('takes nothing from readers of the store', async () => {
+      const { store, path } = await newStore();
+      await beginGc(path);
+      const file = await bigCommit(store);
+      await takeIndexes(path);
+      const other = await GitStore.open(path);
+      expect(await (await other.branches.get('main')).readText(file.path)).toBe(file.content);
+      for (const open of [store, other]) await open.close();
+      await rm(join(path, 'gc.pid'));
+      await fsck(path);
+    });
+
+    test('gives it back to git while the store is open', async () => {
+      const { store, path } = await newStore();
+      await beginGc(path);
+      const file = await bigCommit(store);
+      await takeIndexes(path);
+      await eventually(async () => {
+        expect(await git(['show', `main:${file.path}`], { cwd: path })).toBe(file.content);
+      });
+      expect(await spares(path)).toHaveLength(1);
+      // Another one has begun later, and sees the pack.
+      await writeFile(join(path, 'gc.pid'), `${process.pid} ${hostname()} later`);
+      await eventually(async () => {
+        expect(await spares(path)).toEqual([]);
+      });
+      await rm(join(path, 'gc.pid'));
+      await store.close();
+      await fsck(path);
+    });
+
+    test('gives it back when the store is opened again, if it was closed before', async () => {
+      const { store, path } = await newStore();
+      await beginGc(path);
+      const file = await bigCommit(store);
+      await store.close();
+      await takeIndexes(path);
+      await rm(join(path, 'gc.pid'));
+      const other = await GitStore.open(path);
+      expect(await git(['show', `main:${file.path}`], { cwd: path })).toBe(file.content);
+      await other.close();
+      expect(await spares(path)).toEqual([]);
+      await fsck(path);
+    });
+
+    test('takes nothing when a git repack begins before the branch has moved', async () => {
+      const { store, path } = await newStore();
+      await beginGc(path);
+      const packs = join(path, 'objects/pack');
+      const seenByRepack: string[] = [];
+      const update = Object.getOwnPropertyDescriptor(RefStore.prototype, 'update')
+        ?.value as RefStore['update'];
+      const spy = vi.spyOn(RefStore.prototype, 'update');
+      onTestFinished(() => {
+        spy.mockRestore();
+      });
+      spy.mockImplementation(async function (this: RefStore, change) {
+        await takeIndexes(path);
+        await rm(join(path, 'gc.pid'));
+        await update.call(this, {
+          ...change,
+          beforeMove: async () => {
+            await change.beforeMove?.();
+            const names = await readdir(packs);
+            const kept = names.filter((name) => name.endsWith('.keep'));
+            for (const name of names) {
+              const isKept = kept.includes(name.replace(/\.[a-z]+$/, '.keep'));
+              if (name.startsWith('pack-') && !isKept) seenByRepack.push(name);
+            }
+          },
+        });
+      });
+      const file = await bigCommit(store);
+      expect(seenByRepack).not.toEqual([]);
+      for (const name of seenByRepack) await rm(join(packs, name));
+      expect(await git(['show', `main:${file.path}`], { cwd: path })).toBe(file.content);
+      await store.close();
+      await fsck(path);
+    });
   });
 
   test('a branch that is locked is not moved, and not waited for without end', async () => {

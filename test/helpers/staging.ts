@@ -5,6 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
+import { SpareIndexes } from '../../src/git/odb/spare-indexes.ts';
 import { StagingArea } from '../../src/git/odb/staging-area.ts';
 import type { StagingAreaOptions } from '../../src/git/odb/staging-area.ts';
 import { oidToBytes } from '../../src/git/oid.ts';
@@ -29,6 +30,7 @@ export async function repositoryForStaging(
     algorithm,
     compressionLevel: -1,
     unsynced: new UnsyncedFiles(join(gitDir, 'objects')),
+    spares: new SpareIndexes(objectsDirectory),
     exists: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     isKnown: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     isLoose: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
@@ -383,6 +385,23 @@ describe('when the disk fails', () => {
     await area.discard();
     await expectBlobInGit(gitDir, oids[1]!, contents[1]!);
     expect(await temporaryFiles(gitDir)).toEqual([]);
+    await fsck(gitDir);
+  });
+
+  test('without room for loose copies beside a git gc, the pack is enough', async () => {
+    const { gitDir, area } = await newStagingArea();
+    const contents = randomContents(5, 700);
+    const oids = await writeBlobs(area, contents);
+    const prototype = await fileHandlePrototype();
+    const write = Object.getOwnPropertyDescriptor(prototype, 'write')?.value as FileHandle['write'];
+    vi.spyOn(prototype, 'write').mockImplementation(function (this: FileHandle, ...args) {
+      const isLoose = readlinkSync(`/proc/self/fd/${this.fd}`).includes('/tmp_obj_');
+      return isLoose ? Promise.reject(systemError('ENOSPC')) : write.apply(this, args);
+    });
+    await area.publish(oids, { fsync: true, besideGc: true });
+    vi.restoreAllMocks();
+    expect(await countObjects(gitDir)).toMatchObject({ loose: 0, packs: 1, packed: 5 });
+    await area.discard();
     await fsck(gitDir);
   });
 

@@ -26,6 +26,7 @@ import type { PackLocation } from './pack-directory.ts';
 import { FileGoneError } from './paged-file.ts';
 import { packLooseObjects } from './repack.ts';
 import type { MaintenanceOptions } from './repack.ts';
+import { SpareIndexes } from './spare-indexes.ts';
 import type { StagingArea } from './staging-area.ts';
 import { StagingAreas } from './staging-areas.ts';
 import { storedEntryAt } from './stored-entry.ts';
@@ -72,6 +73,8 @@ const defaultSpoolSizeBytes = 1024 * 1024 * 1024;
 export class ObjectDatabase {
   readonly algorithm: HashAlgorithm;
   readonly objectsDirectory: string;
+  /** Whoever gives a pack its name does so with these. */
+  readonly spareIndexes: SpareIndexes;
   readonly #compressionLevel: number;
   readonly #caches: ObjectCaches;
   readonly #directories: ObjectDirectories;
@@ -88,10 +91,12 @@ export class ObjectDatabase {
     this.algorithm = options.algorithm;
     this.objectsDirectory = options.objectsDirectory;
     this.#unsynced = new UnsyncedFiles(options.objectsDirectory);
+    this.spareIndexes = new SpareIndexes(options.objectsDirectory);
     this.#compressionLevel = options.compressionLevel;
     this.#caches = new ObjectCaches(options.cacheSizeBytes ?? defaultCacheSizeBytes);
     this.#directories = new ObjectDirectories({
       path: options.objectsDirectory,
+      spares: this.spareIndexes,
       algorithm: options.algorithm,
       pages: this.#caches.pages,
       onChange: () => this.#bigBlobs.closeCursors(),
@@ -120,6 +125,7 @@ export class ObjectDatabase {
       algorithm: this.algorithm,
       compressionLevel: this.#compressionLevel,
       unsynced: this.#unsynced,
+      spares: this.spareIndexes,
       exists: (oid) => this.freshen(oid),
       isKnown: (oid) => this.#directories.freshenListed(oid),
       isLoose: (oid) => this.#directories.hasLoose(oid),
@@ -344,7 +350,8 @@ export class ObjectDatabase {
   async packLoose(options: MaintenanceOptions = {}): Promise<number> {
     const { objectsDirectory, algorithm } = this;
     const compressionLevel = this.#compressionLevel;
-    const how = { ...options, objectsDirectory, algorithm, compressionLevel };
+    const spares = this.spareIndexes;
+    const how = { ...options, objectsDirectory, algorithm, compressionLevel, spares };
     const count = await packLooseObjects(how);
     await this.refresh();
     return count;
@@ -380,6 +387,7 @@ export class ObjectDatabase {
   /** Discards what is staged, and lets go of all files. */
   async close(): Promise<void> {
     await this.#staging.discard();
+    await this.spareIndexes.close();
     this.#bigBlobs.closeCursors();
     this.#spool.close();
     this.#directories.close();

@@ -12,6 +12,7 @@ import { PackDirectory } from './pack-directory.ts';
 import type { PackLocation } from './pack-directory.ts';
 import type { PageCache } from './page-cache.ts';
 import { FileGoneError } from './paged-file.ts';
+import type { SpareIndexes } from './spare-indexes.ts';
 
 // A repository that is packed again this often during one lookup is not packed by a person or cron.
 const mostRounds = 10;
@@ -50,6 +51,7 @@ export class ObjectDirectories {
   readonly #pages: PageCache;
   readonly #onChange: () => void;
   readonly #recent: RecentPaths;
+  readonly #spares: SpareIndexes;
   #directories: readonly ObjectDirectory[] = [];
   /** Counts the changes that have been noticed. */
   #generation = 0;
@@ -65,12 +67,15 @@ export class ObjectDirectories {
     /** Called when packs have come or gone. */
     readonly onChange: () => void;
     readonly recent: RecentPaths;
+    /** Those of the own one. */
+    readonly spares: SpareIndexes;
   }) {
     this.#path = options.path;
     this.#algorithm = options.algorithm;
     this.#pages = options.pages;
     this.#onChange = options.onChange;
     this.#recent = options.recent;
+    this.#spares = options.spares;
   }
 
   /** Where a pack holds the object, as far as is known; throws a `Fault` when a page is not in memory. */
@@ -240,7 +245,8 @@ export class ObjectDirectories {
   }
 
   #open(path: string): ObjectDirectory {
-    const packs = new PackDirectory(`${path}/pack`, this.#algorithm, this.#pages);
+    const spares = path === this.#path ? this.#spares : undefined;
+    const packs = new PackDirectory(`${path}/pack`, this.#algorithm, this.#pages, spares);
     const graphs = new CommitGraphFinder(path, this.#algorithm, this.#pages);
     return { path, packs, loose: new LooseObjects(path, this.#recent), graphs };
   }

@@ -6,6 +6,7 @@ import type { MultiPackLocation } from './multi-pack-index.ts';
 import { Pack } from './pack.ts';
 import type { PageCache } from './page-cache.ts';
 import type { PagedFile } from './paged-file.ts';
+import type { SpareIndexes } from './spare-indexes.ts';
 import { isSystemError } from './temporary-file.ts';
 
 const multiPackIndexName = 'multi-pack-index';
@@ -24,14 +25,16 @@ export class PackDirectory {
   readonly #path: string;
   readonly #algorithm: HashAlgorithm;
   readonly #pages: PageCache;
+  readonly #spares: SpareIndexes | undefined;
   #packs = new Map<string, Pack>();
   #multiPackIndex: MultiPackIndex | undefined;
   #multiPackIndexIdentity: string | undefined;
   /** The packs to be searched one by one, the one that was of use last in front. */
   #searched: Pack[] | undefined;
 
-  constructor(path: string, algorithm: HashAlgorithm, pages: PageCache) {
+  constructor(path: string, algorithm: HashAlgorithm, pages: PageCache, spares?: SpareIndexes) {
     this.#path = path;
+    this.#spares = spares;
     this.#algorithm = algorithm;
     this.#pages = pages;
   }
@@ -47,6 +50,7 @@ export class PackDirectory {
   /** Looks at the directory again, for packs that are new or gone; tells whether anything changed. */
   async scan(): Promise<boolean> {
     const names = new Set(await this.#list());
+    await this.#spares?.see(names);
     const identity = names.has(multiPackIndexName) ? await this.#identify() : undefined;
     // From here on nothing waits: whoever searches meanwhile finds all as it was, or all as it is.
     let changed = this.#takePacks(names);

@@ -1,4 +1,4 @@
-import { unlink, writeFile } from 'node:fs/promises';
+import { access, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { ignoring, isSystemError } from './temporary-file.ts';
 
@@ -27,6 +27,22 @@ export class PackKeeps {
       await unlink(path).catch(ignoring('ENOENT'));
       throw error;
     }
+  }
+
+  /**
+   * Tells whether all of them are protected still. A `git gc` that takes the index of a pack for a leftover
+   * takes the `.keep` along, and a `git repack` that begins then does not see it.
+   */
+  async areStanding(): Promise<boolean> {
+    for (const path of this.#paths) {
+      try {
+        await access(path);
+      } catch (error) {
+        if (isSystemError(error, 'ENOENT')) return false;
+        throw error;
+      }
+    }
+    return true;
   }
 
   /** Lets git have all of them: a ref leads to what they hold, or nobody needs it. */

@@ -6,6 +6,7 @@ import { syncPath } from './durable.ts';
 import type { PackFile } from './pack-file.ts';
 import { writePackIndex } from './pack-index-writer.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
+import type { SpareIndexes } from './spare-indexes.ts';
 import { TemporaryFile, ignoring, isSystemError } from './temporary-file.ts';
 
 /** Where a finished pack stands. */
@@ -19,6 +20,8 @@ export interface FinishOptions {
   readonly fsync: boolean;
   /** Called with the path that the pack is about to get; `false` when it must get another. */
   readonly beforeNaming?: ((packPath: string) => Promise<boolean>) | undefined;
+  /** Those of the object directory; without, nobody may collect garbage there. */
+  readonly spares?: SpareIndexes | undefined;
 }
 
 /** A pack that is complete but for its name and its index. */
@@ -52,6 +55,7 @@ export async function namePack(file: PackFile, pack: NamelessPack): Promise<Fini
     const index = await writeIndex(pack, attempt === 1 ? 'tmp_idx_vost_' : 'vost_idx_');
     try {
       await file.renameTo(finished.packPath);
+      await pack.spares?.keep(index.path, finished.packPath);
       await index.renameTo(finished.indexPath);
       break;
     } catch (error) {

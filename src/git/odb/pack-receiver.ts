@@ -90,6 +90,7 @@ class PackReceiver {
         checksum,
         fsync: true,
         beforeNaming: (path) => keeps.keep(path),
+        spares: this.#odb.spareIndexes,
       });
     } catch (error) {
       await keeps.letGo();

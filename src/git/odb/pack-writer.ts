@@ -282,7 +282,7 @@ export class PackWriter {
    * that is damaged by now is a `CorruptObjectError`.
    * `beforeNaming` is called with the path that the pack is about to get, and may refuse it.
    */
-  async finish({ fsync, beforeNaming }: FinishOptions): Promise<FinishedPack> {
+  async finish({ fsync, beforeNaming, spares }: FinishOptions): Promise<FinishedPack> {
     await this.#draining;
     const checksum = await this.#complete(fsync);
     return namePack(this.#file, {
@@ -292,6 +292,7 @@ export class PackWriter {
       checksum,
       fsync,
       beforeNaming,
+      spares,
     });
   }
 

@@ -8,6 +8,7 @@ import type { LooseFileContent, LooseWriterOptions } from './loose-writer.ts';
 import type { PackKeeps } from './pack-keeps.ts';
 import { packEntryHeader } from './pack-writer.ts';
 import type { PackedObject } from './pack-writer.ts';
+import type { SpareIndexes } from './spare-indexes.ts';
 import { StagedPack, storedBytes } from './staged-pack.ts';
 import type { StagedObject } from './staged-pack.ts';
 
@@ -20,6 +21,8 @@ export interface PublishOptions extends LooseWriterOptions {
   readonly besideGc?: boolean;
   /** Protects new packs until a ref leads to what is in them. */
   readonly keeps: PackKeeps;
+  /** Protects their indexes from a `git gc` that is at work. */
+  readonly spares: SpareIndexes;
 }
 
 // Up to these bounds a commit's objects become loose ones: `git gc` counts 50 packs as too many,
@@ -54,17 +57,21 @@ export async function publishObjects(
 
 /**
  * A `git gc` that began before may remove loose objects that no ref led to then, so they go into a pack.
- * When it is done with that, it lists the packs and removes each index that it saw without its pack
- * (`clean_pack_garbage` in git's builtin/gc.c): a listing that has passed the place of the one name before
- * the pack came, and the other after, takes the index of a new pack for a leftover. What is loose stays
- * from then on; so unless they are too many, there are loose copies as well, made after the pack.
+ * When it is done with that, it may take the index of a new pack for a leftover, which then is put back
+ * (`SpareIndexes`). So that nobody misses them until then, there are loose copies as well, made after the
+ * pack, unless they are too many or there is no room: what is loose stays from then on.
  */
 async function publishBesideGc(
   wanted: readonly StagedObject[],
   options: PublishOptions,
 ): Promise<void> {
   await publishObjects(wanted, { ...options, besideGc: false, asPack: true });
-  if (isWithin(wanted, mostLooseBesideGc)) await publishLoose(wanted, options);
+  if (!isWithin(wanted, mostLooseBesideGc)) return;
+  try {
+    await publishLoose(wanted, options);
+  } catch (error) {
+    if (!isWithoutRoom(error)) throw error;
+  }
 }
 
 async function publishElsewhere(
@@ -76,10 +83,14 @@ async function publishElsewhere(
     else await publishCopies(objects, options);
   } catch (error) {
     const canFinish = objects.every(({ pack }) => !pack.isFinished && !pack.isStreaming);
-    if (!withoutRoom.has(systemErrorCode(error)) || !canFinish) throw error;
+    if (!isWithoutRoom(error) || !canFinish) throw error;
     // A name for what is there takes next to no room, and `git gc` tidies up.
     await finishPacks([...groupedByPack(objects).keys()], options);
   }
+}
+
+function isWithoutRoom(error: unknown): boolean {
+  return withoutRoom.has(systemErrorCode(error));
 }
 
 function mayBeLoose(objects: readonly StagedObject[], { asPack }: PublishOptions): boolean {
@@ -155,8 +166,8 @@ async function finishPacks(packs: readonly StagedPack[], options: PublishOptions
 }
 
 async function finishPack(pack: StagedPack, options: PublishOptions): Promise<void> {
-  const { fsync, unsynced, keeps } = options;
-  const { packPath, indexPath } = await pack.finish(keeps, fsync);
+  const { fsync, unsynced, keeps, spares } = options;
+  const { packPath, indexPath } = await pack.finish(keeps, { fsync, spares });
   if (!fsync) await unsynced.add([packPath, indexPath]);
 }
 

@@ -11,6 +11,7 @@ import { namingObject } from './object-errors.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import type { FinishedPack } from './pack-naming.ts';
 import { PackWriter } from './pack-writer.ts';
+import type { SpareIndexes } from './spare-indexes.ts';
 
 /** How far maintenance has come. */
 export interface MaintenanceProgress {
@@ -37,6 +38,7 @@ export interface RepackOptions extends MaintenanceOptions {
   readonly algorithm: HashAlgorithm;
   /** zlib's, -1 to 9; what does not shrink and what is big gets a lower one. */
   readonly compressionLevel: number;
+  readonly spares: SpareIndexes;
 }
 
 const objectsAtOnce = 8;
@@ -66,12 +68,12 @@ export async function packLooseObjects(options: RepackOptions): Promise<number> 
     if (packed.length === 0) return 0;
     signal?.throwIfAborted();
     const beforeNaming = (path: string): Promise<boolean> => keeps.keep(path);
-    const pack = await writer.finish({ fsync: true, beforeNaming });
+    const pack = await writer.finish({ fsync: true, beforeNaming, spares: options.spares });
     const bytes = writer.sizeBytes;
     let removed = 0;
     for (let start = 0; start < packed.length; start += removalsBetweenChecks) {
       signal?.throwIfAborted();
-      await checkThere(pack);
+      await checkThere(pack, options.spares);
       const some = packed.slice(start, start + removalsBetweenChecks);
       await forEachBounded(some, removalsAtOnce, (oid) => loose.remove(oid));
       removed += some.length;
@@ -164,9 +166,17 @@ async function* unlessAborted(
   }
 }
 
-async function checkThere({ packPath, indexPath }: FinishedPack): Promise<void> {
+async function checkThere(
+  { packPath, indexPath }: FinishedPack,
+  spares: SpareIndexes,
+): Promise<void> {
   await access(packPath);
-  await access(indexPath);
+  try {
+    await access(indexPath);
+  } catch {
+    await spares.settle();
+    await access(indexPath);
+  }
 }
 
 function damaged(oid: Oid): CorruptObjectError {

@@ -1,7 +1,7 @@
 import type { HashAlgorithm } from '../oid.ts';
 import type { ThreadPace } from '../thread-pace.ts';
 import type { PackKeeps } from './pack-keeps.ts';
-import type { FinishedPack } from './pack-naming.ts';
+import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { PackedObject } from './pack-writer.ts';
 
@@ -95,10 +95,13 @@ export class StagedPack {
   }
 
   /** Seals the pack and gives it its index and its name: all that is in it is published then, under `keeps`. */
-  async finish(keeps: PackKeeps, fsync: boolean): Promise<FinishedPack> {
+  async finish(
+    keeps: PackKeeps,
+    options: Pick<FinishOptions, 'fsync' | 'spares'>,
+  ): Promise<FinishedPack> {
     this.seal();
     const beforeNaming = (path: string): Promise<boolean> => keeps.keep(path);
-    const finished = await this.writer.finish({ fsync, beforeNaming });
+    const finished = await this.writer.finish({ ...options, beforeNaming });
     this.#isFinished = true;
     for (const object of this.objects) object.published = keeps;
     return finished;

@@ -12,6 +12,7 @@ import { forEachBounded } from './for-each-bounded.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import { publishObjects } from './publishing.ts';
 import type { PublishOptions } from './publishing.ts';
+import type { SpareIndexes } from './spare-indexes.ts';
 import { Spool } from './spool.ts';
 import { StagedContent } from './staged-content.ts';
 import { StagedObjects } from './staged-objects.ts';
@@ -26,6 +27,8 @@ export interface StagingAreaOptions {
   readonly compressionLevel: number;
   /** Shared by all that writes to the object directory. */
   readonly unsynced: UnsyncedFiles;
+  /** The same. */
+  readonly spares: SpareIndexes;
   /** Tells whether the repository holds an object, staging areas not counted. */
   readonly exists: (oid: Oid) => Promise<boolean>;
   /**

@@ -34,6 +34,11 @@ export class TemporaryFile {
     standing.add(path);
   }
 
+  /** The name that it has now. */
+  get path(): string {
+    return this.#path;
+  }
+
   /**
    * Creates an empty file for reading and writing, with the mode that git gives to objects (0444,
    * less the umask; `core.sharedRepository` is not looked at). The directory is made when it is

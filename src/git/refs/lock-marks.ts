@@ -23,7 +23,7 @@ import {
   byteStringFromBuffer,
   type ByteString,
 } from '../byte-string.ts';
-import { systemErrorCode } from '../system-error.ts';
+import { systemErrorCode, withoutLinks } from '../system-error.ts';
 import { removeFile } from './ref-directories.ts';
 
 // A process that is killed while it holds `<ref>.lock` leaves it, and a lock of an unknown holder is
@@ -33,8 +33,6 @@ import { removeFile } from './ref-directories.ts';
 // listens: as long as it lives, the kernel accepts connections to it, whatever namespace of process
 // ids it is in. Once it does not, the locks that are the same file as a mark of it are nobody's.
 
-/** What filesystems answer that have no hard links, or none between two places. */
-const withoutLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
 const socketName = 'alive';
 /** The name of a directory whose owner was found dead by one who clears up after it; see `claimIfAbandoned`. */
 const claimed = '.claimed-';
