@@ -226,7 +226,7 @@ async function publishAndMove(
   const packBeside = async (): Promise<boolean> => {
     if (packedBeside.size > 0 || !(await isGcRunning(commonDir, recent))) return false;
     // An attempt before this one may have published some of them, as loose objects.
-    await staging.publish(staged, { fsync, besideGc: true, again: true, keeps });
+    await staging.publish(made.objects, { fsync, besideGc: true, again: true, keeps });
     for (const oid of staged) packedBeside.add(oid);
     return true;
   };
@@ -247,7 +247,7 @@ async function publishAndMove(
     beforeMove,
   };
   try {
-    if (!(await packBeside())) await staging.publish(staged, { fsync, keeps });
+    if (!(await packBeside())) await staging.publish(made.objects, { fsync, keeps });
     if (request.firstUnder !== undefined) {
       const { ref: first, message, onMade } = request.firstUnder;
       const making = { ...move, ref: first, from: null, message };

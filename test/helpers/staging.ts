@@ -34,14 +34,23 @@ export async function repositoryForStaging(
     exists: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     isKnown: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     isLoose: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
+    freshenLoose: (oid) => Promise.resolve(existsSync(looseFile(objectsDirectory, oid))),
+    filesOf: (oid) => {
+      const path = looseFile(objectsDirectory, oid);
+      return Promise.resolve(existsSync(path) ? [path] : []);
+    },
     refresh: () => Promise.resolve(),
   };
   return { gitDir, options };
 }
 
+function looseFile(objectsDirectory: string, oid: Oid): string {
+  return join(objectsDirectory, oid.slice(0, 2), oid.slice(2));
+}
+
 // Simple, slow for large repositories, and without a memory of what was there before.
 function isInRepository(objectsDirectory: string, oid: Oid): boolean {
-  if (existsSync(join(objectsDirectory, oid.slice(0, 2), oid.slice(2)))) return true;
+  if (existsSync(looseFile(objectsDirectory, oid))) return true;
   const packs = join(objectsDirectory, 'pack');
   const indexes = readdirSync(packs).filter((name) => name.endsWith('.idx'));
   return indexes.some((name) => readFileSync(join(packs, name)).includes(oidToBytes(oid)));

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
 import { pieceBytes } from '../../src/git/odb/deflate.ts';
+import { ObjectDatabase } from '../../src/git/odb/object-database.ts';
 import { PackKeeps } from '../../src/git/odb/pack-keeps.ts';
 import { StagedPack } from '../../src/git/odb/staged-pack.ts';
 import { StagingArea } from '../../src/git/odb/staging-area.ts';
@@ -463,4 +464,75 @@ test('a process that ends without discarding takes its temporary files along', a
   }
   expect(await temporaryFiles(gitDir)).toEqual([]);
   await area.discard();
+});
+
+describe('what others have stored', () => {
+  async function storedByGit(gitDir: string, data: Buffer): Promise<string> {
+    return (await git(['hash-object', '-w', '--stdin'], { cwd: gitDir, input: data })).trim();
+  }
+
+  async function packedByGit(gitDir: string, data: Buffer): Promise<string> {
+    const oid = await storedByGit(gitDir, data);
+    const name = await git(['pack-objects', '-q', 'objects/pack/pack'], {
+      cwd: gitDir,
+      input: oid,
+    });
+    await git(['prune-packed', '-q'], { cwd: gitDir });
+    return `pack-${name.trim()}`;
+  }
+
+  async function openDatabase(gitDir: string): Promise<ObjectDatabase> {
+    const objectsDirectory = join(gitDir, 'objects');
+    return ObjectDatabase.open({ objectsDirectory, algorithm: 'sha1', compressionLevel: -1 });
+  }
+
+  test.each([
+    ['for a commit that follows at once', false],
+    ['for one that may wait', true],
+  ])('is as durable as what is published: staged %s', async (_when, keepsAll) => {
+    const { gitDir } = await newStagingArea();
+    const [loose, packed] = [randomBytes(1000), randomBytes(2 * pieceBytes)];
+    const oid = await storedByGit(gitDir, loose);
+    const pack = await packedByGit(gitDir, packed);
+    const database = await openDatabase(gitDir);
+    const area = database.stage({ keepsAll });
+    const oids = await writeBlobs(area, [loose, packed]);
+    const synced: string[] = [];
+    const prototype = await fileHandlePrototype();
+    const sync = Object.getOwnPropertyDescriptor(prototype, 'sync')?.value as FileHandle['sync'];
+    vi.spyOn(prototype, 'sync').mockImplementation(function (this: FileHandle) {
+      synced.push(readlinkSync(`/proc/self/fd/${this.fd}`));
+      return sync.call(this);
+    });
+    await area.publish(oids, { fsync: true });
+    vi.restoreAllMocks();
+    const objects = join(gitDir, 'objects');
+    const looseDirectory = join(objects, oid.slice(0, 2));
+    expect(synced).toContain(join(looseDirectory, oid.slice(2)));
+    expect(synced).toContain(looseDirectory);
+    for (const end of ['.pack', '.idx', '']) {
+      expect(synced).toContain(
+        join(objects, 'pack', end === '' ? '' : `${pack}${end}`).replace(/\/$/, ''),
+      );
+    }
+    expect(await countObjects(gitDir)).toMatchObject({ loose: 1, packs: 1 });
+    await database.close();
+  });
+
+  test('and a git repack is about to remove is stored all the same', async () => {
+    const { gitDir } = await newStagingArea();
+    const data = randomBytes(1000);
+    const pack = await packedByGit(gitDir, data);
+    const database = await openDatabase(gitDir);
+    const area = database.stage({ keepsAll: true });
+    const oid = await area.write('blob', data);
+    const keeps = new PackKeeps();
+    await area.publish([oid], { fsync: true, keeps });
+    expect(await area.republishMissing([oid], { fsync: true, keeps })).toEqual([]);
+    for (const end of ['.idx', '.pack']) await rm(join(gitDir, 'objects/pack', `${pack}${end}`));
+    await keeps.letGo();
+    await database.close();
+    await expectBlobInGit(gitDir, oid, data);
+    await fsck(gitDir);
+  });
 });

@@ -81,7 +81,7 @@ export class LooseObjects {
 
   /** An object to be read piece by piece; it has to be closed. */
   async open(oid: Oid, readBytes: number = firstReadBytes): Promise<LooseFile | undefined> {
-    const path = this.#path(oid);
+    const path = this.pathOf(oid);
     let descriptor: number;
     try {
       descriptor = await openForReading(path);
@@ -99,7 +99,7 @@ export class LooseObjects {
 
   /** Tells whether the object is there. */
   async has(oid: Oid): Promise<boolean> {
-    const path = this.#path(oid);
+    const path = this.pathOf(oid);
     try {
       if (this.#recent.look(path)) accessSync(path);
       else await access(path);
@@ -115,7 +115,7 @@ export class LooseObjects {
    * old. False also when that is not allowed: then a copy that can be kept has to be written.
    */
   async freshen(oid: Oid): Promise<boolean> {
-    return freshenFile(this.#path(oid));
+    return freshenFile(this.pathOf(oid));
   }
 
   /**
@@ -141,7 +141,12 @@ export class LooseObjects {
 
   /** Removes the object, if it is still there: nothing else may need it. */
   async remove(oid: Oid): Promise<void> {
-    await unlink(this.#path(oid)).catch(ignoring('ENOENT'));
+    await unlink(this.pathOf(oid)).catch(ignoring('ENOENT'));
+  }
+
+  /** Where the object stands when it is there. */
+  pathOf(oid: Oid): string {
+    return `${this.#directory}/${oid.slice(0, 2)}/${oid.slice(2)}`;
   }
 
   /** The ids that start with these digits. */
@@ -154,10 +159,6 @@ export class LooseObjects {
       }
     }
     return oids;
-  }
-
-  #path(oid: Oid): string {
-    return `${this.#directory}/${oid.slice(0, 2)}/${oid.slice(2)}`;
   }
 
   async #list(directory: string): Promise<string[]> {

@@ -129,6 +129,8 @@ export class ObjectDatabase {
       exists: (oid) => this.freshen(oid),
       isKnown: (oid) => this.#directories.freshenListed(oid),
       isLoose: (oid) => this.#directories.hasLoose(oid),
+      freshenLoose: (oid) => this.#directories.freshenLoose(oid),
+      filesOf: (oid) => this.#directories.filesOf(oid),
       refresh: () => this.refresh(),
       pace: options.isNear === true ? new ThreadPace() : undefined,
     });

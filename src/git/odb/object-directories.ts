@@ -134,9 +134,24 @@ export class ObjectDirectories {
    * again would find the object: then writing it once more does no harm.
    */
   async freshen(oid: Oid): Promise<boolean> {
-    if (await this.freshenPacked(oid)) return true;
+    return (await this.freshenPacked(oid)) || this.freshenLoose(oid);
+  }
+
+  /** `freshen` for loose objects only. */
+  async freshenLoose(oid: Oid): Promise<boolean> {
     for (const { loose } of this.#directories) if (await loose.freshen(oid)) return true;
     return false;
+  }
+
+  /** The files of the own directory that hold an object, as far as is known: its own, or a pack and its index. */
+  async filesOf(oid: Oid): Promise<string[]> {
+    const own = this.#known(this.#path);
+    if (own === undefined) return [];
+    const raw = oidToBytes(oid);
+    const files = (await own.loose.has(oid)) ? [own.loose.pathOf(oid)] : [];
+    const packed = await this.#surviving(() => whenReady(() => own.packs.find(raw)));
+    if (packed !== undefined) files.push(packed.pack.file.path, packed.pack.index.file.path);
+    return files;
   }
 
   /** Tells whether a loose object is there at this moment. */

@@ -97,12 +97,14 @@ function mayBeLoose(objects: readonly StagedObject[], { asPack }: PublishOptions
   return asPack !== true && isWithin(objects, mostLoose);
 }
 
-interface Bounds {
+/** How many objects, and how much content. */
+export interface Bounds {
   readonly objects: number;
   readonly sizeBytes: number;
 }
 
-function isWithin(objects: readonly StagedObject[], most: Bounds): boolean {
+/** Tells whether some objects are no more than that. */
+export function isWithin(objects: readonly StagedObject[], most: Bounds): boolean {
   if (objects.length > most.objects) return false;
   let bytes = 0;
   for (const { packed } of objects) bytes += packed.sizeBytes;

@@ -9,6 +9,8 @@ import { cutIntoPieces, deflateWhole, pieceBytes, smallContentBytes } from './de
 import type { ObjectData } from './delta-base-cache.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
+import { heldAlready } from './held-already.ts';
+import type { HeldQuestions } from './held-already.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import { publishObjects } from './publishing.ts';
 import type { PublishOptions } from './publishing.ts';
@@ -20,7 +22,7 @@ import type { StagedObject } from './staged-pack.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
 /** What a staging area needs of the object database that it belongs to. */
-export interface StagingAreaOptions {
+export interface StagingAreaOptions extends HeldQuestions {
   readonly objectsDirectory: string;
   readonly algorithm: HashAlgorithm;
   /** The zlib level, -1 to 9; what does not shrink and what is big gets a lower one. */
@@ -29,15 +31,10 @@ export interface StagingAreaOptions {
   readonly unsynced: UnsyncedFiles;
   /** The same. */
   readonly spares: SpareIndexes;
-  /** Tells whether the repository holds an object, staging areas not counted. */
-  readonly exists: (oid: Oid) => Promise<boolean>;
-  /**
-   * The same for every object that is staged, most of which are new, so it should be quick: a false
-   * no only stores something twice.
-   */
-  readonly isKnown: (oid: Oid) => Promise<boolean>;
   /** Tells whether the repository holds an object, loose. */
   readonly isLoose: (oid: Oid) => Promise<boolean>;
+  /** The files that hold an object. */
+  readonly filesOf: (oid: Oid) => Promise<readonly string[]>;
   /** Makes `exists` see what happened to the repository meanwhile, packs that are gone above all. */
   readonly refresh: () => Promise<void>;
   /**
@@ -79,6 +76,8 @@ export class StagingArea {
   readonly #keeps = new PackKeeps();
   /** Released without a ref that leads to them: see `publish`. */
   readonly #unprotected = new Set<Oid>();
+  /** Not staged, because the repository holds them. */
+  readonly #passedOver = new Set<Oid>();
   readonly #beingStored = new Map<Oid, Promise<void>>();
   readonly #budget = new ByteBudget(mostBytesUnderWay);
   // One at a time, so that they end up in one pack.
@@ -168,8 +167,9 @@ export class StagingArea {
   /**
    * Makes these objects, or all, a part of the repository; ids that are not staged here are taken to
    * be in it. Few and small ones become loose objects, others a pack, which may bring other staged
-   * objects along. With `fsync` they survive a power cut when it resolves, and so does all else that
-   * was published before without it. They stay staged until `release`. `besideGc` makes a pack of them
+   * objects along. With `fsync` they survive a power cut when it resolves, those included that others
+   * have stored before, who perhaps did not care; and so does all else that was published before
+   * without it. They stay staged until `release`. `besideGc` makes a pack of them
    * that a `git gc` at work leaves alone, also of those that the repository has elsewhere; `again` also
    * of those that were published before. New packs are protected from `git repack` by `keeps`; without, until the next
    * `republishMissing` without. What was published under other `keeps`, and no ref came to lead to, is
@@ -192,16 +192,23 @@ export class StagingArea {
     return this.#inTurn(async () => {
       const wanted: StagedObject[] = [];
       const repeated: StagedObject[] = [];
-      for (const oid of new Set(oids ?? this.#objects.oids())) {
+      const stored: Oid[] = [];
+      for (const oid of new Set(oids ?? [...this.#objects.oids(), ...this.#passedOver])) {
         const object = this.#objects.get(oid);
-        if (object === undefined) continue;
+        if (object === undefined) {
+          if (this.#passedOver.has(oid)) stored.push(oid);
+          continue;
+        }
         const { published, isReferred } = object;
         const isNew = published === undefined && !this.#unprotected.has(oid);
         if (isNew) wanted.push(object);
         else if (again || (published !== keeps && !isReferred)) repeated.push(object);
       }
       const passesOver = this.#options.keepsAll === true && !besideGc;
-      const unknown = passesOver ? await this.#unknown(wanted) : wanted;
+      const held = passesOver ? await heldAlready(wanted, this.#options) : new Set();
+      const unknown = wanted.filter((object) => !held.has(object));
+      stored.push(...wanted.filter((object) => held.has(object)).map(({ packed }) => packed.oid));
+      if (fsync) await this.#noteUnsynced(stored);
       const asPack = repeated.length > 0;
       await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps });
       for (const { packed } of repeated) this.#unprotected.delete(packed.oid);
@@ -293,7 +300,10 @@ export class StagingArea {
     // The disk looks while this thread deflates.
     const early =
       data.length <= smallContentBytes ? deflateWhole(data, compressionLevel, type) : undefined;
-    if (await existing) return;
+    if (await existing) {
+      this.#passedOver.add(oid);
+      return;
+    }
     if (data.length > pieceBytes) {
       await this.#storePieces(type, data.length, cutIntoPieces([data]));
       return;
@@ -304,7 +314,11 @@ export class StagingArea {
 
   #storePieces(type: ObjectType, sizeBytes: number, pieces: AsyncIterable<Buffer>): Promise<Oid> {
     const { compressionLevel, keepsAll, exists } = this.#options;
-    const isThere = keepsAll === true ? () => Promise.resolve(false) : exists;
+    const isThere = async (oid: Oid): Promise<boolean> => {
+      if (keepsAll === true || !(await exists(oid))) return false;
+      this.#passedOver.add(oid);
+      return true;
+    };
     return this.#objects.appendPieces({ type, sizeBytes, pieces, compressionLevel }, isThere);
   }
 
@@ -344,15 +358,13 @@ export class StagingArea {
     return Array.from(await without(notLoose, exists), (oid) => this.#objects.find(oid));
   }
 
-  /** Those that the repository does not hold. */
-  async #unknown(wanted: readonly StagedObject[]): Promise<StagedObject[]> {
-    const { exists, isKnown } = this.#options;
-    const isThere = wanted.length > fewObjects ? isKnown : exists;
-    const known = new Set<StagedObject>();
-    await forEachBounded(wanted, existenceChecksAtOnce, async (object) => {
-      if (await isThere(object.packed.oid)) known.add(object);
+  /** Others may have stored these without a sync: git does so with loose objects. */
+  async #noteUnsynced(oids: readonly Oid[]): Promise<void> {
+    const paths = new Set<string>();
+    await forEachBounded(oids, existenceChecksAtOnce, async (oid) => {
+      for (const path of await this.#options.filesOf(oid)) paths.add(path);
     });
-    return wanted.filter((object) => !known.has(object));
+    await this.#options.unsynced.add(paths);
   }
 
   /**
