@@ -17,7 +17,7 @@ export async function descendsFrom(
   odb: ObjectDatabase,
   start: Oid,
   ancestor: Oid,
-  mostCommits = Infinity,
+  mostCommits: number = Infinity,
 ): Promise<boolean> {
   if (start === ancestor) return true;
   const sought = await commitIfThere(odb, ancestor);

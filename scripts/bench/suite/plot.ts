@@ -7,7 +7,7 @@ const labelWidth = 400;
 const barHeight = 18;
 const gap = 6;
 const top = 34;
-const colors = { met: '#2e7d32', missed: '#c62828', '': '#607d8b' } as const;
+const colors = { met: '#2e7d32', missed: '#c62828', limit: '#f9a825', '': '#607d8b' } as const;
 
 /**
  * Bars of how many times as fast we are, on a logarithmic scale around 1, with a line for the spread
