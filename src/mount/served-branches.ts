@@ -1,8 +1,8 @@
 import { KeyNotFoundError } from '../errors.ts';
 import { branchPrefix } from '../git/refs/ref-name.ts';
-import type { RefName } from '../git/refs/ref-name.ts';
 import { refNamed } from '../snapshot/revision.ts';
 import { RefWatcher } from './branch/ref-watcher.ts';
+import type { RefWatcherOptions } from './branch/ref-watcher.ts';
 import { WritableBranches } from './branch/writable-branches.ts';
 import { Namespace } from './namespace/namespace.ts';
 import { commitMeasures } from './observe/gauges.ts';
@@ -22,7 +22,8 @@ export async function serveRepository(source: TreeSource): Promise<ServedTree> {
       metrics: () => metrics.text(),
       showDotDirectories: options.showDotDirectories ?? false,
     });
-    const onChange = async (changed: readonly RefName[]): Promise<void> => {
+    const onChange: OpenedBranches['onChange'] = async (changed, left) => {
+      branches.tipsLeft(left);
       // The names come first: whoever sees new content has to find it under its name.
       await namespace.refsChanged(changed);
       await branches.refsChanged(changed);
@@ -43,7 +44,10 @@ export async function serveBranch(source: TreeSource, name: string): Promise<Ser
   }
   const followed = await follow(source, async (branches) => ({
     root: await branches.open(ref, { ino: rootIno, parent: null }),
-    onChange: (changed) => branches.refsChanged(changed),
+    onChange: (changed, left) => {
+      branches.tipsLeft(left);
+      return branches.refsChanged(changed);
+    },
   }));
   return { ...followed, keepsListings: true };
 }
@@ -51,7 +55,7 @@ export async function serveBranch(source: TreeSource, name: string): Promise<Ser
 /** What is served of the branches, and who has to know when refs change. */
 interface OpenedBranches {
   readonly root: DirectoryVnode;
-  readonly onChange: (changed: readonly RefName[]) => Promise<void>;
+  readonly onChange: RefWatcherOptions['onChange'];
 }
 
 /** Opens the branches, and has them show what others make of their refs as long as they are served. */
@@ -64,7 +68,7 @@ async function follow(
   const watcher = new RefWatcher({
     commonDir,
     refs,
-    onChange: (changed) => onChange(changed),
+    onChange: (changed, left) => onChange(changed, left),
     log,
   });
   const lookAgain = (ref: RefName): void => watcher.lookAgain(ref);

@@ -88,6 +88,17 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     return [...this.#linksUp()].reduce((path, { name }) => joinPath(name, path), rootPath);
   }
 
+  /** The tip of the branch leads to the tree that this directory is based on. */
+  get isInTip(): boolean {
+    let top: BranchDirectory = this;
+    if (!top.isInPlace) return false;
+    for (const { parent } of this.#linksUp()) {
+      if (!parent.isInPlace) return false;
+      top = parent;
+    }
+    return top.branch?.isGone === false;
+  }
+
   /** Of `S_IF*`. */
   get type(): number {
     return modeTree;
@@ -364,6 +375,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     if (this.names.children.get(name) !== node || this.names.pending.has(name)) return false;
     if (!node.isDisposable) return false;
     this.names.release(name);
+    node.lost();
     return true;
   }
 

@@ -165,7 +165,7 @@ export class BranchFile extends FileVnode {
   /** Opens a file that the kernel has read nothing of so far. */
   openFirst(): FileHandle {
     if (this.isOpen || this.#buffer !== undefined) return this.#newHandle(false);
-    this.#handles += 1;
+    this.#opened();
     return new BranchFileHandle(this, false, () => this.#smallContent());
   }
 
@@ -244,9 +244,9 @@ export class BranchFile extends FileVnode {
 
   /** Does something that takes a while, and this node must not make way for a clean one meanwhile. */
   whileKept<T>(work: () => MaybePromise<T>): MaybePromise<T> {
-    this.#handles += 1;
+    this.#opened();
     const ended = (): void => {
-      this.#handles -= 1;
+      this.#closed();
       this.#forgetIfClean();
     };
     return whenReady(undoOnFailure(work, ended), (result) => {
@@ -307,7 +307,7 @@ export class BranchFile extends FileVnode {
 
   /** A handle was closed. Nobody waits for the answer, so what fails is told to the branch alone. */
   released(wasWriter: boolean): MaybePromise<void> {
-    this.#handles -= 1;
+    this.#closed();
     if (!wasWriter) {
       this.#forgetIfClean();
       return;
@@ -343,20 +343,24 @@ export class BranchFile extends FileVnode {
   }
 
   /**
-   * Stages the content that is open, and what its buffer is made of, for others have changed or taken
-   * a name: when no ref leads to it any more, `git gc` may prune it.
+   * Stages the content that is open, and what its buffer is made of, for others have taken commits back:
+   * when no ref leads to it any more, `git gc` may prune it. What the branch has is left where it is.
    */
   async keepContent(): Promise<void> {
     const oids = new Set(this.#bufferHolds?.map(({ oid }) => oid));
     if (this.#stored !== null) oids.add(this.#stored.oid);
-    for (const oid of oids) await this.#keep(oid);
+    for (const oid of oids) if (!this.#isInTip(oid)) await this.#keep(oid);
+  }
+
+  #isInTip(oid: Oid): boolean {
+    return this.inode.links.some(
+      ({ parent, name }) => parent.isInTip && parent.names.storedIfCached(name)?.oid === oid,
+    );
   }
 
   async #keep(oid: Oid): Promise<void> {
-    const { contents, odb } = this.inode.context;
-    const sizeBytes = await blobSize(odb, oid);
-    const chunks = (): AsyncIterable<Uint8Array> => odb.stream(oid);
-    const held = await contents.store({ kind: 'stream', chunks }, sizeBytes);
+    const { contents } = this.inode.context;
+    const held = await contents.keep(oid);
     if (this.#bufferHolds?.some((one) => one.oid === oid) === true) this.#bufferHolds.push(held);
     else if (this.isOpen && this.#stored?.oid === oid) this.#hold(held);
     else contents.drop(held);
@@ -379,8 +383,23 @@ export class BranchFile extends FileVnode {
     return this.inode.context.odb.readIfCached(content.oid)?.data;
   }
 
-  #newHandle(isWriter: boolean): FileHandle {
+  #opened(): void {
     this.#handles += 1;
+    this.inode.context.referred.openFiles.add(this);
+  }
+
+  #closed(): void {
+    this.#handles -= 1;
+    this.#forgetIfUnused();
+  }
+
+  #forgetIfUnused(): void {
+    if (this.isOpen || this.#buffer !== undefined) return;
+    this.inode.context.referred.openFiles.delete(this);
+  }
+
+  #newHandle(isWriter: boolean): FileHandle {
+    this.#opened();
     if (isWriter) this.#writers += 1;
     return new BranchFileHandle(this, isWriter);
   }
@@ -478,6 +497,7 @@ export class BranchFile extends FileVnode {
   #closeBuffer(): void {
     const closed = this.#buffer?.close();
     this.#buffer = undefined;
+    this.#forgetIfUnused();
     for (const held of this.#bufferHolds ?? []) this.inode.context.contents.drop(held);
     this.#bufferHolds = undefined;
     if (!(closed instanceof Promise)) return;

@@ -20,7 +20,9 @@ export interface Branch {
   readonly ref: RefName;
   /** The commit that the working tree is based on. */
   readonly tip: Oid;
-  /** ESTALE when the branch was deleted by others. */
+  /** Others have deleted the branch, or it was removed through the mount. */
+  readonly isGone: boolean;
+  /** ESTALE when it is gone. */
   requireWritable(): void;
   /** Something changed that a commit has to take. */
   changed(): void;

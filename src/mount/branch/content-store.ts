@@ -65,6 +65,21 @@ export class ContentStore {
     }
   }
 
+  /** Tells whether the mount has this content itself, whatever becomes of the repository's. */
+  isStaged(oid: Oid): boolean {
+    return this.#staged.has(oid);
+  }
+
+  /**
+   * Stages content that the repository has, and somebody needs for longer. In memory it takes some
+   * pieces, however big it is.
+   */
+  async keep(oid: Oid): Promise<HeldContent> {
+    if (this.isStaged(oid)) return this.hold(oid);
+    const { sizeBytes } = await this.#odb.header(oid);
+    return this.store({ kind: 'stream', chunks: () => this.#odb.stream(oid) }, sizeBytes);
+  }
+
   /** Says that content which is there is needed. */
   hold(oid: Oid): HeldContent {
     const staged = this.#staged.get(oid);

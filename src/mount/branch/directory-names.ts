@@ -72,6 +72,11 @@ export class DirectoryNames {
     return this.#context.odb.treeIfCached(this.origin);
   }
 
+  /** What the tree has under a name; `undefined` when it has nothing there, or has to be read first. */
+  storedIfCached(name: ByteString): TreeEntry | undefined {
+    return this.treeIfCached()?.get(name);
+  }
+
   /** What a name leads to; `null` for nothing. From then on it is in `children`. */
   get(name: ByteString): MaybePromise<BranchNode | null> {
     return this.#find(name, (tree, index) => this.#load(name, tree, index));

@@ -1,4 +1,3 @@
-import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import { repositoryName } from '../../git/forbidden-name.ts';
 import { isRegularMode, isTreeMode } from '../../git/mode.ts';
@@ -177,7 +176,6 @@ class Follower {
     const isShown = before !== undefined && isSame(node.placed, before);
     if (node instanceof BranchFile && node.isBeingWritten && !directory.isScratch(name)) {
       node.outside.note(directory, name, { object, time: this.#time });
-      keepContent(node, name);
     } else if (isShown) {
       replaceNode(directory, name, node, object, this.#time);
     }
@@ -275,19 +273,8 @@ function detach(directory: BranchDirectory, name: ByteString, node: BranchNode):
   node.inode.removeLink(directory, name);
   if (node.inode.links.length > 0) notifier.invalidateInode(node.ino);
   else if (node.references === 0) node.lost();
-  else if (node instanceof BranchFile) {
-    node.isTakenAway = true;
-    if (node.isOpen) keepContent(node, name);
-  }
+  else if (node instanceof BranchFile) node.isTakenAway = true;
   notifier.invalidateEntry(directory.ino, name);
-}
-
-/** What is open stays readable, whatever becomes of the commits that had it. */
-function keepContent(file: BranchFile, name: ByteString): void {
-  file.keepContent().catch((error: unknown) => {
-    const fields = { name: textFromBytes(name), message: String(error) };
-    file.inode.context.log.warn('open-content-not-kept', fields);
-  });
 }
 
 /** A directory that others have removed, which the mount needs no more: nothing in it was left open. */

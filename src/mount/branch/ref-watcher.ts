@@ -11,9 +11,18 @@ export interface RefWatcherOptions {
   /** The git directory that holds `refs` and `packed-refs`. */
   readonly commonDir: string;
   readonly refs: Pick<RefStore, 'list'>;
-  /** Told of refs that appeared, moved or went, whoever did it. Its end is waited for. */
-  readonly onChange: (changed: readonly RefName[]) => Promise<void>;
+  /**
+   * Told of refs that appeared, moved or went, whoever did it, and again when it fails. `left` are the
+   * commits that refs have left since the last look, each told once. Its end is waited for.
+   */
+  readonly onChange: (changed: readonly RefName[], left: readonly LeftTip[]) => Promise<void>;
   readonly log: Log;
+}
+
+/** Where a ref led to, and where it leads to now; `null` when it is gone. */
+export interface LeftTip {
+  readonly from: Oid;
+  readonly to: Oid | null;
 }
 
 const intervalMs = 250;
@@ -32,8 +41,11 @@ const racyMs = 50;
 export class RefWatcher {
   readonly #options: RefWatcherOptions;
   readonly #directories: RefDirectories;
+  /** What everybody knows of who has to. */
   #known: ReadonlyMap<RefName, Oid> | undefined;
   readonly #again = new Set<RefName>();
+  /** What the last look has found. */
+  #seen: ReadonlyMap<RefName, Oid> = new Map();
   #signature = '';
   #lastFailure = '';
   #timer: NodeJS.Timeout | undefined;
@@ -118,8 +130,10 @@ export class RefWatcher {
       for (const { name, oid } of await refs.list(prefix)) now.set(name, oid);
     }
     const moved = this.#known === undefined ? [] : changedNames(this.#known, now);
-    const changed = new Set([...moved, ...again]);
-    if (changed.size > 0) await this.#options.onChange([...changed]);
+    const changed = [...new Set([...moved, ...again])];
+    const left = leftTips(this.#seen, now);
+    this.#seen = now;
+    if (changed.length + left.length > 0) await this.#options.onChange(changed, left);
     this.#known = now;
   }
 }
@@ -132,6 +146,15 @@ function changedNames(
   for (const [name, oid] of after) if (before.get(name) !== oid) changed.push(name);
   for (const name of before.keys()) if (!after.has(name)) changed.push(name);
   return changed;
+}
+
+function leftTips(before: ReadonlyMap<RefName, Oid>, after: ReadonlyMap<RefName, Oid>): LeftTip[] {
+  const left: LeftTip[] = [];
+  for (const [name, from] of before) {
+    const to = after.get(name) ?? null;
+    if (to !== from) left.push({ from, to });
+  }
+  return left;
 }
 
 interface KnownDirectory {

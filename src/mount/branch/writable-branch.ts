@@ -20,9 +20,11 @@ import { IgnoreRules } from './ignore-rules.ts';
 import { followOutside } from './outside-changes.ts';
 import { PlanCommits, readTip, tipOf } from './plan-commits.ts';
 import type { Tip } from './plan-commits.ts';
+import type { ReferringBranch } from './referred-content.ts';
 import { restoreStaged } from './restore.ts';
 import { SavedChanges, orphanedRef, takeSaved } from './saved-changes.ts';
 import { stagedCounts } from './staged-counts.ts';
+import { refersToStored } from './stored-references.ts';
 import { whileRefChanges } from './while-ref-changes.ts';
 
 /** How often, and for how long, one commit follows a branch that others keep moving before it gives up. */
@@ -32,7 +34,7 @@ const longestFollowingMs = 30_000;
 const mostConflicts = 100;
 
 /** A branch that is open on the mount: its working tree, and what commits it. */
-export class WritableBranch implements Branch {
+export class WritableBranch implements Branch, ReferringBranch {
   readonly root: BranchRoot;
   readonly #setting: BranchSetting;
   readonly #committer: Committer;
@@ -184,6 +186,12 @@ export class WritableBranch implements Branch {
     return this.#committer.exclusive(() => this.#follow());
   }
 
+  async keepReferred(): Promise<void> {
+    if (this.#isGone || !refersToStored(this.root)) return;
+    if (this.#setting.policy === 'close') await this.sync();
+    else await this.#committer.exclusive(() => this.#save());
+  }
+
   /** Goes on under another name once `moveRef` has moved the ref. */
   rename(to: RefName, moveRef: () => Promise<void>): Promise<void> {
     return this.#committer.exclusive(async () => {
@@ -292,6 +300,7 @@ export class WritableBranch implements Branch {
 
   /** Makes what is staged durable without committing it, for a later mount to go on with. */
   async #save(): Promise<void> {
+    if (this.#isGone) return;
     if (this.#unstored.size > 0) await this.#storeUnstored();
     const plan = await this.#plan();
     if (plan.isEmpty) await this.#saved.forget();
@@ -306,6 +315,7 @@ export class WritableBranch implements Branch {
     await followOutside(this.root, tip.tree, tip.time);
     this.#setting.counts.reconciles += 1;
     this.#setting.context.log.info('branch-moved', { ref: this.#text, oid: tip.oid });
+    this.#setting.context.referred.tipMoved(this.#tip.oid, tip.oid);
     this.#tip = tip;
     this.#setting.lookAgain(this.#ref);
   }
@@ -332,6 +342,7 @@ export class WritableBranch implements Branch {
       });
     }
     this.#end();
+    this.#setting.context.referred.tipMoved(this.#tip.oid, null);
     await this.#saved.forget();
     if (unstored.length > 0) throw unstored[0];
   }

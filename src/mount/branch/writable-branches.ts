@@ -23,6 +23,8 @@ import { CommitAttempts } from './commit-attempts.ts';
 import { ContentStore } from './content-store.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { readTip } from './plan-commits.ts';
+import type { LeftTip } from './ref-watcher.ts';
+import { ReferredContent } from './referred-content.ts';
 import { ScratchNames } from './scratch-names.ts';
 import { SpoolDirectory } from './spool-file.ts';
 import { whileRefChanges } from './while-ref-changes.ts';
@@ -95,6 +97,7 @@ export class WritableBranches implements BranchProvider {
         ...context,
         odb,
         contents: this.#contents,
+        referred: new ReferredContent(odb, log, () => this.#branches.values()),
         notifier,
         log,
         clock: new Clock(),
@@ -165,6 +168,11 @@ export class WritableBranches implements BranchProvider {
 
   status(): readonly BranchStatus[] {
     return Array.from(this.#branches.values(), (branch) => branch.status());
+  }
+
+  /** Refs, of branches or not, have left these commits. */
+  tipsLeft(left: readonly LeftTip[]): void {
+    for (const { from, to } of left) this.#setting.context.referred.tipMoved(from, to);
   }
 
   /** Shows what these branches are now. When one fails, the others have been looked at all the same. */
