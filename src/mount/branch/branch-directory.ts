@@ -90,13 +90,9 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   /** The tip of the branch leads to the tree that this directory is based on. */
   get isInTip(): boolean {
-    let top: BranchDirectory = this;
-    if (!top.isInPlace) return false;
-    for (const { parent } of this.#linksUp()) {
-      if (!parent.isInPlace) return false;
-      top = parent;
-    }
-    return top.branch?.isGone === false;
+    if (!this.isInPlace) return false;
+    for (const { parent } of this.#linksUp()) if (!parent.isInPlace) return false;
+    return this.branch?.isGone === false;
   }
 
   /** Of `S_IF*`. */
