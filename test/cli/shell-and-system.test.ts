@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -50,6 +50,36 @@ test('bash completes verbs, options, values, files and mountpoints', async () =>
   expect(await complete('--log-file', '/etc/pass')).toContain('/etc/passwd');
   expect(await complete('status', mounted.mountpoint.slice(0, -1))).toEqual([mounted.mountpoint]);
   await mounted.unmount();
+});
+
+test('the directory that somebody mounts on is completed as a name, whatever is in it', async () => {
+  const directory = await temporaryDirectory();
+  const mountpoint = join(directory, 'a b$(touch${IFS}pwned)`touch${IFS}pwned`\\\t*');
+  await mkdir(mountpoint);
+  const mounted = await mountRepository(join(directory, 'repo.git'), { mountpoint });
+  const script = (await vostMount(['completion'])).stdout;
+  const completed = `${script}
+    COMP_WORDS=(vost-mount status "$0"); COMP_CWORD=2; _vost_mount
+    eval "printf '%s\\n' \${COMPREPLY[*]}"; ls`;
+  const output = await program('bash', ['-c', completed, join(directory, 'a')], { cwd: directory });
+  expect(output.split('\n').slice(0, 1)).toEqual([mountpoint]);
+  expect(output).not.toContain('\npwned\n');
+  await mounted.unmount();
+});
+
+test('options are completed that belong to the verb', async () => {
+  const script = (await vostMount(['completion'])).stdout;
+  const complete = (...words: string[]): Promise<string> =>
+    program('bash', [
+      '-c',
+      `${script}
+       COMP_WORDS=(vost-mount "$@"); COMP_CWORD=$#; _vost_mount; echo "\${COMPREPLY[@]}"`,
+      ...['bash', ...words],
+    ]);
+  expect(await complete('list', '--')).toBe('--json\n');
+  expect(await complete('status', '/mnt', '--')).toBe('--json\n');
+  expect(await complete('commit', '/mnt', '--')).toBe('--message\n');
+  expect(await complete('unmount', '--')).toBe('\n');
 });
 
 test('systemd is told when the mount answers', async () => {
