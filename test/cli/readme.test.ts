@@ -1,4 +1,4 @@
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import {
   daemonEnvironment,
   freshMountpoint,
   mountRepository,
+  vostMount,
   vostMountProgram,
 } from '../helpers/mount.ts';
 import { program, shell } from '../helpers/program.ts';
@@ -69,12 +70,49 @@ test('the recipes for ordinary tools work on a repository with some history', as
   await fsck(gitDir);
 });
 
-function commitOf(content: string, timeSec: number): string {
+test('the recipes for mounts of old commits work', async () => {
+  const blocks = [...(await readFile(readme, 'utf8')).matchAll(/^```sh\n(.*?)^```/gms)];
+  const recipes = blocks.map(([, commands]) => commands!).find((text) => text.includes('--before'));
+  const directory = await temporaryDirectory();
+  const cwd = join(directory, 'demo.git');
+  await git(['init', '--quiet', '--bare', '--initial-branch=main', cwd]);
+  const old = Date.parse('2026-11-01') / 1000;
+  await git(['fast-import', '--quiet'], {
+    cwd,
+    input: [
+      commitOf('1\n', old, 'docs/page'),
+      commitOf('2\n', old + 86_400, 'other'),
+      'reset refs/tags/v1\nfrom refs/heads/main\n\n',
+      commitOf('3\n', Math.floor(Date.now() / 1000), 'docs/page'),
+    ].join(''),
+  });
+  const bin = join(directory, 'bin');
+  await mkdir(bin);
+  await symlink(vostMountProgram, join(bin, 'vost-mount'));
+  const places = [await freshMountpoint(), await freshMountpoint(), await freshMountpoint()];
+  const [v1, before, docs] = places;
+  const script = recipes!
+    .replaceAll('npx vost-mount', 'vost-mount')
+    .replaceAll('/mnt/v1', v1!)
+    .replaceAll('/mnt/before', before!)
+    .replaceAll('/mnt/docs', docs!);
+  for (const place of places) await rmdir(place);
+  await shell(script, {
+    cwd: directory,
+    env: { ...daemonEnvironment, PATH: `${bin}:${process.env['PATH'] ?? ''}` },
+  });
+  expect(await shell(`cat ${v1}/docs/page ${v1}/other ${before}/other`)).toBe('1\n2\n2\n');
+  expect(await shell(`cd ${docs}; find . -type f`)).toBe('./docs/page\n');
+  for (const place of places) await vostMount(['unmount', place]);
+  await fsck(cwd);
+});
+
+function commitOf(content: string, timeSec: number, path = 'greeting'): string {
   return `commit refs/heads/main
 committer Writer <writer@example.com> ${timeSec} +0000
 data 3
 New
-M 100644 inline greeting
+M 100644 inline ${path}
 data ${content.length}
 ${content}
 `;
