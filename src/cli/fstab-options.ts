@@ -2,7 +2,7 @@ import { UsageError } from './exit-codes.ts';
 
 /** Words of fstab(5) that are about mount(8) and the boot, not about this filesystem. */
 const notOurs =
-  /^(defaults|auto|noauto|user|nouser|users|owner|group|nofail|_netdev|comment=.*|x-.*|X-.*)$/;
+  /^(defaults|auto|noauto|user(=.*)?|nouser|users|owner|group|nofail|_netdev|comment=.*|x-.*|X-.*)$/;
 
 /**
  * Mounts are always nosuid and nodev, and git stores nothing that would make a difference; but

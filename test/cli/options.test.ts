@@ -80,6 +80,7 @@ describe('a command line for mounting', () => {
     ['rw,nosuid,nodev,suid,dev,exec', { readOnly: false }],
     ['noexec,noatime', { kernelOptions: ['noexec', 'noatime'] }],
     ['snapdir=visible,nonempty', { showDotDirectories: true, nonEmpty: true }],
+    ['rw,noexec,nosuid,nodev,user=somebody', { readOnly: false, kernelOptions: ['noexec'] }],
     ['defaults,noauto,user,_netdev,nofail,x-systemd.automount,comment=x', {}],
   ])('-o %s', async ([list, expected]) => {
     expect(await mountOptions('-o', list)).toEqual(expected);
@@ -107,6 +108,14 @@ describe('a wrong command line says what is wrong', () => {
     [['repo', 'mnt', '--max-file-size', '0'], /--max-file-size: "0" is no size/],
     [['repo', 'mnt', '--commit-delay', '-1'], /--commit-delay/],
     [
+      ['repo', 'mnt', '--commit-delay', 'soon'],
+      /"soon" is no time; give milliseconds or 250ms, 2s/,
+    ],
+    [['repo', 'mnt', '--commit-on', 'idle:soon'], /--commit-on: "soon" is no time; give milli/],
+    [['repo', 'mnt', '--tag', 'v1', '--back', 'x'], /--back: "x" is no number/],
+    [['repo', 'mnt', '--tag', 'v1', '--before', 'x'], /--before: "x" is no time; give 2026-11-20/],
+    [['repo', 'mnt', '--match', 'x'], /--match needs --ref, --tag or --branch/],
+    [
       ['repo', 'mnt', '--commit-on', 'never'],
       /--commit-on: "never" is not one of close, fsync, manual, idle:MS/,
     ],
@@ -120,6 +129,7 @@ describe('a wrong command line says what is wrong', () => {
     [['repo', 'mnt', '--log-file', ''], /--log-file needs a path/],
     [['repo', 'mnt', '-o'], /-o needs a list of options/],
     [['repo', 'mnt', '-o', 'ro=1'], /unknown mount option "ro=1"|ro takes no value/],
+    [['repo', 'mnt', '-o', 'allow_other=1'], /-o allow_other takes no value/],
     [['repo', 'mnt', '-o', 'branch'], /-o branch needs a value/],
     [['repo', 'mnt', '-o', 'colour=red'], /unknown mount option "colour=red"/],
     [['repo', 'mnt', '-fo', 'ro'], /-o stands on its own/],
