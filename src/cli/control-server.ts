@@ -7,7 +7,7 @@ import type { MountHandle } from '../mount/index.ts';
 import { mountAt } from '../mount/mount-table.ts';
 import { controlSocketPath } from './control-protocol.ts';
 import type { ControlAnswer, ControlRequest } from './control-protocol.ts';
-import { CommandError } from './exit-codes.ts';
+import { CommandError, notAllCommitted } from './exit-codes.ts';
 import { readLine } from './line-channel.ts';
 
 const requestTimeoutMs = 5000;
@@ -100,8 +100,16 @@ async function fulfil(request: ControlRequest, handle: MountHandle): Promise<Con
       return { ok: true, pid, commits };
     }
     case 'unmount':
-      await handle.unmount();
+      await unmount(handle);
       return { ok: true, pid };
+  }
+}
+
+async function unmount(handle: MountHandle): Promise<void> {
+  try {
+    await handle.unmount();
+  } catch (error) {
+    throw notAllCommitted(handle.mountpoint, error);
   }
 }
 

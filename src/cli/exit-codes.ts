@@ -34,3 +34,13 @@ export function unwritableLog(error: unknown): CommandError {
   const { message } = error as Error;
   return new CommandError(`cannot write the log: ${message}`, exitCode.failure, { cause: error });
 }
+
+/** What was closed is not all in a commit at the end of a mount. */
+export function notAllCommitted(mountpoint: string, error: unknown): CommandError {
+  const { message } = error as Error;
+  return new CommandError(
+    `${mountpoint} is unmounted, but not all could be committed: ${message}`,
+    exitCode.failure,
+    { cause: error },
+  );
+}

@@ -1,4 +1,5 @@
 import { GitStoreError } from '../errors.ts';
+import { printable } from '../mount/observe/printable.ts';
 import { claim, startAhead } from './daemon-ahead.ts';
 import type { BackgroundDaemon } from './daemonize.ts';
 import { CommandError, exitCode } from './exit-codes.ts';
@@ -11,6 +12,7 @@ import type { Invocation } from './options.ts';
  * stderr. What a verb needs is loaded when it is asked for, so that `--help` stays quick.
  */
 export async function runCommand(argv: readonly string[]): Promise<ExitCode> {
+  watchOutput();
   try {
     const ahead = startAhead(argv);
     const invocation = await parseCommandLine(argv).catch((error: unknown) => {
@@ -22,6 +24,19 @@ export async function runCommand(argv: readonly string[]): Promise<ExitCode> {
     process.stderr.write(`vost-mount: ${describeFailure(error)}\n`);
     return exitCodeOf(error);
   }
+}
+
+/** Output that goes nowhere is a failure; a full disk is told of, a reader that left wants no more. */
+function watchOutput(): void {
+  let isBroken = false;
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (isBroken) return;
+    isBroken = true;
+    if (error.code !== 'EPIPE') {
+      process.stderr.write(`vost-mount: cannot write the output: ${error.message}\n`);
+    }
+    process.once('exit', () => (process.exitCode = exitCode.failure));
+  });
 }
 
 async function dispatch(
@@ -52,14 +67,19 @@ async function dispatch(
  * its stack is what helps.
  */
 export function describeFailure(error: unknown): string {
-  if (error instanceof CommandError || error instanceof GitStoreError) return error.message;
+  if (error instanceof CommandError || error instanceof GitStoreError) return oneLine(error);
   if (error instanceof Error) {
     if (isSystemError(error, 'uv_cwd')) {
       return 'the current directory is not there any more: go to another one first';
     }
-    return isSystemError(error) ? error.message : (error.stack ?? error.message);
+    return isSystemError(error) ? oneLine(error) : (error.stack ?? error.message);
   }
   return String(error);
+}
+
+/** What programs of the system say may be several lines, and names may hold anything. */
+function oneLine({ message }: Error): string {
+  return printable(message.trim().replace(/\s*\n\s*/g, ' '));
 }
 
 /** How the command ends after an error: as the error says, else as a failure. */

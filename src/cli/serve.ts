@@ -5,7 +5,7 @@ import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
 import { openControlServer } from './control-server.ts';
 import type { ControlServer } from './control-server.ts';
-import { CommandError, unwritableLog } from './exit-codes.ts';
+import { notAllCommitted, unwritableLog } from './exit-codes.ts';
 import type { MountInvocation } from './mount-invocation.ts';
 
 /** How long the orderly end may take: a commit to a slow disk is waited for, a hang is not. */
@@ -93,11 +93,7 @@ async function ended(handle: MountHandle, byRequest: boolean, place: Place): Pro
   try {
     await (byRequest ? handle.unmount() : handle.done);
   } catch (error) {
-    throw new CommandError(
-      `${handle.mountpoint} is unmounted, but not all could be committed: ${(error as Error).message}`,
-      undefined,
-      { cause: error },
-    );
+    throw notAllCommitted(handle.mountpoint, error);
   } finally {
     clearTimeout(timer);
   }

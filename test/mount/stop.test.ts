@@ -133,5 +133,20 @@ test('what cannot be committed at the end is said, with exit code 1', async () =
   await shell('touch refs/heads/main.lock', { cwd: mounted.gitDir });
   expect(await mounted.stop('SIGTERM')).toEqual({ exitCode: 1, signal: null });
   expect(mounted.daemonLog()).toMatch(/main.*lock/s);
+  expect(mounted.daemonLog()).toContain(
+    `vost-mount: ${mounted.mountpoint} is unmounted, but not all could be committed: `,
+  );
   expect(await isMounted(mounted.mountpoint)).toBe(false);
+});
+
+test('whoever asks for the unmount hears what cannot be committed', async () => {
+  const mounted = await slowToCommit();
+  await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
+  await shell('touch refs/heads/main.lock', { cwd: mounted.gitDir });
+  const { exitCode, stderr } = await vostMount(['unmount', mounted.mountpoint]);
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(
+    /^vost-mount: .*\/mnt is unmounted, but not all could be committed: .*main.*\n$/,
+  );
+  expect(await mounted.ended()).toEqual({ exitCode: 1, signal: null });
 });

@@ -21,6 +21,11 @@ export async function mountCommand(
     await run(invocation, () => notifySystemd?.(invocation.mountpoint));
     return exitCode.success;
   }
+  if (invocation.options.logLevel !== undefined && invocation.logFile === undefined) {
+    process.stderr.write(
+      'vost-mount: in the background the log goes nowhere; add -f, or --log-file with a path\n',
+    );
+  }
   const { repository, mountpoint } = invocation;
   const daemon = ahead ?? BackgroundDaemon.start(repository, mountpoint, invocation);
   await daemon.mount(invocation);

@@ -1,3 +1,4 @@
+import { printable } from '../../mount/observe/printable.ts';
 import type { BranchStatus, MountStatus } from '../../mount/observe/status.ts';
 import { askDaemon, findMount } from '../control-client.ts';
 import { CommandError, exitCode } from '../exit-codes.ts';
@@ -26,7 +27,7 @@ function inWords(status: MountStatus): string {
     `open files  ${status.openFiles}`,
     ...status.branches.flatMap(branchInWords),
   ];
-  return lines.map((line) => `${line}\n`).join('');
+  return lines.map((line) => `${printable(line)}\n`).join('');
 }
 
 function branchInWords(branch: BranchStatus): string[] {

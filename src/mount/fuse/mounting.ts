@@ -65,7 +65,7 @@ export const rootMounter: Mounter = {
       await runProgram('mount', args, request.mountpoint, { fd });
     } catch (error) {
       await closeFile(fd);
-      throw error;
+      throw withAdvice(error, request.mountpoint);
     }
     return { fd };
   },
@@ -128,6 +128,18 @@ export function checkedExtraOptions({ extraOptions = [] }: MountRequest): readon
     }
   }
   return extraOptions;
+}
+
+/** What mount(8) says where a container keeps root from mounting. */
+const refused = /permission denied|cannot mount .* read-only/;
+
+function withAdvice(error: unknown, mountpoint: string): unknown {
+  if (!(error instanceof MountFailedError && refused.test(error.message))) return error;
+  return new MountFailedError(
+    `cannot mount on ${mountpoint}: root lacks the right to, CAP_SYS_ADMIN; in a container, add --cap-add SYS_ADMIN`,
+    mountpoint,
+    error,
+  );
 }
 
 async function openDevice(mountpoint: string): Promise<number> {

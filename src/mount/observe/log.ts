@@ -1,5 +1,6 @@
 import { logLevels } from '../mount-options.ts';
 import type { LogLevel } from '../mount-options.ts';
+import { printable } from './printable.ts';
 
 /** What an event concerns. Text is escaped where it needs to be; `undefined` leaves a field out. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -56,14 +57,8 @@ export class Log {
 }
 
 const plain = /^[\w./:@+,~-]+$/;
-// What JSON leaves as it is and a terminal or a reader may not: DEL and the C1 controls, separators
-// of lines and paragraphs, and marks that turn the direction of writing.
-const treacherous = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 function escaped(value: string): string {
   if (plain.test(value)) return value;
-  return JSON.stringify(value).replace(
-    treacherous,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return printable(JSON.stringify(value));
 }
