@@ -5,15 +5,30 @@ import type { Socket } from 'node:net';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { probeMount } from '../mount/mountpoint.ts';
-import { mountAt, vostMountType } from '../mount/mount-table.ts';
+import { mountAt, readMountTable, vostMountType } from '../mount/mount-table.ts';
 import type { MountTableEntry } from '../mount/mount-table.ts';
 import { controlSocketPath } from './control-protocol.ts';
 import type { ControlAnswer, ControlRequest } from './control-protocol.ts';
-import { CommandError } from './exit-codes.ts';
+import { CommandError, exitCode } from './exit-codes.ts';
 import { readLine } from './line-channel.ts';
 
 /** A mount that answers has its socket soon. */
 const restartTimeoutMs = 2000;
+
+/** Nobody listens on the control socket of a mount. */
+export class LostDaemonError extends CommandError {
+  constructor(mountpoint: string, cause: unknown) {
+    super(
+      `${mountpoint} has lost its daemon; mount it again, or ${wayOut(mountpoint)}`,
+      exitCode.failure,
+      { cause },
+    );
+    this.name = 'LostDaemonError';
+  }
+}
+
+const wayOut = (mountpoint: string): string =>
+  `take the mount away with: vost-mount unmount ${mountpoint}`;
 
 /**
  * The mount of this package at a path, found without touching it.
@@ -21,6 +36,15 @@ const restartTimeoutMs = 2000;
  */
 export async function findMount(path: string): Promise<MountTableEntry> {
   const absolute = resolve(path);
+  const table = await readMountTable();
+  const exact = table.findLast(({ mountpoint }) => mountpoint === absolute);
+  if (exact?.type === vostMountType) return exact;
+  const above = table.findLast(({ type, mountpoint }) => {
+    return type === vostMountType && absolute.startsWith(`${mountpoint}/`);
+  });
+  if (above !== undefined) {
+    throw new CommandError(`${path} is inside of the mount at ${above.mountpoint}; name that one`);
+  }
   const parent = await realpath(dirname(absolute)).catch(() => dirname(absolute));
   const candidate = join(parent, basename(absolute));
   let entry = await mountAt(candidate);
@@ -37,7 +61,8 @@ export async function findMount(path: string): Promise<MountTableEntry> {
 
 /**
  * Asks the daemon of a mount for something.
- * @throws {CommandError} when it is not there, does not answer in time, or refuses
+ * @throws {LostDaemonError} when it is not there
+ * @throws {CommandError} when it does not answer in time, or refuses
  */
 export async function askDaemon(
   entry: MountTableEntry,
@@ -54,24 +79,20 @@ export async function askDaemon(
     if (!answer.ok) throw new CommandError(answer.message);
     return answer;
   } catch (error) {
-    if (error instanceof CommandError) throw error;
-    throw new CommandError(whyNot(entry.mountpoint, error as NodeJS.ErrnoException), undefined, {
-      cause: error,
-    });
+    throw error instanceof CommandError ? error : whyNot(entry.mountpoint, error as Error);
   } finally {
     socket?.destroy();
   }
 }
 
-function whyNot(mountpoint: string, { code, message }: NodeJS.ErrnoException): string {
-  const wayOut = `take the mount away with: vost-mount unmount ${mountpoint}`;
-  if (code === 'EACCES') {
-    return `${mountpoint} belongs to another user, and only they and root may ask its daemon`;
-  }
-  if (code === 'ECONNREFUSED' || code === 'ENOENT') {
-    return `${mountpoint} has lost its daemon; mount it again, or ${wayOut}`;
-  }
-  return `the daemon of ${mountpoint} does not answer (${message}); wait, or ${wayOut}`;
+function whyNot(mountpoint: string, cause: NodeJS.ErrnoException): CommandError {
+  const { code, message } = cause;
+  if (code === 'ECONNREFUSED' || code === 'ENOENT') return new LostDaemonError(mountpoint, cause);
+  const reason =
+    code === 'EACCES'
+      ? `${mountpoint} belongs to another user, and only they and root may ask its daemon`
+      : `the daemon of ${mountpoint} does not answer (${message}); wait, or ${wayOut(mountpoint)}`;
+  return new CommandError(reason, exitCode.failure, { cause });
 }
 
 /** A daemon that is being started again does not listen yet, but whoever asks the mount waits for it. */

@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mountOwner } from '../mount/mount-table.ts';
 import type { MountTableEntry } from '../mount/mount-table.ts';
 import type { MountStatus } from '../mount/observe/status.ts';
 
@@ -29,10 +30,7 @@ export type ControlAnswer =
  * and the mount table tells it to both sides without a look at the mount.
  */
 export function controlSocketPath(entry: MountTableEntry): string {
-  const ownerId = /^user_id=(\d+)$/.exec(
-    entry.options.find((option) => option.startsWith('user_id=')) ?? '',
-  )?.[1];
-  return join(runtimeDirectory(systemId(Number(ownerId ?? 0))), `${entry.device}.sock`);
+  return join(runtimeDirectory(mountOwner(entry).uid), `${entry.device}.sock`);
 }
 
 /** The id that the user has outside of a user namespace (user_namespaces(7)), whose root may not write to /run. */
@@ -44,8 +42,16 @@ function systemId(userId: number): number {
   return userId;
 }
 
+/**
+ * A mount outlives the session that it was made in, and what is below /run/user does not: with the
+ * last session of a user it goes, and with the next one it is there, empty. So that is only for
+ * those whose directory in /tmp somebody else has made.
+ */
 function runtimeDirectory(userId: number): string {
-  if (userId === 0) return '/run/vost';
-  const session = `/run/user/${userId}`;
-  return existsSync(session) ? join(session, 'vost') : `/tmp/vost-${userId}`;
+  const id = systemId(userId);
+  if (id === 0) return '/run/vost';
+  const lasting = `/tmp/vost-${id}`;
+  const session = `/run/user/${id}`;
+  const owner = lstatSync(lasting, { throwIfNoEntry: false })?.uid ?? userId;
+  return owner !== userId && existsSync(session) ? join(session, 'vost') : lasting;
 }

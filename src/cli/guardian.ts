@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { closeSync, existsSync } from 'node:fs';
+import { rm, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { chooseMounter } from '../mount/fuse/mounting.ts';
 import { mountRequest } from '../mount/mount-request.ts';
 import type { GuardedMount } from '../mount/mount.ts';
-import { isOnTop, mountAt, readMountTable } from '../mount/mount-table.ts';
+import { isInTree, isOnTop, mountAt } from '../mount/mount-table.ts';
 import { detachMount, prepareMountpoint } from '../mount/mountpoint.ts';
 import { Log } from '../mount/observe/log.ts';
 import { controlSocketPath } from './control-protocol.ts';
@@ -26,6 +26,9 @@ import type { ServeOptions } from './serve.ts';
 /** So many deaths in this time, and the daemon is not started again: it would only die of the same. */
 const mostDeaths = 5;
 const deathsWithinMs = 30_000;
+
+/** What nobody touches for days is taken from /tmp, and a mount at rest adds nothing to its journal. */
+const touchMs = 6 * 3_600_000;
 
 /** Where a daemon finds the device. */
 const inheritedFd = channelDescriptor + 1;
@@ -61,19 +64,30 @@ export async function guard(
   }
   const socketPath = controlSocketPath(entry);
   const journalPath = socketPath.replace(/sock$/, 'journal');
+  const log = new Log(logFile, options.logLevel);
+  const touching = setInterval(() => void touch(journalPath, log), touchMs);
   try {
     await makePrivateDirectory(dirname(socketPath));
     await rm(journalPath, { force: true });
-    const log = new Log(logFile, options.logLevel);
     const guarded = { mountpoint, fd: inheritedFd, journalPath };
     const guardian = new Guardian(invocation, guarded, { fd, device: entry.device }, log);
     givenUp?.addEventListener('abort', () => guardian.giveUp());
     await guardian.run(onReady);
   } finally {
+    clearInterval(touching);
     if (await isOnTop(mountpoint, entry.device)) await detachMount(mountpoint);
     closeSync(fd);
     for (const path of [journalPath, socketPath]) await rm(path, { force: true });
     await logFile.close();
+  }
+}
+
+async function touch(path: string, log: Log): Promise<void> {
+  try {
+    const now = new Date();
+    await utimes(path, now, now);
+  } catch (error) {
+    log.error('journal-lost', { reason: String(error) });
   }
 }
 
@@ -117,7 +131,7 @@ class Guardian {
     const deathsMs: number[] = [];
     for (;;) {
       const end = await this.#serve(onReady);
-      const isOver = !this.#isReady || !(await isStillThere(this.#device));
+      const isOver = !this.#isReady || !(await isInTree({ device: this.#device }));
       if (isOver || end.code === 0) {
         throwFailure(end);
         return;
@@ -126,6 +140,11 @@ class Guardian {
       deathsMs.push(performance.now());
       this.#log.error('daemon-died', { code: code ?? undefined, signal: signal ?? undefined });
       if (this.#isStopping) return;
+      if (!existsSync(this.#guarded.journalPath)) {
+        throw new CommandError(
+          `the daemon died, and its journal ${this.#guarded.journalPath} is gone; ${this.#guarded.mountpoint} is unmounted`,
+        );
+      }
       const first = deathsMs.at(-mostDeaths) ?? -Infinity;
       if (performance.now() - first < deathsWithinMs) {
         throw new CommandError(
@@ -170,10 +189,6 @@ class Guardian {
     this.#channel?.write(this.#isStopping ? 'force\n' : 'stop\n');
     this.#isStopping = true;
   }
-}
-
-async function isStillThere(device: string): Promise<boolean> {
-  return (await readMountTable()).some((entry) => entry.device === device);
 }
 
 function throwFailure({ code, signal, report }: DaemonEnd): void {

@@ -12,6 +12,21 @@ export interface MountTableEntry {
   readonly options: readonly string[];
 }
 
+/** Ids as this process sees them: in a user namespace they may be other ones than outside. */
+export interface UserAndGroup {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Who mounted, as it stands in the options of every FUSE mount. */
+export function mountOwner({ options }: MountTableEntry): UserAndGroup {
+  const id = (name: string): number => {
+    const option = options.find((one) => one.startsWith(`${name}=`));
+    return option === undefined ? 0 : Number(option.slice(name.length + 1));
+  };
+  return { uid: id('user_id'), gid: id('group_id') };
+}
+
 /** The type under which the mounts of this package stand in the mount table. */
 export const vostMountType = 'fuse.vost';
 
@@ -54,6 +69,11 @@ export async function mountAt(path: string): Promise<MountTableEntry | undefined
  */
 export async function isOnTop(path: string, device: string): Promise<boolean> {
   return (await mountAt(path))?.device === device;
+}
+
+/** Whether a mount is still there, on its mountpoint or wherever it was moved to. */
+export async function isInTree({ device }: Pick<MountTableEntry, 'device'>): Promise<boolean> {
+  return (await readMountTable()).some((entry) => entry.device === device);
 }
 
 function unescapeOctal(field: string): string {

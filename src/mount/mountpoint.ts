@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
+import type { ExecFileException } from 'node:child_process';
 import { opendir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { GitStoreError } from '../errors.ts';
-import { mountAt, vostMountType } from './mount-table.ts';
+import { mountAt, mountOwner, vostMountType } from './mount-table.ts';
+import type { UserAndGroup } from './mount-table.ts';
 
 /** The directory to mount on cannot be used; the message says what to do (`MOUNTPOINT`). */
 export class MountpointError extends GitStoreError {
@@ -21,16 +23,34 @@ const probeTimeoutMs = 3000;
 
 /**
  * Asks a mount for its statfs, from another process: a daemon that hangs takes whoever asks with it.
+ * Root asks as the user who mounted, for the kernel lets nobody else in.
+ *
+ * @param path free of symbolic links; what is no mountpoint of ours is asked as it is
  */
 export async function probeMount(path: string): Promise<MountLiveness> {
-  const { code, stderr, timedOut } = await run('stat', ['-f', '--', path], probeTimeoutMs);
+  const args = ['-f', '-c', '%s', '--', path];
+  const { code, stdout, stderr, timedOut } = await run(
+    'stat',
+    args,
+    probeTimeoutMs,
+    await userFor(path),
+  );
   if (timedOut) return 'hanging';
-  if (code === 0) return 'live';
+  // Whoever may not look is told of blocks of 0 bytes, by the kernel and whatever the daemon does.
+  if (code === 0) return stdout.trim() === '0' ? 'unreachable' : 'live';
   if (/Transport endpoint is not connected|Software caused connection abort/.test(stderr)) {
     return 'dead';
   }
   if (stderr.includes('Permission denied')) return 'unreachable';
   throw new MountpointError(`cannot look at ${path}: ${stderr.trim()}`, path);
+}
+
+/** Whom root has to be to look at a mount. */
+async function userFor(mountpoint: string): Promise<UserAndGroup | undefined> {
+  if (process.geteuid?.() !== 0) return undefined;
+  const entry = await mountAt(mountpoint);
+  const owner = entry?.type === vostMountType ? mountOwner(entry) : undefined;
+  return owner?.uid === 0 ? undefined : owner;
 }
 
 /**
@@ -133,7 +153,9 @@ async function clearOldMounts(mountpoint: string): Promise<void> {
     throw new MountpointError(
       liveness === 'live'
         ? `${mountpoint} already has ${mounted.source} mounted; stop it with: vost-mount unmount ${mountpoint}`
-        : `${mountpoint} has a ${mounted.type} mount that does not answer; take it away with: umount -l ${mountpoint}`,
+        : liveness === 'unreachable'
+          ? `${mountpoint} already has ${mounted.source} mounted, by another user; mount somewhere else`
+          : `${mountpoint} has a ${mounted.type} mount that does not answer; take it away with: umount -l ${mountpoint}`,
       mountpoint,
     );
   }
@@ -155,7 +177,14 @@ async function onDisk<T>(path: string, look: () => Promise<T>): Promise<T> {
     if (code === 'ENOTDIR') {
       throw new MountpointError(`${path} is not a directory; mount on an empty one`, path, error);
     }
-    throw new MountpointError(`cannot mount on ${path}: ${code ?? String(error)}`, path, error);
+    if (code === 'EACCES') {
+      throw new MountpointError(
+        `cannot mount on ${path}: this user may not look there; choose another directory`,
+        path,
+        error,
+      );
+    }
+    throw new MountpointError(`cannot mount on ${path}: ${(error as Error).message}`, path, error);
   }
 }
 
@@ -175,19 +204,32 @@ function isInside(path: string, directory: string): boolean {
 
 interface ProgramResult {
   readonly code: number;
+  readonly stdout: string;
   readonly stderr: string;
   readonly timedOut: boolean;
 }
 
-function run(program: string, args: readonly string[], timeoutMs: number): Promise<ProgramResult> {
+function run(
+  program: string,
+  args: readonly string[],
+  timeoutMs: number,
+  user?: UserAndGroup,
+): Promise<ProgramResult> {
   return new Promise((done, fail) => {
     const env = { ...process.env, LC_ALL: 'C' };
-    const options = { timeout: timeoutMs, killSignal: 'SIGKILL', env } as const;
-    execFile(program, args, options, (error, _stdout, stderr) => {
-      if (error === null) done({ code: 0, stderr, timedOut: false });
-      else if (error.killed === true) done({ code: 1, stderr, timedOut: true });
-      else if (typeof error.code === 'number') done({ code: error.code, stderr, timedOut: false });
-      else fail(new Error(`cannot run ${program}: ${error.message}`, { cause: error }));
+    const options = { timeout: timeoutMs, killSignal: 'SIGKILL', env, ...user } as const;
+    execFile(program, args, options, (error, stdout, stderr) => {
+      const said = { stdout, stderr };
+      if (error === null) done({ ...said, code: 0, timedOut: false });
+      else if (error.killed === true) done({ ...said, code: 1, timedOut: true });
+      else if (typeof error.code === 'number') done({ ...said, code: error.code, timedOut: false });
+      else fail(unusable(program, args.at(-1) ?? '', error));
     });
   });
+}
+
+function unusable(program: string, path: string, cause: ExecFileException): MountpointError {
+  const advice =
+    cause.code === 'ENOENT' ? `it is needed for ${path}, and is not on the path` : cause.message;
+  return new MountpointError(`cannot run ${program}: ${advice}`, path, cause);
 }

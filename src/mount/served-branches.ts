@@ -1,5 +1,6 @@
 import { KeyNotFoundError } from '../errors.ts';
 import { branchPrefix } from '../git/refs/ref-name.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
 import { refNamed } from '../snapshot/revision.ts';
 import { RefWatcher } from './branch/ref-watcher.ts';
 import type { RefWatcherOptions } from './branch/ref-watcher.ts';

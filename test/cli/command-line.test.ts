@@ -1,6 +1,8 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { controlSocketPath } from '../../src/cli/control-protocol.ts';
+import { mountAt } from '../../src/mount/mount-table.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fsck, git } from '../helpers/git.ts';
 import {
@@ -140,16 +142,15 @@ describe('what cannot be mounted is said in one line', () => {
     });
 
     test('a ref, a tag or a branch that does not exist', async () => {
-      expect(await refusal(gitDir, await freshMountpoint(), '--ref', 'nothing')).toContain(
-        'nothing',
+      const said = async (option: string, name: string, ...more: string[]): Promise<string> =>
+        refusal(gitDir, await freshMountpoint(), option, name, ...more);
+      expect(await said('--ref', 'nothing')).toContain('nothing');
+      expect(await said('--ref', 'main~99')).toContain(
+        'there is no main~99: there are only so many',
       );
-      expect(await refusal(gitDir, await freshMountpoint(), '--ref', 'main~99')).toContain(
-        'main~99',
-      );
-      expect(await refusal(gitDir, await freshMountpoint(), '--tag', 'main')).toContain('main');
-      expect(await refusal(gitDir, await freshMountpoint(), '--branch', 'nothing')).toContain(
-        'nothing',
-      );
+      expect(await said('--tag', 'main')).toContain('there is no tag main');
+      expect(await said('--branch', 'nothing')).toContain('there is no branch nothing');
+      expect(await said('--branch', 'main', '--match', 'x')).toContain('no commit is as asked for');
       expect(await refusal(gitDir, await freshMountpoint(), '--branch', 'no..name')).toContain(
         'no..name',
       );
@@ -173,6 +174,34 @@ describe('what cannot be mounted is said in one line', () => {
       const { exitCode, stderr } = await programResult('unshare', ['-m', 'sh', '-c', script]);
       expect(exitCode).toBe(1);
       expect(stderr).toMatch(/^vost-mount: .*\/dev\/fuse.*\n$/);
+    });
+
+    test('a /dev/fuse that cannot be opened', async () => {
+      const open = async (prepare: string): Promise<string> => {
+        const command = [process.execPath, vostMountProgram, gitDir, await freshMountpoint()];
+        if (form === '-f') command.push(form);
+        const args = ['-m', 'sh', '-euc', `${prepare}; exec "$@"`, 'sh', ...command];
+        const { exitCode, stderr } = await programResult('unshare', args);
+        expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^vost-mount: .*\n$/)]);
+        return stderr;
+      };
+      const device = await temporaryDirectory();
+      const nodev = `mount -t tmpfs -o nodev none ${device}; mknod ${device}/fuse c 10 229
+        mount --bind ${device}/fuse /dev/fuse`;
+      expect(await open(nodev)).toContain('a container needs the device and the right to mount');
+      const directory = 'mount -t tmpfs none /dev; mknod /dev/null c 1 3; mkdir /dev/fuse';
+      expect(await open(directory)).toContain('cannot open /dev/fuse: EISDIR');
+    });
+
+    test('root without the right to mount', async () => {
+      const mountpoint = await freshMountpoint();
+      const { exitCode, stderr } = await programResult('setpriv', [
+        ...['--bounding-set', '-sys_admin', '--inh-caps', '-sys_admin'],
+        ...[process.execPath, vostMountProgram, gitDir, mountpoint],
+        ...(form === '-f' ? [form] : []),
+      ]);
+      expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^vost-mount: .*\n$/)]);
+      expect(stderr).toContain('CAP_SYS_ADMIN');
     });
 
     test('no permission', async () => {
@@ -217,6 +246,16 @@ describe('in the background', () => {
     await eventually(async () => {
       expect((await programResult('kill', ['-0', String(status.pid)])).exitCode).not.toBe(0);
     });
+  });
+
+  test('says when a log is asked for that goes nowhere', async () => {
+    const mountpoint = await freshMountpoint();
+    expect(await vostMount([gitDir, mountpoint, '--debug'])).toEqual({
+      ...{ exitCode: 0, stdout: '' },
+      stderr:
+        'vost-mount: in the background the log goes nowhere; add -f, or --log-file with a path\n',
+    });
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0, stderr: '' });
   });
 
   test('paths may be relative, and the mountpoint a link', async () => {
@@ -316,6 +355,20 @@ test('unmount takes away a mount whose daemon hangs, and nothing that is closed 
   await git(['--git-dir', gitDir, 'update-ref', 'refs/heads/main', 'main~1']);
 });
 
+test('unmount takes away a mount whose control socket is gone, and the daemon commits', async () => {
+  const mounted = await mountRepository(gitDir, { args: ['--commit-delay', '1m'] });
+  await rm(controlSocketPath((await mountAt(mounted.mountpoint))!));
+  expect(await failure(['status', mounted.mountpoint])).toContain('has lost its daemon');
+  await shell('echo kept > main/kept', { cwd: mounted.mountpoint });
+  const { exitCode, stderr } = await vostMount(['unmount', mounted.mountpoint]);
+  expect(exitCode).toBe(0);
+  expect(stderr).toMatch(/^vost-mount: .* is unmounted, but its daemon could not be asked;.*\n$/);
+  expect(await isMounted(mounted.mountpoint)).toBe(false);
+  expect(await mounted.ended()).toMatchObject({ exitCode: 0 });
+  expect(await git(['--git-dir', gitDir, 'show', 'main:kept'])).toBe('kept\n');
+  await git(['--git-dir', gitDir, 'update-ref', 'refs/heads/main', 'main~1']);
+});
+
 describe('the verbs', () => {
   test('list, status, commit and unmount', async () => {
     const mounted = await mountRepository(gitDir, { args: ['--commit-on', 'manual'] });
@@ -350,6 +403,37 @@ describe('the verbs', () => {
       expect(await failure([verb, directory])).toContain('is no vost mount');
       expect(await failure([verb, '/nowhere/at/all'])).toContain('is no vost mount');
     }
+  });
+
+  test('name the mount when they are given what is inside of it, without a look into it', async () => {
+    const mounted = await mountRepository(gitDir);
+    process.kill(mounted.pid, 'SIGSTOP');
+    try {
+      expect(await failure(['status', join(mounted.mountpoint, 'main/file')])).toContain(
+        `is inside of the mount at ${mounted.mountpoint}`,
+      );
+    } finally {
+      process.kill(mounted.pid, 'SIGCONT');
+    }
+    await mounted.unmount();
+  });
+
+  test('fail where their output cannot be written, in one line', async () => {
+    const command = [process.execPath, vostMountProgram, '--help'];
+    const full = await programResult('sh', ['-c', `exec "$@" > /dev/full`, 'sh', ...command]);
+    expect([full.exitCode, full.stderr]).toEqual([
+      1,
+      'vost-mount: cannot write the output: ENOSPC: no space left on device, write\n',
+    ]);
+    // Nobody reads: what `| head` leaves behind.
+    const script = `
+import os, subprocess, sys
+r, w = os.pipe()
+os.close(r)
+sys.exit(subprocess.run(sys.argv[1:], stdout=w).returncode)
+`;
+    const left = await programResult('python3', ['-c', script, ...command]);
+    expect([left.exitCode, left.stderr]).toEqual([1, '']);
   });
 
   test('--help and --version print to stdout', async () => {

@@ -2,13 +2,21 @@ import { once } from 'node:events';
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { statusCommand } from '../../src/cli/commands/status.ts';
 import { unmountCommand } from '../../src/cli/commands/unmount.ts';
 import { controlSocketPath } from '../../src/cli/control-protocol.ts';
 import { BackgroundDaemon } from '../../src/cli/daemonize.ts';
+import { CommandError } from '../../src/cli/exit-codes.ts';
+import { readLine } from '../../src/cli/line-channel.ts';
 import type { MountInvocation } from '../../src/cli/mount-invocation.ts';
+import { describeFailure } from '../../src/cli/run-command.ts';
+import { runProgram } from '../../src/mount/fuse/mounting.ts';
+import { nativeMount } from '../../src/mount/libfuse/fuse-native.ts';
+import type { NativeOperations } from '../../src/mount/libfuse/fuse-native.ts';
+import { mount } from '../../src/mount/mount.ts';
 import { mountAt } from '../../src/mount/mount-table.ts';
 import { probeMount } from '../../src/mount/mountpoint.ts';
 import { freshMountpoint, mountRepository, vostMount } from '../helpers/mount.ts';
@@ -75,10 +83,90 @@ test('a mount that is made and does not answer is told of', async () => {
   });
 });
 
+test('programs of the system that are missing are named', async () => {
+  process.env['PATH'] = '/nonexistent';
+  await expect(probeMount('/somewhere')).rejects.toThrow(
+    'cannot run stat: it is needed for /somewhere, and is not on the path',
+  );
+  process.env['PATH'] = await pathWith('stat', '');
+  await chmod(join(process.env['PATH'].split(':')[0]!, 'stat'), 0o644);
+  process.env['PATH'] = process.env['PATH'].split(':')[0];
+  await expect(probeMount('/somewhere')).rejects.toThrow('cannot run stat: spawn stat EACCES');
+});
+
+test('a program of the system that fails, or does not end, is told of', async () => {
+  const fails = (script: string): Promise<void> => runProgram('sh', ['-c', script], '/m');
+  await expect(fails('exit 3')).rejects.toThrow('sh /m: ended with 3');
+  await expect(fails('kill -9 $$')).rejects.toThrow('sh /m: ended with SIGKILL');
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const hanging = expect(fails('exec sleep 600')).rejects.toThrow(
+      'sh /m: does not return after 30 s',
+    );
+    vi.advanceTimersByTime(30_000);
+    await hanging;
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('what is said stays one line, whatever it holds', () => {
+  const error = new CommandError('umount: no\n   see \x1b[31m dmesg\u202e\x85\n');
+  expect(describeFailure(error)).toBe('umount: no see \\u001b[31m dmesg\\u202e\\u0085');
+});
+
+test('a line that never comes to its end', async () => {
+  const endless = Readable.from([Buffer.alloc(2 ** 20 + 1, 'x')]);
+  await expect(readLine(endless, 5000)).rejects.toThrow('the line has no end');
+  await expect(readLine(new PassThrough(), 10)).rejects.toThrow('no answer within 0.01 s');
+});
+
+test('options of the library that mean nothing together', async () => {
+  const [gitDir, mountpoint] = [join(await temporaryDirectory(), 'r'), await freshMountpoint()];
+  await expect(mount(gitDir, mountpoint, { branch: 'main', tag: 'v1' })).rejects.toThrow(
+    'branch, ref and tag exclude each other',
+  );
+  await expect(mount(gitDir, mountpoint, { back: 1 })).rejects.toThrow(
+    'a commit is chosen along a history: name a ref, tag or branch',
+  );
+});
+
+test('paths that are too long for libfuse', () => {
+  const options = `fsname=${'x'.repeat(1024)}`;
+  expect(() => nativeMount('/m', {} as NativeOperations, options)).toThrow(
+    'the paths of the repository and the mountpoint are too long for fuse-native; use --transport kernel',
+  );
+});
+
 test('a mount that cannot be looked at is told of in the words of the system', async () => {
   process.env['PATH'] = await pathWith('stat', 'echo "stat: out of luck" >&2; exit 1');
   await expect(probeMount('/somewhere')).rejects.toThrow(
     'cannot look at /somewhere: stat: out of luck',
+  );
+});
+
+test('a mount that goes while it is looked at is left out of the list', async () => {
+  const mounted = await mountRepository(join(await temporaryDirectory(), 'repo.git'));
+  const { mountpoint } = mounted;
+  const PATH = await pathWith(
+    'stat',
+    `for path; do :; done
+     test "$path" = '${mountpoint}' || PATH='${path}' exec stat "$@"
+     umount -l "$path"; rmdir "$path"; PATH='${path}' exec stat "$@"`,
+  );
+  const { exitCode, stdout, stderr } = await vostMount(['list'], { env: { PATH } });
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect(stdout).not.toContain(mountpoint);
+  expect(await mounted.ended()).toMatchObject({ exitCode: 0 });
+});
+
+test('a mount that the system keeps is told of in its words', async () => {
+  const mounted = await mountRepository(join(await temporaryDirectory(), 'repo.git'));
+  const { mountpoint } = mounted;
+  await mounted.stop('SIGKILL');
+  process.env['PATH'] = await pathWith('umount', 'echo "umount: not today" >&2; exit 32');
+  await expect(unmountCommand({ mountpoint })).rejects.toThrow(
+    `cannot unmount ${mountpoint}: umount: not today`,
   );
 });
 
@@ -110,15 +198,21 @@ test('a daemon that answers in another way is told of', async () => {
   const socket = controlSocketPath((await mountAt(mountpoint))!);
   await mounted.stop('SIGKILL');
   await rm(socket, { force: true });
-  const server = createServer((client) => client.end('{"ok":true,"pid":1}\n')).listen(socket);
-  await once(server, 'listening');
-  try {
-    await expect(statusCommand({ mountpoint, json: false })).rejects.toThrow(
-      'the daemon answered without a status',
-    );
-  } finally {
-    server.close();
-  }
+  const answered = async (answer: string): Promise<void> => {
+    const server = createServer((client) => client.end(answer)).listen(socket);
+    await once(server, 'listening');
+    try {
+      await statusCommand({ mountpoint, json: false });
+    } finally {
+      server.close();
+    }
+  };
+  await expect(answered('{"ok":true,"pid":1}\n')).rejects.toThrow(
+    'the daemon answered without a status',
+  );
+  await expect(answered('')).rejects.toThrow(
+    `the daemon of ${mountpoint} does not answer (it ended without an answer); wait, or take`,
+  );
 });
 
 test('a system that has no sockets left is told of', async () => {

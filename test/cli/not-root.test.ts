@@ -126,6 +126,128 @@ describe('a user mounts without the help of root', () => {
   });
 });
 
+describe("a mount outlives the sessions of its user, whose directory in /run/user doesn't", () => {
+  const session = {
+    begin: () =>
+      namespace.asRoot(`
+        mkdir -p /run/user; mount -t tmpfs none /run/user
+        mkdir -m 700 /run/user/${user}; chown ${user}:${user} /run/user/${user}
+      `),
+    end: () => namespace.asRoot('umount -l /run/user'),
+  };
+
+  test('one that is made within, and asked after', async () => {
+    await session.begin();
+    try {
+      await succeeds('mkdir -p mnt && $vost r.git mnt');
+    } finally {
+      await session.end();
+    }
+    await succeeds('$vost status mnt && $vost unmount mnt');
+    expect(await succeeds(mountsHere)).toBe('');
+  });
+
+  test('one that is made before, and asked within', async () => {
+    await succeeds('mkdir -p mnt && $vost r.git mnt');
+    await session.begin();
+    try {
+      await succeeds('$vost status mnt && $vost unmount mnt');
+    } finally {
+      await session.end();
+    }
+    expect(await succeeds(mountsHere)).toBe('');
+  });
+
+  test('one that is to outlive its daemon as well', async () => {
+    await session.begin();
+    try {
+      await succeeds('mkdir -p mnt && $vost r.git mnt --resilient');
+    } finally {
+      await session.end();
+    }
+    const shown = await succeeds(`
+      set -e
+      exec 3> mnt/main/open; echo 1 >&3; sync mnt/main/open
+      kill -9 $($vost status mnt --json | grep -o '"pid": [0-9]*' | cut -d' ' -f2)
+      echo 2 >&3; exec 3>&-
+      cat mnt/main/open
+      $vost status mnt | grep restarts
+      $vost unmount mnt
+    `);
+    expect(shown).toBe('1\n2\nrestarts    1\n');
+  });
+
+  test('unless somebody else has made the directory in /tmp', async () => {
+    const taken = `/tmp/vost-${user}`;
+    await namespace.asRoot(`mkdir -p ${taken}; chown ${otherUser} ${taken}`);
+    await session.begin();
+    try {
+      await succeeds('mkdir -p mnt && $vost r.git mnt && $vost status mnt && $vost unmount mnt');
+    } finally {
+      await session.end();
+      await namespace.asRoot(`chown ${user} ${taken}`);
+    }
+  });
+});
+
+describe('root and the mount of a user', () => {
+  const asRoot = (script: string): Promise<ProgramResult> => namespace.as(0, script);
+  const pidOfDaemon = `$($vost status mnt --json | grep -o '"pid": [0-9]*' | cut -d' ' -f2)`;
+
+  test('sees that the daemon died, and takes the mount away or its place', async () => {
+    await succeeds(`mkdir -p mnt && $vost r.git mnt && kill -9 ${pidOfDaemon}`);
+    expect((await asRoot(mountsHere)).stdout).toContain('/mnt  (dead)\n');
+    expect(await asRoot('$vost unmount mnt')).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+    expect(await succeeds(mountsHere)).toBe('');
+
+    await succeeds(`$vost r.git mnt && kill -9 ${pidOfDaemon}`);
+    const replaced = await asRoot('$vost root.git mnt && ls mnt && $vost unmount mnt');
+    expect(replaced).toEqual({ exitCode: 0, stdout: 'main\n', stderr: '' });
+  });
+
+  test('sees that the daemon hangs, and takes the mount away', async () => {
+    const pid = (await succeeds(`mkdir -p mnt && $vost r.git mnt && echo ${pidOfDaemon}`)).trim();
+    process.kill(Number(pid), 'SIGSTOP');
+    try {
+      expect((await asRoot(mountsHere)).stdout).toContain('/mnt  (hanging)\n');
+      const { exitCode, stderr } = await asRoot('$vost unmount mnt');
+      expect([exitCode, stderr]).toEqual([0, expect.stringContaining('but its daemon hangs')]);
+      expect(await succeeds(mountsHere)).toBe('');
+    } finally {
+      process.kill(Number(pid), 'SIGCONT');
+    }
+    await succeeds(`timeout 10 tail --pid=${pid} -f /dev/null`);
+  });
+
+  test('asks the daemon that lives; somebody else learns that there is a mount', async () => {
+    await succeeds('mkdir -p mnt && $vost r.git mnt');
+    expect((await namespace.as(otherUser, mountsHere)).stdout).toContain('/mnt  (unreachable)\n');
+    const over = await namespace.as(otherUser, `$vost r.git ${namespace.home}/mnt`);
+    expect(over).toMatchObject({ exitCode: 1, stdout: '' });
+    expect(over.stderr).toMatch(/^vost-mount: .* already has .*, by another user; .*\n$/);
+    expect(await asRoot('$vost status mnt | grep -c daemon')).toMatchObject({ stdout: '1\n' });
+    expect(await asRoot('$vost unmount mnt')).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+    expect(await succeeds(mountsHere)).toBe('');
+  });
+});
+
+test('fstab lets a user mount and unmount', async () => {
+  await succeeds('mkdir -p mnt');
+  const { home } = namespace;
+  await namespace.asRoot(`
+    touch ${home}/../fstab; mount --bind ${home}/../fstab /etc/fstab
+    echo '${home}/r.git ${home}/mnt fuse.vost-mount user,noauto,nofail,x-own=1 0 0' > /etc/fstab
+    mkdir -p ${home}/../bin; mount --bind ${home}/../bin /usr/local/bin
+    printf '#!/bin/sh\\nexec ${process.execPath} ${home}/../checkout/dist/bin/vost-mount.js "$@"\\n' > /usr/local/bin/vost-mount
+    chmod 755 /usr/local/bin/vost-mount
+  `);
+  try {
+    expect(await succeeds('mount ~+/mnt && ls mnt && umount ~+/mnt')).toBe('main\n');
+  } finally {
+    await namespace.asRoot('umount /etc/fstab /usr/local/bin');
+  }
+});
+
 describe('what is in the way is said with what to do', () => {
   beforeAll(async () => {
     await succeeds('mkdir -p mnt');
@@ -170,6 +292,13 @@ describe('what is in the way is said with what to do', () => {
   test("a directory that is not the user's", async () => {
     await namespace.asRoot(`mkdir -p ${namespace.home}/../roots`);
     expect(await refusal('$vost r.git ../roots')).toContain('a directory that is their own');
+  });
+
+  test('a directory that the user may not look into', async () => {
+    await namespace.asRoot(`mkdir -p -m 700 ${namespace.home}/../roots-alone/mnt`);
+    expect(await refusal('$vost r.git ../roots-alone/mnt')).toContain(
+      '/roots-alone/mnt: this user may not look there; choose another directory',
+    );
   });
 
   test('a process that may gain no rights', async () => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdir, open, opendir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, opendir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -266,6 +266,18 @@ test('a daemon that keeps dying is given up, and its mount taken away', async ()
   expect(log().match(/error daemon-died signal=SIGKILL/g)).toHaveLength(5);
   expect(log()).toContain(
     `vost-mount: the daemon died 5 times within 30 s; ${mountpoint} is unmounted\n`,
+  );
+});
+
+test('a daemon that dies without its journal is not followed by one that knows nothing', async () => {
+  const { mountpoint, log, crash } = await resilient();
+  const journal = controlSocketPath((await mountAt(mountpoint))!).replace(/sock$/, 'journal');
+  await rm(journal);
+  crash();
+  await eventually(() => expect(processesOf(mountpoint)).toEqual([]));
+  expect(await isMounted(mountpoint)).toBe(false);
+  expect(log()).toContain(
+    `vost-mount: the daemon died, and its journal ${journal} is gone; ${mountpoint} is unmounted\n`,
   );
 });
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readMountTable } from '../../mount/mount-table.ts';
+import { isInTree } from '../../mount/mount-table.ts';
 import type { MountTableEntry } from '../../mount/mount-table.ts';
 import { detachMount, probeMount } from '../../mount/mountpoint.ts';
-import { askDaemon, findMount } from '../control-client.ts';
+import { askDaemon, findMount, LostDaemonError } from '../control-client.ts';
 import { CommandError, exitCode } from '../exit-codes.ts';
 import type { ExitCode } from '../exit-codes.ts';
 
@@ -22,27 +22,43 @@ export async function unmountCommand(
 ): Promise<ExitCode> {
   const entry = await findMount(options.mountpoint);
   const liveness = await probeMount(entry.mountpoint);
-  if (liveness === 'dead' || liveness === 'hanging') {
+  if (liveness === 'dead') {
     await detachMount(entry.mountpoint);
-    if (liveness === 'hanging') {
-      process.stderr.write(
-        `vost-mount: ${entry.mountpoint} is unmounted, but its daemon hangs; what is closed is committed when it goes on\n`,
-      );
-    }
+  } else if (liveness === 'hanging') {
+    await detachMount(entry.mountpoint);
+    note(
+      `${entry.mountpoint} is unmounted, but its daemon hangs; what is closed is committed when it goes on`,
+    );
   } else {
-    await askDaemon(entry, { verb: 'unmount' }, unmountTimeoutMs);
+    await askToUnmount(entry);
   }
   await waitUntilGone(entry, timeoutMs);
   return exitCode.success;
 }
 
-async function waitUntilGone(
-  { device, mountpoint }: MountTableEntry,
-  timeoutMs: number,
-): Promise<void> {
+/** Whoever cannot be asked is told by the kernel, as by umount(8). */
+async function askToUnmount(entry: MountTableEntry): Promise<void> {
+  try {
+    await askDaemon(entry, { verb: 'unmount' }, unmountTimeoutMs);
+  } catch (error) {
+    if (!(error instanceof LostDaemonError)) throw error;
+    // It was on its way out already, and is gone by now.
+    if (!(await isInTree(entry))) return;
+    await detachMount(entry.mountpoint);
+    note(
+      `${entry.mountpoint} is unmounted, but its daemon could not be asked; if there is one, it commits what is closed and ends`,
+    );
+  }
+}
+
+function note(message: string): void {
+  process.stderr.write(`vost-mount: ${message}\n`);
+}
+
+async function waitUntilGone(entry: MountTableEntry, timeoutMs: number): Promise<void> {
   const deadlineMs = Date.now() + timeoutMs;
-  while ((await readMountTable()).some((entry) => entry.device === device)) {
-    if (Date.now() > deadlineMs) throw new CommandError(`${mountpoint} is still mounted`);
+  while (await isInTree(entry)) {
+    if (Date.now() > deadlineMs) throw new CommandError(`${entry.mountpoint} is still mounted`);
     await sleep(20);
   }
 }

@@ -3,7 +3,7 @@ import { chooseMounter, checkedExtraOptions, MountFailedError } from '../fuse/mo
 import type { Mounter, MountRequest } from '../fuse/mounting.ts';
 import { printableName } from '../fuse/request-trace.ts';
 import type { TransportMount } from '../kernel-mount.ts';
-import { isOnTop, mountAt, readMountTable, vostMountType } from '../mount-table.ts';
+import { isInTree, isOnTop, mountAt, vostMountType } from '../mount-table.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { VfsOperations } from '../vfs/operations.ts';
@@ -91,7 +91,7 @@ export class LibfuseMount implements TransportMount {
   }
 
   async #look(): Promise<void> {
-    if ((await readMountTable()).some(({ device }) => device === this.#device)) return;
+    if (await isInTree({ device: this.#device })) return;
     await this.#end();
   }
 
