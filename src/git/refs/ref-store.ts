@@ -87,6 +87,11 @@ export class RefStore {
     return this.#inTurn(update.name, () => this.#writer.update(update));
   }
 
+  /** Brings to stable storage what a ref is named and where it is, which an `update` that failed may not have done. */
+  sync(name: RefName): Promise<void> {
+    return this.#inTurn(name, () => this.#reader.paths.sync([name]));
+  }
+
   /**
    * Makes a ref lead to another one, which need not exist: `HEAD` to the current branch. The reflog
    * tells of it when the other one exists. Errors as for `update`.

@@ -48,6 +48,8 @@ export class WritableBranch implements Branch, ReferringBranch {
   #isGone = false;
   #isStopping = false;
   #isEnded = false;
+  /** A commit has failed, perhaps after the ref had moved: the move is not known to be durable. */
+  #isUnsure = false;
   #lastCommit: { readonly oid: Oid; readonly time: string } | null = null;
   /** The newest first, each once. */
   #conflicts: readonly ByteString[] = [];
@@ -264,10 +266,16 @@ export class WritableBranch implements Branch, ReferringBranch {
       const plan = await this.#plan();
       try {
         if (!plan.isEmpty) await this.#commitPlan(plan, message);
+        // Nothing differs then any more, so the attempt that finds that out has to make it durable.
+        if (this.#isUnsure) await this.#setting.repository.refs.sync(this.#ref);
+        this.#isUnsure = false;
         await this.#saved.forget();
         return;
       } catch (error) {
-        if (!(error instanceof StaleSnapshotError)) throw error;
+        if (!(error instanceof StaleSnapshotError)) {
+          this.#isUnsure = true;
+          throw error;
+        }
         if (follows >= mostFollows && performance.now() > deadlineMs) throw error;
         this.#setting.counts.retries += 1;
         await this.#follow();

@@ -1,14 +1,17 @@
 import { execFile } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
 import { readdir, rm, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { RefChangedError } from '../../../../src/errors.ts';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { fsck, gitResult } from '../../../helpers/git.ts';
+import { fileHandlePrototype, systemError } from '../../../helpers/staging.ts';
 import { storedTree } from '../../../helpers/tree-listing.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
@@ -116,6 +119,30 @@ describe('failures', () => {
     await mount.expectCommitted();
     expect(await mount.git('show', 'main:src/a.txt')).toBe('A');
     await mount.write('b', '2');
+  });
+
+  test('a move of the branch that could not be synced is not durable until it is', async () => {
+    const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+    const tip = await mount.git('rev-parse', 'main');
+    const prototype = await fileHandlePrototype();
+    const sync = Object.getOwnPropertyDescriptor(prototype, 'sync')?.value as FileHandle['sync'];
+    const directory = join(mount.gitDir, 'refs/heads');
+    vi.spyOn(prototype, 'sync').mockImplementation(function (this: FileHandle) {
+      const isRefs = readlinkSync(`/proc/self/fd/${this.fd}`) === directory;
+      return isRefs ? Promise.reject(systemError('EIO')) : sync.call(this);
+    });
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    const file = await mount.openFile('src/a.txt');
+    await mount.writeAt(file, 0, 'A');
+    expect(await mount.errnoOf(() => mount.fsync(file))).toBe(EIO);
+    expect(await mount.git('rev-parse', 'main')).not.toBe(tip);
+    expect(await mount.errnoOf(() => mount.fsync(file))).toBe(EIO);
+    vi.restoreAllMocks();
+    await mount.fsync(file);
+    await mount.close(file);
+    await mount.expectCommitted();
   });
 
   test('content that cannot be stored is kept, and stored later', async () => {
