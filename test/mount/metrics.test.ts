@@ -40,6 +40,11 @@ test('metrics tell what was done', async () => {
 
   const treeHits = await grown('vost_cache_hits_total{cache="trees"}');
   await shell('cat main/no-such-file || true', { cwd: mountpoint });
+  expect((await metrics()).has('vost_operation_errors_total{operation="lookup",errno="2"}')).toBe(
+    false,
+  );
+  await shell(`touch .commits/${tip}/file || true`, { cwd: mountpoint });
+  expect((await metrics()).get('vost_operation_errors_total{operation="open",errno="30"}')).toBe(1);
   expect(await grown('vost_cache_hits_total{cache="trees"}')).toBeGreaterThan(treeHits);
 
   const misses = await grown('vost_cache_misses_total{cache="objects"}');

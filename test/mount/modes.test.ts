@@ -1,4 +1,5 @@
-import { opendirSync } from 'node:fs';
+import { constants, opendirSync } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { fsck, git } from '../helpers/git.ts';
@@ -48,6 +49,17 @@ async function mountWith(...args: string[]): Promise<{
     },
   };
 }
+
+test('access(2) says that a snapshot can be written where the rest of the mount can', async () => {
+  const writable = await mountWith();
+  const file = join('.tags', 'v1', 'file');
+  await access(join(writable.mountpoint, file), constants.W_OK);
+  expect(await writable.refusal(`echo x >> ${file}`)).toContain(readOnly);
+  await writable.unmount();
+  const { mountpoint, unmount } = await mountWith('--read-only');
+  await expect(access(join(mountpoint, file), constants.W_OK)).rejects.toThrow('EROFS');
+  await unmount();
+});
 
 const readOnly = 'Read-only file system';
 const writes = ['echo x > file', 'rm file', 'mkdir d', 'mv file g', 'ln -s a b', 'chmod 755 file'];
