@@ -30,6 +30,7 @@ import { BranchSymlink } from './branch-symlink.ts';
 import { CleanFile, CleanSymlink } from './clean-nodes.ts';
 import type { CleanRow } from './clean-rows.ts';
 import type { HeldContent } from './content-store.ts';
+import { requireDepthBelow } from './directory-depth.ts';
 import { DirectoryNames } from './directory-names.ts';
 import type { NodeMaker } from './directory-names.ts';
 import { Inode } from './inode.ts';
@@ -395,6 +396,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
   #requireRoomFor(name: ByteString, mode: FileMode): void {
     this.requireWritable();
     this.requireGoodName(name, mode);
+    if (isTreeMode(mode)) requireDepthBelow(this);
   }
 
   /** A scratch name, or a name below one. */

@@ -11,7 +11,6 @@ import type { BranchNode } from './branch-node.ts';
 import { CommitPlan } from './commit-plan.ts';
 
 const ruleFileName = '.gitignore' as ByteString;
-const noRules: Ignore = ignore();
 /** How many rule files are remembered; beyond it they are read again. */
 const mostRuleFiles = 1000;
 
@@ -55,17 +54,20 @@ export class IgnoreRules {
   }
 
   /** Finds what is missing for the directories in which something is pending. */
-  #survey(directory: BranchDirectory, missing: Missing): void {
-    const { origin, pending, children } = directory.names;
-    if (origin !== null && !this.#trees.has(origin)) {
-      missing.trees.add(origin);
-      return;
-    }
-    const rules = this.#ruleFile(directory);
-    if (rules !== undefined && !this.#rules.has(rules)) missing.rules.add(rules);
-    for (const name of pending) {
-      const node = children.get(name);
-      if (node instanceof BranchDirectory) this.#survey(node, missing);
+  #survey(root: BranchDirectory, missing: Missing): void {
+    const waiting = [root];
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      const { origin, pending, children } = at.names;
+      if (origin !== null && !this.#trees.has(origin)) {
+        missing.trees.add(origin);
+        continue;
+      }
+      const rules = this.#ruleFile(at);
+      if (rules !== undefined && !this.#rules.has(rules)) missing.rules.add(rules);
+      for (const name of pending) {
+        const node = children.get(name);
+        if (node instanceof BranchDirectory) waiting.push(node);
+      }
     }
   }
 
@@ -76,8 +78,10 @@ export class IgnoreRules {
     for (let at = directory; ;) {
       const oid = this.#ruleFile(at);
       const rules = oid === undefined ? undefined : this.#rules.get(oid);
-      const { ignored, unignored } = (rules ?? noRules).test(path);
-      if (ignored || unignored) return ignored;
+      if (rules !== undefined) {
+        const { ignored, unignored } = rules.test(path);
+        if (ignored || unignored) return ignored;
+      }
       const [link] = at.inode.links;
       if (link === undefined) return false;
       path = `${link.name}/${path}`;

@@ -6,6 +6,7 @@ import { DirectoryVnode } from '../vfs/vnode.ts';
 import type { BranchDirectory } from './branch-directory.ts';
 import { BranchFile } from './branch-file.ts';
 import type { BranchNode } from './branch-node.ts';
+import { requireDepthBelow } from './directory-depth.ts';
 import type { Link } from './inode.ts';
 
 /**
@@ -34,10 +35,12 @@ function renameLoaded(from: Link, to: Link, flags: number): MaybePromise<void> {
   const other = to.parent.names.children.get(to.name);
   to.parent.requireGoodName(to.name, node.type);
   refuseInto(node, to.parent);
+  if (node instanceof DirectoryVnode) requireDepthBelow(to.parent);
   if (flags === renameExchange) {
     if (other === undefined) throw new ErrnoError('ENOENT');
     from.parent.requireGoodName(from.name, other.type);
     refuseInto(other, from.parent);
+    if (other instanceof DirectoryVnode) requireDepthBelow(from.parent);
     if (node !== other) exchange(from, node, to, other);
     return;
   }
