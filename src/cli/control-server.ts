@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -27,19 +27,31 @@ export interface ControlServer {
 export async function openControlServer(handle: MountHandle): Promise<ControlServer | undefined> {
   const entry = await mountAt(handle.mountpoint);
   if (entry === undefined) return undefined;
-  const path = controlSocketPath(entry);
+  return listenAt(controlSocketPath(entry), handle);
+}
+
+/**
+ * Listens on a socket at this path. Device numbers come around again as soon as a mount is gone, and
+ * its daemon ends later: so a socket that stands there, of a daemon that ends or has crashed, is
+ * replaced in one step, and at the end only the daemon's own is removed.
+ */
+export async function listenAt(path: string, handle: MountHandle): Promise<ControlServer> {
   try {
     await makePrivateDirectory(dirname(path));
-    // Device numbers come around again; a daemon that crashed leaves its socket behind.
-    await rm(path, { force: true });
     const underWay = new Set<Promise<void>>();
     const server = createServer((socket) => void answer(socket, handle, underWay));
-    server.listen(path);
+    // Closing removes the name that was listened on, whoever has it by then.
+    const ownPath = `${path}.${process.pid}`;
+    await rm(ownPath, { force: true });
+    server.listen(ownPath);
     await once(server, 'listening');
+    const { ino } = await lstat(ownPath);
+    await rename(ownPath, path);
     return {
       close: async () => {
         server.close();
-        await rm(path, { force: true });
+        const standing = await lstat(path).catch(() => undefined);
+        if (standing?.ino === ino) await rm(path, { force: true });
         // Whoever asked for the unmount hears of its end: umount(8) frees a million inodes after the
         // daemon is free to go.
         await Promise.all(underWay);
