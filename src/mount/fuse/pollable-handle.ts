@@ -56,11 +56,14 @@ class PipePollable implements PollableHandle {
     handle.useUserBuffer(buffer);
     handle.onread = () => {
       const outcome = state[outcomeIndex] ?? 0;
-      if (outcome > 0) onRead(outcome);
-      else {
+      if (outcome > 0) {
+        onRead(outcome);
+      } else if (outcome < 0) {
         handle.readStop();
-        onEnd(outcome === 0 ? 'EOF' : getSystemErrorName(outcome));
+        onEnd(getSystemErrorName(outcome));
       }
+      // 0 is no end, which would be EOF: what there was to read was taken back before the read (EAGAIN).
+      // The kernel does so with the request of a process that is killed.
     };
     checkOutcome(handle.readStart());
   }
