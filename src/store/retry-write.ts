@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { InvalidArgumentError, StaleSnapshotError } from '../errors.ts';
+import { InvalidArgumentError, RefLockedError, StaleSnapshotError } from '../errors.ts';
 import type { FS } from '../snapshot/fs.ts';
 import type { WriteOptions } from '../snapshot/write-options.ts';
 import type { GitStore } from './git-store.ts';
@@ -14,9 +14,10 @@ export interface RetryWriteOptions extends WriteOptions {
 }
 
 /**
- * Writes a file to a branch, again on its new tip when others moved it meanwhile. The last
- * `StaleSnapshotError` is thrown when all attempts fail; a branch that does not exist is a
- * `KeyNotFoundError`.
+ * Writes a file to a branch, again on its new tip when others moved it meanwhile, or are about to: on a
+ * busy machine a branch can be locked for longer than one attempt waits (`core.filesRefLockTimeout`). The
+ * last `StaleSnapshotError` or `RefLockedError` is thrown when all attempts fail; a branch that does not
+ * exist is a `KeyNotFoundError`.
  */
 export function retryWrite(
   store: GitStore,
@@ -33,7 +34,7 @@ export function retryWrite(
 }
 
 /**
- * Does something again, at most `retries` times, while it fails with a `StaleSnapshotError`. The
+ * Does something again, at most `retries` times, while it fails because others write too. The
  * pauses double from 10 ms to 200 ms, and are cut at random so that writers fall out of step.
  */
 export async function retryStale<T>(retries: number, attempt: () => Promise<T>): Promise<T> {
@@ -44,7 +45,8 @@ export async function retryStale<T>(retries: number, attempt: () => Promise<T>):
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof StaleSnapshotError) || failures === retries) throw error;
+      const isOfOthers = error instanceof StaleSnapshotError || error instanceof RefLockedError;
+      if (!isOfOthers || failures === retries) throw error;
     }
     const longestMs = Math.min(firstPauseMs * 2 ** failures, longestPauseMs);
     await pause(longestMs * (0.5 + Math.random() / 2));

@@ -1,6 +1,7 @@
 import * as nodeFs from 'node:fs';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import * as vost from '../../src/index.ts';
 import {
@@ -230,6 +231,19 @@ describeOnEveryRepository('retryWrite', (it) => {
     const write = vost.retryWrite(busy, 'main', 'a', data, { retries: 3 });
     await expect(write).rejects.toBeInstanceOf(StaleSnapshotError);
     expect(attempts).toBe(4);
+  });
+
+  it('waits for who has locked the branch, and not for ever', async ({ store, gitDir, git }) => {
+    const lock = join(gitDir, 'refs/heads/main.lock');
+    await mkdir(dirname(lock), { recursive: true });
+    await writeFile(lock, '');
+    const data = Buffer.from('x');
+    await expect(vost.retryWrite(store, 'main', 'a', data, { retries: 1 })).rejects.toBeInstanceOf(
+      vost.RefLockedError,
+    );
+    const write = vost.retryWrite(store, 'main', 'a', data, { retries: 1000 });
+    await Promise.all([write, pause(1000).then(() => rm(lock))]);
+    expect(await git('show', 'main:a')).toBe('x');
   });
 
   it('takes the options of a write, and only branches', async ({ store, main, git }) => {
