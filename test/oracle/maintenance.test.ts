@@ -83,8 +83,8 @@ test(`packs ${looseCount} loose objects while others read and write, and loses n
     for (let round = 0; !isPacked || round < 3; round++) {
       await work(round);
       rounds += 1;
-      // What comes from memory only would leave no turn to anybody else.
-      await pause(1);
+      // Starting programs without a break would leave the packing hardly a turn where that is slow.
+      await pause(50);
     }
   };
   const others = [await GitStore.open(gitDir), await GitStore.open(gitDir)];
