@@ -53,7 +53,8 @@ test('metrics tell what was done', async () => {
   expect(await readFile(join(mountpoint, 'main/outside'), 'utf8')).toBe('outside\n');
   expect(await grown('vost_cache_misses_total{cache="objects"}')).toBeGreaterThan(misses);
 
-  await writeFile(join(gitDir, 'refs/heads/main.lock'), '');
+  // Of an hour ago: one that is young would be waited for.
+  await shell('touch -d "1 hour ago" refs/heads/main.lock', { cwd: gitDir });
   await writeFile(join(mountpoint, 'main/late'), 'late');
   await expect(shell('sync main/late', { cwd: mountpoint })).rejects.toThrow(/busy/i);
   expect(await grown('vost_commit_failures_total')).toBeGreaterThanOrEqual(1);

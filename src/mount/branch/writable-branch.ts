@@ -26,10 +26,12 @@ import { SavedChanges, orphanedRef, takeSaved } from './saved-changes.ts';
 import { stagedCounts } from './staged-counts.ts';
 import { refersToStored } from './stored-references.ts';
 import { whileRefChanges } from './while-ref-changes.ts';
+import { isYoungLock } from './young-lock.ts';
 
-/** How often, and for how long, one commit follows a branch that others keep moving before it gives up. */
+/** How often one commit follows a branch that others keep moving before it gives up. */
 const mostFollows = 20;
-const longestFollowingMs = 30_000;
+/** For how long it does, or waits for others who hold the lock. */
+const patienceMs = 30_000;
 /** How many conflicts are remembered for the status. */
 const mostConflicts = 100;
 
@@ -260,7 +262,7 @@ export class WritableBranch implements Branch, ReferringBranch {
 
   async #commit(message: string | undefined): Promise<void> {
     if (this.#isGone && !this.#isEnded) await this.#lose();
-    const deadlineMs = performance.now() + longestFollowingMs;
+    const deadlineMs = performance.now() + patienceMs;
     for (let follows = 0; !this.#isEnded; follows++) {
       if (this.#unstored.size > 0) await this.#storeUnstored();
       const plan = await this.#plan();
@@ -274,6 +276,8 @@ export class WritableBranch implements Branch, ReferringBranch {
       } catch (error) {
         if (!(error instanceof StaleSnapshotError)) {
           this.#isUnsure = true;
+          const mayWait = !this.#isStopping && performance.now() < deadlineMs;
+          if (mayWait && (await isYoungLock(error))) continue;
           throw error;
         }
         if (follows >= mostFollows && performance.now() > deadlineMs) throw error;

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -188,6 +188,8 @@ describe('failures', () => {
     const mount = await BranchMount.open({ files, branches: ['other'] });
     const lock = join(mount.gitDir, 'refs/heads/main.lock');
     await writeFile(lock, '');
+    const hourAgo = Date.now() / 1000 - 3600;
+    await utimes(lock, hourAgo, hourAgo);
     const root = await mount.openBranch('other');
     await mount.write('a', '1');
     await mount.vfs.mkdir(root.ino, name('free'), 0o755, caller);
@@ -200,6 +202,24 @@ describe('failures', () => {
     expect((await readdir(join(mount.gitDir, 'refs/heads'))).sort()).toContain('main.lock');
     await rm(lock);
     await mount.fsync(file);
+    expect(mount.status.lastError).toBeNull();
+    await mount.close(file);
+    await mount.expectCommitted();
+  });
+
+  test('a lock that was taken a moment ago is waited for', async () => {
+    const mount = await BranchMount.open({ files });
+    const lock = join(mount.gitDir, 'refs/heads/main.lock');
+    const spy = vi.spyOn(mount.repository.refs, 'update');
+    const file = await mount.openFile('README.md');
+    await mount.writeAt(file, 0, 'READ');
+    await writeFile(lock, '');
+    const synced = mount.fsync(file);
+    // The first attempt has given up, and another one has begun.
+    await vi.waitFor(() => expect(spy.mock.calls.length).toBeGreaterThan(1), 20_000);
+    await rm(lock);
+    await synced;
+    spy.mockRestore();
     expect(mount.status.lastError).toBeNull();
     await mount.close(file);
     await mount.expectCommitted();
