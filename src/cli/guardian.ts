@@ -77,7 +77,10 @@ export async function guard(
     clearInterval(touching);
     if (await isOnTop(mountpoint, entry.device)) await detachMount(mountpoint);
     closeSync(fd);
-    for (const path of [journalPath, socketPath]) await rm(path, { force: true });
+    // Numbers of devices come around: what has it by now may be the next mount, with files of its own.
+    if (!(await isInTree({ device: entry.device }))) {
+      for (const path of [journalPath, socketPath]) await rm(path, { force: true });
+    }
     await logFile.close();
   }
 }

@@ -69,6 +69,8 @@ function serverConfiguration(port: number, path: (name: string) => string): stri
     'UsePAM no',
     // They are below the directory for temporary files, which anybody may write to.
     'StrictModes no',
+    // Or bash takes itself for a login, and reads what somebody's home has it do: a second, at times.
+    'SetEnv SHLVL=1',
     'PidFile none',
     '',
   ].join('\n');

@@ -9,6 +9,8 @@ import { ignoring, isSystemError } from './temporary-file.ts';
 // A `git gc` removes what it takes for a leftover in the moment after it has listed it.
 const firstDelayMs = 20;
 const longestDelayMs = 1000;
+/** What whoever only reads here is told, or whoever has no room. */
+const withoutRightOrRoom = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT']);
 const spareName = /^vost_spare_([0-9a-f]+)$/;
 
 /**
@@ -56,8 +58,9 @@ export class SpareIndexes {
     this.#arm();
     try {
       await this.#putBack(spares, names);
-    } catch {
-      // Whoever only reads here may not be allowed to. Others do it, and so does the next look.
+    } catch (error) {
+      // Others do it, and so does the next look; the other packs can be read meanwhile.
+      if (!withoutRightOrRoom.has(systemErrorCode(error))) throw error;
     }
   }
 
