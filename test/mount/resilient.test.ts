@@ -293,6 +293,20 @@ test('a signal to the guardian, or to all processes, commits and ends both', asy
   }
 });
 
+test('a second signal to the guardian ends a daemon that cannot end in order', async () => {
+  const { gitDir, mountpoint, log } = await resilient('--commit-on', 'fsync');
+  await shell('echo closed > main/closed', { cwd: mountpoint });
+  // The last commit waits for the lock.
+  await shell('touch refs/heads/main.lock', { cwd: gitDir });
+  const guardian = guardianOf(mountpoint);
+  process.kill(guardian, 'SIGTERM');
+  // Another one, for the same twice may come as one.
+  process.kill(guardian, 'SIGINT');
+  await eventually(() => expect(processesOf(mountpoint)).toEqual([]));
+  expect(log()).toContain('vost-mount: a second signal: ending without a last commit\n');
+  expect(await isMounted(mountpoint)).toBe(false);
+});
+
 test('umount(8) while the daemon is dead ends the guardian', async () => {
   const { mountpoint } = await resilient();
   const guardian = guardianOf(mountpoint);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { fsck, git } from '../helpers/git.ts';
@@ -9,10 +10,9 @@ import { program, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 /** A daemon that would wait long before it commits by itself: what is there at the end came from the end. */
-async function slowToCommit(): Promise<MountedRepository> {
-  return mountRepository(join(await temporaryDirectory(), 'repo.git'), {
-    args: ['--commit-on', 'fsync'],
-  });
+async function slowToCommit(env: Record<string, string> = {}): Promise<MountedRepository> {
+  const gitDir = join(await temporaryDirectory(), 'repo.git');
+  return mountRepository(gitDir, { args: ['--commit-on', 'fsync'], env });
 }
 
 async function expectCommitted({ gitDir, mountpoint }: MountedRepository): Promise<void> {
@@ -124,6 +124,25 @@ test('a second signal ends a daemon that cannot end in order', async () => {
   const { exitCode } = await mounted.ended(10_000);
   expect(exitCode).not.toBe(0);
   expect(mounted.daemonLog()).toMatch(/SIG(TERM|INT), again: ending without a last commit/);
+  expect(await isMounted(mounted.mountpoint)).toBe(false);
+});
+
+test('a daemon that does not come to its end is ended after two minutes', async () => {
+  const hasty = join(await temporaryDirectory(), 'hasty.mjs');
+  // Nothing else waits for two minutes, and here they are half a second.
+  await writeFile(
+    hasty,
+    `const { setTimeout: real } = globalThis;
+    globalThis.setTimeout = (work, ms, ...args) => real(work, ms === 120_000 ? 500 : ms, ...args);`,
+  );
+  const mounted = await slowToCommit({ NODE_OPTIONS: `--import=${hasty}` });
+  await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
+  // The last commit waits for the lock, for longer than that.
+  await shell('touch refs/heads/main.lock', { cwd: mounted.gitDir });
+  expect(await mounted.stop('SIGTERM')).toEqual({ exitCode: null, signal: 'SIGKILL' });
+  expect(mounted.daemonLog()).toContain(
+    'vost-mount: no orderly end within 120 s: ending without a last commit\n',
+  );
   expect(await isMounted(mounted.mountpoint)).toBe(false);
 });
 

@@ -478,6 +478,13 @@ describe('a session', () => {
     expect(served.ask('statfs')[0]?.error).toBe(0);
   });
 
+  it('is not ready when the mount is taken away before the kernel has introduced itself', async () => {
+    const { session, channel } = serve();
+    channel.end('ENODEV');
+    await expect(session.ready).rejects.toThrow('the kernel went away before it was ready: ENODEV');
+    expect(await session.done).toEqual({ code: 'ENODEV' });
+  });
+
   it('is not ready when the kernel is too old', async () => {
     const served = serve();
     expect(introduce(served, 12)[0]?.error).toBe(-errno.EPROTO);
