@@ -28,6 +28,8 @@ export interface CommitRequest {
   readonly staging?: StagingArea;
   /** Told the trees and the commit that were staged there, when the tip turned out to be another. */
   readonly onAbandoned?: (staged: readonly Oid[]) => void;
+  /** Told the commit, and what it needs that is staged there, when it is not known whether the ref moved. */
+  readonly onUnsure?: (made: UnsureCommit) => void;
   /** Whether directories that become empty go away, as in git, or stay as empty trees. */
   readonly pruneEmpty: boolean;
   /** The message, or what makes one of the changes. A newline is added where it lacks one at its end. */
@@ -53,6 +55,13 @@ export interface FirstRef {
   readonly message: string;
   /** Told when it leads to the commit. */
   readonly onMade: (commit: Oid) => void;
+}
+
+/** A commit that a ref may or may not lead to: an attempt failed that had come so far. */
+export interface UnsureCommit {
+  readonly commit: Oid;
+  /** What has to be in the repository if it does, out of the staging area. */
+  readonly staged: readonly Oid[];
 }
 
 /** A commit that was made. */
@@ -81,6 +90,7 @@ export async function commitChanges(
   const { odb } = repository;
   const staging = request.staging ?? odb.stage();
   const staged: Oid[] = [];
+  let unsure: UnsureCommit | undefined;
   try {
     const [edited, tip] = await Promise.allSettled([
       editBase(odb, staging, request),
@@ -98,11 +108,13 @@ export async function commitChanges(
     staged.push(made.oid);
     odb.noteCommit(made.oid, serializeCommit(made.commit));
     const objects = [...contentOf(request.change), ...(request.extraParents ?? []), ...staged];
+    unsure = { commit: made.oid, staged: objects.filter((oid) => staging.hasStaged(oid)) };
     await publishAndMove(repository, staging, request, { commit: made.oid, objects, message });
     return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
   } catch (error) {
     // After another failure the ref may have moved all the same, and what is staged is needed to mend that.
     if (error instanceof StaleSnapshotError) request.onAbandoned?.(staged);
+    else if (unsure !== undefined) request.onUnsure?.(unsure);
     throw error;
   } finally {
     if (request.staging === undefined) await staging.discard();

@@ -4,7 +4,7 @@ import { refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { Repository } from '../../git/repository.ts';
 import { commitChanges } from '../../snapshot/commit.ts';
-import type { CommitRequest, CommitResult, FirstRef } from '../../snapshot/commit.ts';
+import type { CommitRequest, CommitResult, FirstRef, UnsureCommit } from '../../snapshot/commit.ts';
 import { readCommit } from '../../snapshot/history.ts';
 import type { IdentifiedCommit } from '../../snapshot/history.ts';
 import type { Timespec } from '../vfs/operations.ts';
@@ -25,6 +25,8 @@ export interface BranchCommitOptions {
   /** Paths at which it overrules others. */
   readonly conflicts: readonly ByteString[];
   readonly firstUnder: FirstRef | undefined;
+  /** See `CommitRequest.onUnsure`. */
+  readonly onUnsure: (made: UnsureCommit) => void;
 }
 
 /** The commit that a branch points at; `null` when there is no such branch. */
@@ -58,10 +60,10 @@ export class PlanCommits {
     plan: CommitPlan,
     ref: RefName,
     tip: Tip,
-    { message, conflicts, firstUnder }: BranchCommitOptions,
+    { message, conflicts, firstUnder, onUnsure }: BranchCommitOptions,
   ): Promise<CommitResult | null> {
     return this.#commit(plan, message, {
-      ...{ ref, base: tip.oid, change: plan.change },
+      ...{ ref, base: tip.oid, change: plan.change, onUnsure },
       ...(conflicts.length > 0 && { reflogMessage: conflictNote(conflicts) }),
       ...(firstUnder !== undefined && { firstUnder }),
     });

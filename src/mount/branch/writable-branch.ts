@@ -5,6 +5,7 @@ import type { Oid } from '../../git/oid.ts';
 import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { ListedRef } from '../../git/refs/ref-reader.ts';
+import type { UnsureCommit } from '../../snapshot/commit.ts';
 import { readCommit } from '../../snapshot/history.ts';
 import type { BranchPlace } from '../namespace/branch-provider.ts';
 import type { BranchStatus } from '../observe/status.ts';
@@ -52,6 +53,7 @@ export class WritableBranch implements Branch, ReferringBranch {
   #isEnded = false;
   /** A commit has failed, perhaps after the ref had moved: the move is not known to be durable. */
   #isUnsure = false;
+  #unsure: UnsureCommit | undefined;
   #lastCommit: { readonly oid: Oid; readonly time: string } | null = null;
   /** The newest first, each once. */
   #conflicts: readonly ByteString[] = [];
@@ -265,6 +267,7 @@ export class WritableBranch implements Branch, ReferringBranch {
     const deadlineMs = performance.now() + patienceMs;
     for (let follows = 0; !this.#isEnded; follows++) {
       if (this.#unstored.size > 0) await this.#storeUnstored();
+      await this.#mend();
       const plan = await this.#plan();
       try {
         if (!plan.isEmpty) await this.#commitPlan(plan, message);
@@ -287,6 +290,18 @@ export class WritableBranch implements Branch, ReferringBranch {
     }
   }
 
+  /** Puts back what a commit needs that the branch came to lead to before its attempt failed. */
+  async #mend(): Promise<void> {
+    if (this.#unsure === undefined) return;
+    const { repository, context } = this.#setting;
+    const { staging } = context.contents;
+    const { commit, staged } = this.#unsure;
+    if ((await repository.refs.resolve(this.#ref))?.oid === commit) {
+      await staging.republishMissing(staged.filter((oid) => staging.hasStaged(oid)));
+    }
+    this.#unsure = undefined;
+  }
+
   async #plan(): Promise<CommitPlan> {
     return this.#ignoreRules?.plan(this.root) ?? new CommitPlan(this.root);
   }
@@ -295,7 +310,8 @@ export class WritableBranch implements Branch, ReferringBranch {
     const conflicts = [...this.#newConflicts];
     const tip = this.#tip;
     const firstUnder = this.#saved.refForCommit(this.#ref);
-    const options = { message, conflicts, firstUnder };
+    const onUnsure = (made: UnsureCommit): void => void (this.#unsure = made);
+    const options = { message, conflicts, firstUnder, onUnsure };
     const result = await this.#commits.onBranch(plan, this.#ref, tip, options);
     const trees = await plan.settle(this.#setting.repository.odb, result?.tree ?? tip.tree);
     if (result === null) {
