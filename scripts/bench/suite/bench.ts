@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { BenchData } from './data.ts';
 import type { Place, Places } from './places.ts';
-import type { Row } from './report.ts';
+import type { Row, SpeedRow } from './report.ts';
 import { gitEnvironment, speed, summary } from './samples.ts';
 import type { Samples } from './samples.ts';
 
@@ -46,7 +46,7 @@ export function compare(
     readonly rival: string;
     readonly atLeast?: number;
   },
-): Row {
+): SpeedRow {
   const { measure, what, ours, rival, atLeast } = row;
   return {
     kind: 'speed',

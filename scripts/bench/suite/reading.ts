@@ -2,7 +2,7 @@ import { compare, names } from './bench.ts';
 import type { Bench, Measure } from './bench.ts';
 import type { Place } from './places.ts';
 import type { Row } from './report.ts';
-import { dropCaches, interleave, shell } from './samples.ts';
+import { dropCaches, interleave, shell, speed } from './samples.ts';
 import type { Contender, Samples } from './samples.ts';
 
 // Reading the tree of R. Cold: a daemon that has just started, and no kernel caches. Warm: after the
@@ -168,12 +168,15 @@ export const coldRead: Measure = {
 
 export const parallel: Measure = {
   name: 'parallel',
-  run: ({ data, places, rounds }) => {
+  run: (bench) => {
+    const { data, places, rounds } = bench;
     const readers = (count: number): string =>
       `find . -type f -print0 | xargs -0 -n 100 -P ${count} cat >/dev/null`;
+    const counts = { 'one process': 1, eight: 8 } as const;
+    const memory = bench.filledMemory();
     const run = (isCold: boolean): Row => {
       let place: Place | undefined;
-      const contender = (name: string, count: number): Contender => ({
+      const ours = Object.entries(counts).map(([name, count]): Contender => ({
         name,
         before: () => {
           if (!isCold) return;
@@ -184,22 +187,31 @@ export const parallel: Measure = {
         after: () => {
           if (isCold) place!.close();
         },
-      });
+      }));
+      const limits = Object.entries(counts).map(([name, count]): Contender => ({
+        name: `${name}, ${names.limit}`,
+        before: () => {
+          if (isCold) dropCaches();
+        },
+        run: () => shell(readers(count), memory.path),
+      }));
       if (!isCold) {
         place = places.vost(names.branch, data.project, ['--branch', 'main']);
-        shell(readers(1), place.path);
+        for (const { path } of [place, memory]) shell(readers(1), path);
       }
-      const contenders = [contender('eight', 8), contender('one process', 1)];
-      const samples = interleave(rounds, contenders);
+      const samples = interleave(rounds, [...ours, ...limits]);
       if (!isCold) place!.close();
-      const what = `8 processes that read, ${isCold ? 'cold' : 'warm'}`;
-      return compare(samples, {
-        measure: 'parallel',
-        what,
-        ours: 'eight',
-        rival: 'one process',
-        atLeast: 1,
-      });
+      const [one, eight] = limits.map(({ name }) => name) as [string, string];
+      return {
+        ...compare(samples, {
+          measure: 'parallel',
+          what: `8 processes that read, ${isCold ? 'cold' : 'warm'}`,
+          ours: 'eight',
+          rival: 'one process',
+          atLeast: 1,
+        }),
+        limit: speed(samples, eight, one),
+      };
     };
     return [run(false), run(true)];
   },
