@@ -10,8 +10,17 @@ import { program, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 /** A daemon that would wait long before it commits by itself: what is there at the end came from the end. */
-async function slowToCommit(env: Record<string, string> = {}): Promise<MountedRepository> {
+async function slowToCommit(
+  env: Record<string, string> = {},
+  lockTimeoutMs = 5000,
+): Promise<MountedRepository> {
   const gitDir = join(await temporaryDirectory(), 'repo.git');
+  await git(['init', '--quiet', '--bare', '--initial-branch=main', gitDir]);
+  const tree = await git(['--git-dir', gitDir, 'mktree'], { input: '' });
+  const start = await git(['--git-dir', gitDir, 'commit-tree', '-m', 'start', tree.trim()]);
+  await git(['--git-dir', gitDir, 'update-ref', 'refs/heads/main', start.trim()]);
+  const setting = ['core.filesRefLockTimeout', String(lockTimeoutMs)];
+  await git(['--git-dir', gitDir, 'config', ...setting]);
   return mountRepository(gitDir, { args: ['--commit-on', 'fsync'], env });
 }
 
@@ -147,9 +156,10 @@ test('a daemon that does not come to its end is ended after two minutes', async 
 });
 
 test('what cannot be committed at the end is said, with exit code 1', async () => {
-  const mounted = await slowToCommit();
+  const mounted = await slowToCommit({}, 500);
   await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
-  await shell('touch refs/heads/main.lock', { cwd: mounted.gitDir });
+  // One that is young would be waited for.
+  await shell('touch -d "1 hour ago" refs/heads/main.lock', { cwd: mounted.gitDir });
   expect(await mounted.stop('SIGTERM')).toEqual({ exitCode: 1, signal: null });
   expect(mounted.daemonLog()).toMatch(/main.*lock/s);
   expect(mounted.daemonLog()).toContain(
@@ -159,9 +169,10 @@ test('what cannot be committed at the end is said, with exit code 1', async () =
 });
 
 test('whoever asks for the unmount hears what cannot be committed', async () => {
-  const mounted = await slowToCommit();
+  const mounted = await slowToCommit({}, 500);
   await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
-  await shell('touch refs/heads/main.lock', { cwd: mounted.gitDir });
+  // One that is young would be waited for.
+  await shell('touch -d "1 hour ago" refs/heads/main.lock', { cwd: mounted.gitDir });
   const { exitCode, stderr } = await vostMount(['unmount', mounted.mountpoint]);
   expect(exitCode).toBe(1);
   expect(stderr).toMatch(
