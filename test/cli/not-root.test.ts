@@ -260,8 +260,14 @@ describe('what is in the way is said with what to do', () => {
 
   test('no fusermount3', async () => {
     // Only what starts Node is on the path.
-    const message = await refusal('PATH=/nonexistent $vost r.git mnt');
+    const message = await refusal('PATH=/no/such/directory $vost r.git mnt');
     expect(message).toContain('install the package fuse3');
+  });
+
+  test('a fusermount3 that is for others', async () => {
+    await succeeds('mkdir -p bin && touch bin/fusermount3 && chmod 644 bin/fusermount3');
+    const message = await refusal('PATH=$PWD/bin $vost r.git mnt');
+    expect(message).toContain('this user may not run fusermount3; let root allow it');
   });
 
   test('no koffi', async () => {

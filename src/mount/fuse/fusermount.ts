@@ -71,6 +71,10 @@ const remedies: readonly (readonly [RegExp, string])[] = [
     `${program} is needed to mount without root; install the package fuse3, or mount as root`,
   ],
   [
+    /spawn .* EACCES/,
+    `this user may not run ${program}; let root allow it (some systems have a group for it: usermod -aG fuse USER), or mount as root`,
+  ],
+  [
     /device not found|\/dev\/fuse: No such/,
     'there is no /dev/fuse; let root load the kernel module with: modprobe fuse (in a container, pass the device in)',
   ],
