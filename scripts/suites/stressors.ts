@@ -18,7 +18,9 @@ const elsewhere: ReadonlySet<string> = new Set([
   ...['binderfs', 'eventfd', 'ioprio', 'procfs', 'sysfs'],
 ]);
 
-const differences: Readonly<Record<string, string>> = {};
+const differences: Readonly<Record<string, string>> = {
+  xattr: 'git has no place for attributes that users set',
+};
 
 /**
  * The stressors of stress-ng that are about filesystems, each by itself and with `--verify`.
