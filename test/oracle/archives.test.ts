@@ -25,7 +25,7 @@ import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 const formats: ArchiveFormatName[] = ['zip', 'tar', 'tar.gz', 'tgz', 'tar.bz2', 'tar.xz'];
 // VOST_TEST_ROUNDS makes it longer: that many times the cases.
-const rounds = 100 * Number(process.env['VOST_TEST_ROUNDS'] ?? 1);
+const rounds = 200 * Number(process.env['VOST_TEST_ROUNDS'] ?? 1);
 
 let store: GitStore;
 let gitDir: string;

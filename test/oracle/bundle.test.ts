@@ -206,7 +206,7 @@ describe('a bundle that git wrote', () => {
 });
 
 // VOST_TEST_ROUNDS makes it longer: that many times the cases.
-const rounds = 100 * Number(process.env['VOST_TEST_ROUNDS'] ?? 1);
+const rounds = 200 * Number(process.env['VOST_TEST_ROUNDS'] ?? 1);
 const roundsInOneRepository = 10;
 
 test(`what goes through a bundle is the same afterwards, ${rounds} times`, async () => {

@@ -79,7 +79,7 @@ test('nested .gitignore files and patterns of the caller decide as git ls-files 
         }
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 200 },
   );
 });
 
@@ -104,7 +104,7 @@ test('without nested files, isExcluded agrees with git check-ignore', async () =
         }
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 200 },
   );
 });
 

@@ -201,7 +201,7 @@ describe.concurrent('copies do what rsync does', { timeout }, () => {
           await end();
         },
       ),
-      { numRuns: 51 * rounds },
+      { numRuns: 101 * rounds },
     );
     await ground.close();
   });
@@ -225,7 +225,7 @@ describe.concurrent('copies do what rsync does', { timeout }, () => {
         }
         await end();
       }),
-      { numRuns: 51 * rounds },
+      { numRuns: 101 * rounds },
     );
     await ground.close();
   });

@@ -1,8 +1,10 @@
+import { ObjectNotFoundError } from '../../errors.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
 import { refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { Repository } from '../../git/repository.ts';
+import { descendsFrom } from '../../snapshot/ancestry.ts';
 import { commitChanges } from '../../snapshot/commit.ts';
 import type { CommitRequest, CommitResult, FirstRef, UnsureCommit } from '../../snapshot/commit.ts';
 import { readCommit } from '../../snapshot/history.ts';
@@ -11,6 +13,9 @@ import type { Timespec } from '../vfs/operations.ts';
 import type { BranchSetting } from './branch-setting.ts';
 import type { CommitPlan } from './commit-plan.ts';
 import { commitSubject, conflictNote } from './commit-subject.ts';
+
+/** Others who have put more on top of a commit in the moment of its failure have hardly put more. */
+const mostCommits = 1000;
 
 /** A commit, as far as a working tree depends on it. */
 export interface Tip {
@@ -25,8 +30,6 @@ export interface BranchCommitOptions {
   /** Paths at which it overrules others. */
   readonly conflicts: readonly ByteString[];
   readonly firstUnder: FirstRef | undefined;
-  /** See `CommitRequest.onUnsure`. */
-  readonly onUnsure: (made: UnsureCommit) => void;
 }
 
 /** The commit that a branch points at; `null` when there is no such branch. */
@@ -47,6 +50,8 @@ export function tipOf({ oid, commit }: IdentifiedCommit): Tip {
  */
 export class PlanCommits {
   readonly #setting: BranchSetting;
+  /** Of the last attempt on the branch, if it failed when the ref may have moved already. */
+  #unsure: UnsureCommit | undefined;
 
   constructor(setting: BranchSetting) {
     this.#setting = setting;
@@ -60,10 +65,13 @@ export class PlanCommits {
     plan: CommitPlan,
     ref: RefName,
     tip: Tip,
-    { message, conflicts, firstUnder, onUnsure }: BranchCommitOptions,
+    { message, conflicts, firstUnder }: BranchCommitOptions,
   ): Promise<CommitResult | null> {
     return this.#commit(plan, message, {
-      ...{ ref, base: tip.oid, change: plan.change, onUnsure },
+      ...{ ref, base: tip.oid, change: plan.change },
+      onUnsure: (made) => {
+        this.#unsure = made;
+      },
       ...(conflicts.length > 0 && { reflogMessage: conflictNote(conflicts) }),
       ...(firstUnder !== undefined && { firstUnder }),
     });
@@ -80,6 +88,44 @@ export class PlanCommits {
       ...{ ref, base: null, extraParents: tip === null ? [] : [tip.oid], reflogMessage },
       change: { ...plan.change, base: tip?.tree ?? null },
     });
+  }
+
+  /**
+   * To be called before the next attempt on a branch. When the last one failed after the ref had moved,
+   * it may not have come to look at what a `git gc` had taken meanwhile: that is put back.
+   */
+  async mend(ref: RefName): Promise<void> {
+    if (this.#unsure === undefined) return;
+    const { repository, context } = this.#setting;
+    const { staging } = context.contents;
+    const { commit, staged } = this.#unsure;
+    const tip = (await repository.refs.resolve(ref))?.oid;
+    if (tip !== undefined && (await descendsFrom(repository.odb, tip, commit, mostCommits))) {
+      await staging.republishMissing(staged.filter((oid) => staging.hasStaged(oid)));
+    }
+    this.#unsure = undefined;
+  }
+
+  /**
+   * Commits what was staged in a branch that is gone, under a ref of its own. Gives the parent; `null` when
+   * that was pruned, and the commit has what was staged alone.
+   */
+  async orphaned(
+    plan: CommitPlan,
+    ref: RefName,
+    tip: Tip,
+    reflogMessage: string,
+  ): Promise<Oid | null> {
+    try {
+      await this.elsewhere(plan, ref, tip, reflogMessage);
+      return tip.oid;
+    } catch (error) {
+      if (!(error instanceof ObjectNotFoundError)) throw error;
+      const missing = await this.#setting.repository.odb.firstMissing([tip.oid, tip.tree]);
+      if (missing === undefined) throw error;
+      await this.elsewhere(plan, ref, null, reflogMessage);
+      return null;
+    }
   }
 
   /** Lets the staging area forget what the branch has by now. */

@@ -1,11 +1,10 @@
-import { CorruptObjectError, ObjectNotFoundError, StaleSnapshotError } from '../../errors.ts';
+import { CorruptObjectError, StaleSnapshotError } from '../../errors.ts';
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
 import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { ListedRef } from '../../git/refs/ref-reader.ts';
-import type { UnsureCommit } from '../../snapshot/commit.ts';
 import { readCommit } from '../../snapshot/history.ts';
 import type { BranchPlace } from '../namespace/branch-provider.ts';
 import type { BranchStatus } from '../observe/status.ts';
@@ -53,7 +52,6 @@ export class WritableBranch implements Branch, ReferringBranch {
   #isEnded = false;
   /** A commit has failed, perhaps after the ref had moved: the move is not known to be durable. */
   #isUnsure = false;
-  #unsure: UnsureCommit | undefined;
   #lastCommit: { readonly oid: Oid; readonly time: string } | null = null;
   /** The newest first, each once. */
   #conflicts: readonly ByteString[] = [];
@@ -267,7 +265,7 @@ export class WritableBranch implements Branch, ReferringBranch {
     const deadlineMs = performance.now() + patienceMs;
     for (let follows = 0; !this.#isEnded; follows++) {
       if (this.#unstored.size > 0) await this.#storeUnstored();
-      await this.#mend();
+      await this.#commits.mend(this.#ref);
       const plan = await this.#plan();
       try {
         if (!plan.isEmpty) await this.#commitPlan(plan, message);
@@ -290,18 +288,6 @@ export class WritableBranch implements Branch, ReferringBranch {
     }
   }
 
-  /** Puts back what a commit needs that the branch came to lead to before its attempt failed. */
-  async #mend(): Promise<void> {
-    if (this.#unsure === undefined) return;
-    const { repository, context } = this.#setting;
-    const { staging } = context.contents;
-    const { commit, staged } = this.#unsure;
-    if ((await repository.refs.resolve(this.#ref))?.oid === commit) {
-      await staging.republishMissing(staged.filter((oid) => staging.hasStaged(oid)));
-    }
-    this.#unsure = undefined;
-  }
-
   async #plan(): Promise<CommitPlan> {
     return this.#ignoreRules?.plan(this.root) ?? new CommitPlan(this.root);
   }
@@ -310,8 +296,7 @@ export class WritableBranch implements Branch, ReferringBranch {
     const conflicts = [...this.#newConflicts];
     const tip = this.#tip;
     const firstUnder = this.#saved.refForCommit(this.#ref);
-    const onUnsure = (made: UnsureCommit): void => void (this.#unsure = made);
-    const options = { message, conflicts, firstUnder, onUnsure };
+    const options = { message, conflicts, firstUnder };
     const result = await this.#commits.onBranch(plan, this.#ref, tip, options);
     const trees = await plan.settle(this.#setting.repository.odb, result?.tree ?? tip.tree);
     if (result === null) {
@@ -362,7 +347,8 @@ export class WritableBranch implements Branch, ReferringBranch {
       log.info('branch-deleted', { ref: this.#text });
     } else {
       const ref = orphanedRef(this.#ref);
-      const parent = await this.#saveOrphaned(plan, ref);
+      const message = `vost: staged when ${this.#text} was deleted`;
+      const parent = await this.#commits.orphaned(plan, ref, this.#tip, message);
       log.warn('branch-deleted', {
         ref: this.#text,
         staged: refNameText(ref),
@@ -373,22 +359,6 @@ export class WritableBranch implements Branch, ReferringBranch {
     this.#setting.context.referred.tipMoved(this.#tip.oid, null);
     await this.#saved.forget();
     if (unstored.length > 0) throw unstored[0];
-  }
-
-  /** Gives the parent of the commit; `null` when that was pruned, and the commit has what was staged alone. */
-  async #saveOrphaned(plan: CommitPlan, ref: RefName): Promise<Oid | null> {
-    const message = `vost: staged when ${this.#text} was deleted`;
-    try {
-      await this.#commits.elsewhere(plan, ref, this.#tip, message);
-      return this.#tip.oid;
-    } catch (error) {
-      if (!(error instanceof ObjectNotFoundError)) throw error;
-      const { oid, tree } = this.#tip;
-      const missing = await this.#setting.repository.odb.firstMissing([oid, tree]);
-      if (missing === undefined) throw error;
-      await this.#commits.elsewhere(plan, ref, null, message);
-      return null;
-    }
   }
 
   #end(): void {

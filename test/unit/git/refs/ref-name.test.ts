@@ -106,6 +106,6 @@ test('git-check-ref-format agrees on any name', async () => {
       const alone = await gitResult(['check-ref-format', '--allow-onelevel', text]);
       expect(refNameFault(bytesFromText(text)) === undefined).toBe(alone.exitCode === 0);
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
   );
 });

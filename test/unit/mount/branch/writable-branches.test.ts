@@ -145,31 +145,43 @@ describe('failures', () => {
     await mount.expectCommitted();
   });
 
-  test('what was lost beside a full disk, after the branch had moved, is put back', async () => {
-    const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
-    const { staging } = mount.root.inode.context.contents;
-    const republish = staging.republishMissing.bind(staging);
-    const spy = vi.spyOn(staging, 'republishMissing');
-    let lost: string | undefined;
-    // Before the move it looks as ever; after it a `git gc` has taken a part, and there is no room.
-    spy.mockImplementationOnce(republish).mockImplementation(async () => {
-      lost ??= await mount.git('rev-parse', 'main', 'main^{tree}', 'main:src/a.txt');
-      for (const oid of lost.split('\n')) {
-        await rm(join(mount.gitDir, 'objects', oid.slice(0, 2), oid.slice(2)), { force: true });
+  test.each([
+    ['', false],
+    [' and others have put a commit on top', true],
+  ])(
+    'what was lost beside a full disk, after the branch had moved%s, is put back',
+    async (_, isOnTop) => {
+      const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+      const { staging } = mount.root.inode.context.contents;
+      const republish = staging.republishMissing.bind(staging);
+      const spy = vi.spyOn(staging, 'republishMissing');
+      let lost: string | undefined;
+      // Before the move it looks as ever; after it a `git gc` has taken a part, and there is no room.
+      spy.mockImplementationOnce(republish).mockImplementation(async () => {
+        lost ??= await mount.git('rev-parse', 'main', 'main^{tree}', 'main:src/a.txt');
+        // Nobody puts anything on top of a commit that is lost.
+        for (const oid of lost.split('\n').slice(isOnTop ? 1 : 0)) {
+          await rm(join(mount.gitDir, 'objects', oid.slice(0, 2), oid.slice(2)), { force: true });
+        }
+        throw diskFull();
+      });
+      const tip = await mount.git('rev-parse', 'main');
+      const file = await mount.openFile('src/a.txt');
+      await mount.writeAt(file, 0, 'A');
+      expect(await mount.errnoOf(() => mount.fsync(file))).toBe(ENOSPC);
+      expect(lost).not.toContain(tip);
+      if (isOnTop) {
+        const [mine = ''] = lost?.split('\n') ?? [];
+        const top = await mount.git('commit-tree', '-p', mine, '-m', 'on top', `${tip}^{tree}`);
+        await mount.git('update-ref', 'refs/heads/main', top);
       }
-      throw diskFull();
-    });
-    const tip = await mount.git('rev-parse', 'main');
-    const file = await mount.openFile('src/a.txt');
-    await mount.writeAt(file, 0, 'A');
-    expect(await mount.errnoOf(() => mount.fsync(file))).toBe(ENOSPC);
-    expect(lost).not.toContain(tip);
-    expect(await mount.errnoOf(() => mount.fsync(file))).toBe(ENOSPC);
-    spy.mockRestore();
-    await mount.fsync(file);
-    await mount.close(file);
-    await mount.expectCommitted();
-  });
+      expect(await mount.errnoOf(() => mount.fsync(file))).toBe(ENOSPC);
+      spy.mockRestore();
+      await mount.fsync(file);
+      await mount.close(file);
+      await mount.expectCommitted();
+    },
+  );
 
   test('content that cannot be stored is kept, and stored later', async () => {
     const mount = await BranchMount.open({ files, mount: { commitDelayMs: 10 } });
