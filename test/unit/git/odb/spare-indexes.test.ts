@@ -88,11 +88,20 @@ describe('an index beside a git gc', () => {
     expect([...(await listing())].sort()).toEqual(['pack-0123.idx', 'pack-0123.pack']);
   });
 
-  test('does not keep whoever may not write from reading', async () => {
+  test.each(['EACCES', 'EROFS', 'ENOSPC'])(
+    'that cannot be put back for %s does not keep others from being read',
+    async (code) => {
+      await keepIndex();
+      vi.mocked(promises.link).mockRejectedValueOnce(systemError(code));
+      const names = await listing();
+      await spares.see(names);
+      expect(names).not.toContain('pack-0123.idx');
+    },
+  );
+
+  test('that cannot be put back for a fault of the disk is an error', async () => {
     await keepIndex();
-    vi.mocked(promises.link).mockRejectedValueOnce(systemError('EROFS'));
-    const names = await listing();
-    await spares.see(names);
-    expect(names).not.toContain('pack-0123.idx');
+    vi.mocked(promises.link).mockRejectedValueOnce(systemError('EIO'));
+    await expect(spares.see(await listing())).rejects.toMatchObject({ code: 'EIO' });
   });
 });
