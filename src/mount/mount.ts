@@ -3,6 +3,7 @@ import { FileNotFoundError, InvalidArgumentError, NotARepositoryError } from '..
 import type { Identity } from '../git/identity.ts';
 import { Repository } from '../git/repository.ts';
 import type { GitStore } from '../store/git-store.ts';
+import { FreedMemory } from './freed-memory.ts';
 import { KernelMount } from './kernel-mount.ts';
 import type { TransportMount } from './kernel-mount.ts';
 import type { MountOptions } from './mount-options.ts';
@@ -153,8 +154,11 @@ interface MakeMount {
   }): Promise<TransportMount>;
 }
 
-/** After how long packs that nobody reads are closed: for a turn at least, and two at most. */
-const idleMs = 10_000;
+/**
+ * How often the mount looks after what it holds. Packs that nobody reads are closed after a turn at
+ * least, and two at most.
+ */
+const upkeepMs = 10_000;
 
 class Mount implements MountHandle {
   readonly mountpoint: string;
@@ -171,7 +175,7 @@ class Mount implements MountHandle {
     tree: ServedTree,
     log: Log,
     status: () => MountStatus,
-    closeIdleFiles: () => void,
+    keepUp: () => void,
     letGo: () => Promise<void>,
   ) {
     this.mountpoint = mountpoint;
@@ -179,11 +183,11 @@ class Mount implements MountHandle {
     this.#kernel = kernel;
     this.#tree = tree;
     this.#log = log;
-    const idleTimer = setInterval(closeIdleFiles, idleMs).unref();
+    const upkeep = setInterval(keepUp, upkeepMs).unref();
     this.done = kernel.done
       .then(() => tree.close())
       .finally(() => {
-        clearInterval(idleTimer);
+        clearInterval(upkeep);
         return letGo();
       });
     // Whoever asks learns of a failure; nobody has to.
@@ -239,8 +243,12 @@ class Mount implements MountHandle {
       const hasHistory = !tree.keepsListings;
       const kernel = await make.open({ vfs, inodes, log, metrics, notifier, hasHistory });
       log.info('mounted', { repository: gitDir, mountpoint });
-      const closeIdleFiles = (): void => repository.odb.closeIdleFiles();
-      return new Mount(mountpoint, kernel, tree, log, status, closeIdleFiles, letGo);
+      const freedMemory = new FreedMemory(log);
+      const keepUp = (): void => {
+        repository.odb.closeIdleFiles();
+        void freedMemory.giveBack();
+      };
+      return new Mount(mountpoint, kernel, tree, log, status, keepUp, letGo);
     } catch (error) {
       await tree.close();
       throw error;

@@ -8,7 +8,11 @@ export interface Koffi {
 }
 
 /** A function of the C library. */
-export type CFunction = (...args: unknown[]) => number;
+export interface CFunction {
+  (...args: unknown[]): number;
+  /** Calls it in a thread; the last argument is told the error or the result. */
+  async(...args: [...unknown[], done: (error: unknown, result: number) => void]): void;
+}
 
 /** Loads koffi, which calls functions of the C library; throws where it is not there. */
 export async function loadKoffi(): Promise<Koffi> {
