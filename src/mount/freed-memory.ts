@@ -1,3 +1,4 @@
+import { promisify } from 'node:util';
 import { loadKoffi } from './fuse/koffi.ts';
 import type { CFunction } from './fuse/koffi.ts';
 import type { Log } from './observe/log.ts';
@@ -18,8 +19,7 @@ export class FreedMemory {
   #residentBytes = process.memoryUsage.rss();
   #usage = process.cpuUsage();
   #usageAtMs = performance.now();
-  /** `malloc_trim(3)`; null where there is none. */
-  #trim: CFunction | null | undefined;
+  #mallocTrim: CFunction | undefined;
 
   constructor(log: Log) {
     this.#log = log;
@@ -35,11 +35,21 @@ export class FreedMemory {
     if (!this.#wasAtRest() || before < this.#residentBytes + growthBytes) return;
     // Until it is done: nobody needs to begin a second time.
     this.#residentBytes = before;
-    this.#trim ??= await this.#find();
-    if (this.#trim === null) return;
-    await runAside(this.#trim);
-    this.#residentBytes = process.memoryUsage.rss();
-    this.#log.debug('memory-given-back', { before, after: this.#residentBytes });
+    try {
+      await this.#trim();
+      this.#residentBytes = process.memoryUsage.rss();
+      this.#log.debug('memory-given-back', { before, after: this.#residentBytes });
+    } catch (error) {
+      // Neither koffi nor glibc has to be there.
+      this.#log.debug('memory-kept', { reason: String(error) });
+    }
+  }
+
+  /** Calls `malloc_trim(3)` in a thread, so that only who needs memory waits. */
+  async #trim(): Promise<void> {
+    this.#mallocTrim ??= (await loadKoffi()).load(null).func('malloc_trim', 'int', ['size_t']);
+    const call = promisify(this.#mallocTrim.async) as (padBytes: number) => Promise<number>;
+    await call(0);
   }
 
   #wasAtRest(): boolean {
@@ -50,24 +60,4 @@ export class FreedMemory {
     this.#usageAtMs = nowMs;
     return user + system < shareAtRest * elapsedUs;
   }
-
-  async #find(): Promise<CFunction | null> {
-    try {
-      return (await loadKoffi()).load(null).func('malloc_trim', 'int', ['size_t']);
-    } catch (error) {
-      // Neither koffi nor glibc has to be there.
-      this.#log.debug('memory-kept', { reason: String(error) });
-      return null;
-    }
-  }
-}
-
-/** Calls it in a thread, so that only who needs memory waits. */
-function runAside(trim: CFunction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    trim.async(0, (error) => {
-      if (error instanceof Error) reject(error);
-      else resolve();
-    });
-  });
 }

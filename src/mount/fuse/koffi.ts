@@ -11,7 +11,7 @@ export interface Koffi {
 export interface CFunction {
   (...args: unknown[]): number;
   /** Calls it in a thread; the last argument is told the error or the result. */
-  async(...args: [...unknown[], done: (error: unknown, result: number) => void]): void;
+  async: (...args: [...unknown[], done: (error: unknown, result: number) => void]) => void;
 }
 
 /** Loads koffi, which calls functions of the C library; throws where it is not there. */
