@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync } from 'node:fs';
-import { rm, utimes } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readdir, rm, utimes } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { chooseMounter } from '../mount/fuse/mounting.ts';
@@ -63,25 +63,41 @@ export async function guard(
     throw new CommandError(`${mountpoint} was unmounted at once`);
   }
   const socketPath = controlSocketPath(entry);
-  const journalPath = socketPath.replace(/sock$/, 'journal');
+  const journalPath = journalOf(socketPath, process.pid);
   const log = new Log(logFile, options.logLevel);
   const touching = setInterval(() => void touch(journalPath, log), touchMs);
+  let endedInOrder = false;
   try {
     await makePrivateDirectory(dirname(socketPath));
-    await rm(journalPath, { force: true });
+    await removeLeftJournals(socketPath);
     const guarded = { mountpoint, fd: inheritedFd, journalPath };
     const guardian = new Guardian(invocation, guarded, { fd, device: entry.device }, log);
     givenUp?.addEventListener('abort', () => guardian.giveUp());
-    await guardian.run(onReady);
+    endedInOrder = await guardian.run(onReady);
   } finally {
     clearInterval(touching);
-    if (await isOnTop(mountpoint, entry.device)) await detachMount(mountpoint);
+    // Numbers of devices come around: what has ours by now may be the next mount, at the same place.
+    if (!endedInOrder && (await isOnTop(mountpoint, entry.device))) await detachMount(mountpoint);
     closeSync(fd);
-    // Numbers of devices come around: what has it by now may be the next mount, with files of its own.
-    if (!(await isInTree({ device: entry.device }))) {
-      for (const path of [journalPath, socketPath]) await rm(path, { force: true });
-    }
+    await rm(journalPath, { force: true });
+    if (!(await isInTree({ device: entry.device }))) await rm(socketPath, { force: true });
     await logFile.close();
+  }
+}
+
+/** Each guardian has its own, for two may have one number of a device, one after the other. */
+function journalOf(socketPath: string, guardianPid: number): string {
+  return socketPath.replace(/sock$/, `${guardianPid}.journal`);
+}
+
+/** Journals of guardians that were killed, and of mounts that had this number of a device. */
+async function removeLeftJournals(socketPath: string): Promise<void> {
+  const directory = dirname(socketPath);
+  const stem = basename(socketPath, 'sock');
+  for (const name of await readdir(directory)) {
+    const [pid, ...end] = name.startsWith(stem) ? name.slice(stem.length).split('.') : [];
+    const isJournal = end[0] === 'journal' && !existsSync(`/proc/${pid}`);
+    if (isJournal) await rm(join(directory, name), { force: true });
   }
 }
 
@@ -130,19 +146,20 @@ class Guardian {
     if (!this.#isReady) this.#stop();
   }
 
-  async run(onReady: () => void): Promise<void> {
+  /** Until the mount is over. Tells whether a daemon has ended it, or has seen it end. */
+  async run(onReady: () => void): Promise<boolean> {
     const deathsMs: number[] = [];
     for (;;) {
       const end = await this.#serve(onReady);
       const isOver = !this.#isReady || !(await isInTree({ device: this.#device }));
       if (isOver || end.code === 0) {
         throwFailure(end);
-        return;
+        return this.#isReady;
       }
       const { code, signal } = end;
       deathsMs.push(performance.now());
       this.#log.error('daemon-died', { code: code ?? undefined, signal: signal ?? undefined });
-      if (this.#isStopping) return;
+      if (this.#isStopping) return false;
       if (!existsSync(this.#guarded.journalPath)) {
         throw new CommandError(
           `the daemon died, and its journal ${this.#guarded.journalPath} is gone; ${this.#guarded.mountpoint} is unmounted`,

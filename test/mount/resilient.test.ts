@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, open, opendir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { askDaemon } from '../../src/cli/control-client.ts';
 import { controlSocketPath } from '../../src/cli/control-protocol.ts';
 import { mountAt } from '../../src/mount/mount-table.ts';
+import type { MountTableEntry } from '../../src/mount/mount-table.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fsck, git } from '../helpers/git.ts';
 import { freshMountpoint, isMounted, vostMount } from '../helpers/mount.ts';
@@ -25,10 +26,13 @@ interface Resilient {
 }
 
 async function resilient(...args: string[]): Promise<Resilient> {
+  return resilientAt(await freshMountpoint(), ...args);
+}
+
+async function resilientAt(mountpoint: string, ...args: string[]): Promise<Resilient> {
   const directory = await temporaryDirectory();
   const gitDir = join(directory, 'repo.git');
   const logPath = join(directory, 'log');
-  const mountpoint = await freshMountpoint();
   const options = ['--resilient', '--log-level', 'info', '--log-file', logPath, ...args];
   const { exitCode, stderr } = await vostMount([gitDir, mountpoint, ...options]);
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
@@ -44,6 +48,25 @@ async function resilient(...args: string[]): Promise<Resilient> {
 async function restartsOf(mountpoint: string): Promise<number> {
   const { status } = await askDaemon((await mountAt(mountpoint))!, { verb: 'status' }, 5000);
   return status!.restarts;
+}
+
+/** The control socket of a mount, and the journals that are there for its number of a device. */
+function runtimeFilesOf(entry: MountTableEntry): string[] {
+  const socket = controlSocketPath(entry);
+  const stem = basename(socket, 'sock');
+  const names = readdirSync(dirname(socket)).filter((name) => name.startsWith(stem));
+  return names.map((name) => join(dirname(socket), name)).toSorted();
+}
+
+/** The next mount gets this number of a device: the least that is free, so lower ones are taken. */
+async function makeNext(device: string): Promise<void> {
+  for (;;) {
+    const mountpoint = await freshMountpoint();
+    execFileSync('mount', ['-t', 'tmpfs', 'none', mountpoint], { timeout: 5000 });
+    if ((await mountAt(mountpoint))!.device !== device) continue;
+    execFileSync('umount', [mountpoint], { timeout: 5000 });
+    return;
+  }
 }
 
 /** The processes of a mount, by the programs that they run. */
@@ -73,9 +96,7 @@ async function unmount({ gitDir, mountpoint }: Resilient): Promise<void> {
   await askDaemon(entry!, { verb: 'unmount' }, 10_000);
   await eventually(() => expect(processesOf(mountpoint)).toEqual([]));
   expect(await isMounted(mountpoint)).toBe(false);
-  const socket = controlSocketPath(entry!);
-  const left = [socket, socket.replace(/sock$/, 'journal')].filter((path) => existsSync(path));
-  expect(left).toEqual([]);
+  expect(runtimeFilesOf(entry!)).toEqual([]);
   await fsck(gitDir);
 }
 
@@ -271,7 +292,8 @@ test('a daemon that keeps dying is given up, and its mount taken away', async ()
 
 test('a daemon that dies without its journal is not followed by one that knows nothing', async () => {
   const { mountpoint, log, crash } = await resilient();
-  const journal = controlSocketPath((await mountAt(mountpoint))!).replace(/sock$/, 'journal');
+  const [journal = ''] = runtimeFilesOf((await mountAt(mountpoint))!);
+  expect(journal).toMatch(/\.journal$/);
   await rm(journal);
   crash();
   await eventually(() => expect(processesOf(mountpoint)).toEqual([]));
@@ -315,6 +337,49 @@ test('umount(8) while the daemon is dead ends the guardian', async () => {
   execFileSync('umount', ['-l', mountpoint], { timeout: 5000 });
   process.kill(guardian, 'SIGCONT');
   await eventually(() => expect(processesOf(mountpoint)).toEqual([]));
+});
+
+test('a guardian that ends late leaves the next mount alone, which has its place and number', async () => {
+  const first = await resilient();
+  const { device } = (await mountAt(first.mountpoint))!;
+  const late = guardianOf(first.mountpoint);
+  process.kill(late, 'SIGSTOP');
+  let next: Resilient;
+  try {
+    execFileSync('umount', [first.mountpoint], { timeout: 5000 });
+    await makeNext(device);
+    next = await resilientAt(first.mountpoint);
+    expect((await mountAt(next.mountpoint))!.device).toBe(device);
+  } finally {
+    process.kill(late, 'SIGCONT');
+  }
+  await eventually(() => expect(existsSync(`/proc/${late}`)).toBe(false));
+  const [journal, socket, ...others] = runtimeFilesOf((await mountAt(next.mountpoint))!);
+  expect([journal, socket, others]).toEqual([
+    expect.stringMatching(/\.journal$/),
+    expect.stringMatching(/\.sock$/),
+    [],
+  ]);
+  await shell('echo content > file; sync file', { cwd: next.main });
+  next.crash();
+  expect(await readFile(join(next.main, 'file'), 'utf8')).toBe('content\n');
+  await unmount(next);
+});
+
+test('a journal that a killed guardian has left goes when its number comes again', async () => {
+  const { mountpoint } = await resilient();
+  const entry = (await mountAt(mountpoint))!;
+  const guardian = guardianOf(mountpoint);
+  process.kill(guardian, 'SIGKILL');
+  execFileSync('umount', [mountpoint], { timeout: 5000 });
+  await eventually(() => expect(processesOf(mountpoint)).toEqual([]));
+  await eventually(() => expect(existsSync(`/proc/${guardian}`)).toBe(false));
+  expect(runtimeFilesOf(entry).filter((path) => path.endsWith('.journal'))).toHaveLength(1);
+  await makeNext(entry.device);
+  const next = await resilientAt(mountpoint);
+  expect((await mountAt(mountpoint))!.device).toBe(entry.device);
+  expect(runtimeFilesOf(entry).filter((path) => path.endsWith('.journal'))).toHaveLength(1);
+  await unmount(next);
 });
 
 test('a mount goes on without its guardian', async () => {
