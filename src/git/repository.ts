@@ -24,6 +24,8 @@ import { findRepository, type RepositoryLayout } from './repository-layout.ts';
 export interface RepositoryOptions {
   /** zlib's level for new objects, 0 (stored) to 9. Default `core.looseCompression`, `core.compression`, 6. */
   readonly compressionLevel?: number | undefined;
+  /** In place of 6 where neither says anything. */
+  readonly defaultCompressionLevel?: number | undefined;
   /** From which size on blobs are streamed. Default `core.bigFileThreshold`, 512 MiB. */
   readonly bigFileThresholdBytes?: number | undefined;
   /** A bound for the caches of the object database. */
@@ -51,7 +53,8 @@ export interface CreationOptions extends RepositoryOptions {
   readonly populate?: (repository: Repository) => Promise<void>;
 }
 
-const defaultCompressionLevel = 6;
+/** What zlib itself takes by default. */
+const zlibLevel = 6;
 const defaultBigFileThresholdBytes = 512 * 2 ** 20;
 const defaultLockTimeoutMs = 1000;
 // For git, a negative timeout is to wait for ever; every wait of ours has an end.
@@ -201,7 +204,10 @@ function timeoutOf(
   return timeoutMs < 0 ? longestLockTimeoutMs : timeoutMs;
 }
 
-function compressionLevelOf(config: GitConfig, { compressionLevel }: RepositoryOptions): number {
+function compressionLevelOf(
+  config: GitConfig,
+  { compressionLevel, defaultCompressionLevel = zlibLevel }: RepositoryOptions,
+): number {
   if (compressionLevel !== undefined) {
     if (isLevel(compressionLevel)) return compressionLevel;
     throw new InvalidArgumentError(`not a compression level: ${compressionLevel}`);
@@ -210,9 +216,8 @@ function compressionLevelOf(config: GitConfig, { compressionLevel }: RepositoryO
     config.get('core.looseCompression') === undefined
       ? 'core.compression'
       : 'core.looseCompression';
-  const level = config.getInt(key) ?? -1;
-  // As for zlib, -1 is the default.
-  if (level === -1) return defaultCompressionLevel;
+  const level = config.getInt(key) ?? defaultCompressionLevel;
+  if (level === -1) return zlibLevel;
   if (isLevel(level)) return level;
   throw new InvalidConfigError(`${key} is not a compression level: ${level}`);
 }

@@ -292,12 +292,15 @@ async function chooseTransport(
 /** An fsync can wait for git to expire a long reflog, which it does under the lock of the ref. */
 const lockTimeoutMs = 5000;
 
+/** That of `git add`: who saves a file waits for it, and a repack can do better later. */
+const defaultCompressionLevel = 1;
+
 /** Opens a repository, or makes one that begins with an empty commit on `main`. */
 async function openRepository(path: string, options: MountOptions): Promise<Repository> {
   const { cacheSizeBytes, author, email } = options;
   // What cannot write takes no locks, and may not be allowed to mark any.
   const markLocks = !isReadOnly(options);
-  const repositoryOptions = { cacheSizeBytes, markLocks, lockTimeoutMs };
+  const repositoryOptions = { cacheSizeBytes, markLocks, lockTimeoutMs, defaultCompressionLevel };
   try {
     return await Repository.open(path, repositoryOptions);
   } catch (error) {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { fsck, git } from '../helpers/git.ts';
@@ -36,6 +37,10 @@ describe('a repository that did not exist', () => {
     await settle();
     expect(await inRepository('show', 'main:greeting')).toBe('hello\n');
     expect((await inRepository('symbolic-ref', 'HEAD')).trim()).toBe('refs/heads/main');
+    // FLEVEL of RFC 1950: deflated for speed, as by `git add`.
+    const oid = (await inRepository('rev-parse', 'main:greeting')).trim();
+    const stored = await readFile(join(gitDir, 'objects', oid.slice(0, 2), oid.slice(2)));
+    expect(stored[1]! >> 6).toBe(0);
     await unmountSound();
   });
 });

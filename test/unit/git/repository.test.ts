@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -8,7 +8,11 @@ import {
   UnsupportedRepositoryError,
 } from '../../../src/errors.ts';
 import { headRef, parseRefName } from '../../../src/git/refs/ref-name.ts';
-import { Repository, type CreationOptions } from '../../../src/git/repository.ts';
+import {
+  Repository,
+  type CreationOptions,
+  type RepositoryOptions,
+} from '../../../src/git/repository.ts';
 import { fsck, git } from '../../helpers/git.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
 
@@ -27,6 +31,30 @@ async function opened<T>(path: string, look: (repository: Repository) => T): Pro
 async function created(path: string, options: Partial<CreationOptions> = {}): Promise<void> {
   await (await Repository.create(path, { initialBranch: null, ...options })).close();
 }
+
+test('new objects are compressed as is told, as is configured, or by a default', async () => {
+  const path = join(await temporaryDirectory(), 'repo.git');
+  await created(path);
+  // FLEVEL of RFC 1950: 0 for the level 1, 2 for 6, 3 for 9.
+  const flevel = async (options: RepositoryOptions): Promise<number> => {
+    const repository = await Repository.open(path, options);
+    const data = Buffer.from(
+      `${JSON.stringify(options)} ${await readFile(join(path, 'config'), 'utf8')}`,
+    );
+    const oid = await repository.odb.write('blob', data);
+    await repository.close();
+    const stored = await readFile(join(path, 'objects', oid.slice(0, 2), oid.slice(2)));
+    return stored[1]! >> 6;
+  };
+  expect(await flevel({})).toBe(2);
+  expect(await flevel({ defaultCompressionLevel: 1 })).toBe(0);
+  expect(await flevel({ defaultCompressionLevel: 1, compressionLevel: 6 })).toBe(2);
+  await git(['-C', path, 'config', 'core.compression', '9']);
+  expect(await flevel({ defaultCompressionLevel: 1 })).toBe(3);
+  await git(['-C', path, 'config', 'core.looseCompression', '-1']);
+  expect(await flevel({ defaultCompressionLevel: 1 })).toBe(2);
+  await fsck(path);
+});
 
 describe('open', () => {
   test('a bare repository, a worktree, its .git, and linked worktrees', async () => {
