@@ -23,6 +23,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 const { bin, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const bins = Object.values(bin);
+// To find and load a package takes as long as a good part of our own code, and each mount needs this one.
+const bundled = new Set(['lru-cache']);
 
 if (!process.argv.includes('--if-older') || !isUpToDate()) await build();
 
@@ -71,7 +73,7 @@ async function makePrograms(next) {
       join(root, `src/cli/${name}.ts`),
     ),
     platform: 'node',
-    external: (id) => !id.startsWith('.') && !isAbsolute(id),
+    external: (id) => !id.startsWith('.') && !isAbsolute(id) && !bundled.has(id),
     output: { dir: programs, sourcemap: true, chunkFileNames: '[name]-[hash].js' },
   });
   rmSync(join(next, 'cli'), { recursive: true });
