@@ -42,6 +42,8 @@ export async function probeMount(path: string): Promise<MountLiveness> {
     return 'dead';
   }
   if (stderr.includes('Permission denied')) return 'unreachable';
+  // The answer of a daemon whose repository is gone.
+  if (stderr.includes('Input/output error')) return 'live';
   throw new MountpointError(`cannot look at ${path}: ${stderr.trim()}`, path);
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { controlSocketPath } from '../../src/cli/control-protocol.ts';
@@ -389,6 +389,17 @@ describe('the verbs', () => {
     expect(await git(['--git-dir', gitDir, 'show', 'main:file'])).toBe('2\n');
     expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0, stdout: '' });
     expect(await mounted.ended()).toMatchObject({ exitCode: 0 });
+  });
+
+  test('list a mount whose repository is gone, and all others', async () => {
+    const path = join(await temporaryDirectory(), 'repo.git');
+    const mounted = await mountRepository(path);
+    await rename(path, `${path}.away`);
+    const list = await vostMount(['list']);
+    await rename(`${path}.away`, path);
+    expect(list).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(list.stdout).toContain(`${path}  ${mounted.mountpoint}\n`);
+    await mounted.unmount();
   });
 
   test('work where a branch is mounted at the root', async () => {
