@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import { askDaemon } from '../../src/cli/control-client.ts';
-import { mountAt, vostMountType } from '../../src/mount/mount-table.ts';
+import { mountAt, parseMountTable, vostMountType } from '../../src/mount/mount-table.ts';
 import { eventually } from './eventually.ts';
 import { program, programResult } from './program.ts';
 import type { ProgramResult } from './program.ts';
@@ -54,15 +54,19 @@ const mountpoints = new Set<string>();
 
 /**
  * Leaves nothing behind, whatever a test did. A mount goes before its daemon, so that nothing
- * waits for it; the daemons are those that name one of our mountpoints in their arguments.
+ * waits for it; the daemons are those that name one of our mountpoints, or one below it, in their
+ * arguments.
  */
 function removeLeftovers(): void {
-  for (const mountpoint of mountpoints) {
-    // A mount may be covered by another one.
-    for (let layers = 0; layers < 3; layers++) {
-      const options = { timeout: 5000, stdio: 'ignore' } as const;
-      if (spawnSync('umount', ['-i', '-l', mountpoint], options).status !== 0) break;
-    }
+  const ours = (path: string): boolean =>
+    [...mountpoints].some((known) => path === known || path.startsWith(`${known}/`));
+  const table = parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
+  const left = table.map(({ mountpoint }) => mountpoint).filter(ours);
+  // What covers another one was made later.
+  for (const mountpoint of left.toReversed()) {
+    spawnSync('umount', ['-i', '-c', '-l', '--', mountpoint], { timeout: 5000, stdio: 'ignore' });
+  }
+  for (const mountpoint of new Set([...mountpoints, ...left])) {
     for (const pid of processesNaming(mountpoint)) process.kill(pid, 'SIGKILL');
   }
   mountpoints.clear();
