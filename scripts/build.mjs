@@ -74,8 +74,13 @@ async function makePrograms(next) {
     ),
     platform: 'node',
     external: (id) => !id.startsWith('.') && !isAbsolute(id) && !bundled.has(id),
-    output: { dir: programs, sourcemap: true, chunkFileNames: '[name]-[hash].js' },
+    // As CommonJS, for an `import` from a module of Node loads all that this has to offer, web crypto
+    // and streams among them, which takes as long as everything else.
+    output: {
+      ...{ dir: programs, format: 'cjs', sourcemap: true, chunkFileNames: '[name]-[hash].js' },
+    },
   });
+  writeFileSync(join(programs, 'package.json'), '{ "type": "commonjs" }\n');
   rmSync(join(next, 'cli'), { recursive: true });
 }
 

@@ -11,24 +11,28 @@ import { serve } from './serve.ts';
 
 // Loaded while whoever started this still reads its command line; a guardian does without it.
 if (!process.argv.includes(resilientWord)) void import('../mount/mount.ts');
-const channel = new Socket({ fd: channelDescriptor });
-const line = await readLine(channel, 10_000);
-if (line === undefined) process.exit(exitCode.failure);
+void main();
 
-const report = (outcome: DaemonReport): void => {
-  channel.end(`${JSON.stringify(outcome)}\n`);
-};
-// Whoever started this may be interrupted before the mount is there: then nobody wants it.
-const givenUp = new AbortController();
-channel.once('close', () => givenUp.abort());
+async function main(): Promise<void> {
+  const channel = new Socket({ fd: channelDescriptor });
+  const line = await readLine(channel, 10_000);
+  if (line === undefined) process.exit(exitCode.failure);
 
-try {
-  const invocation = JSON.parse(line) as MountInvocation;
-  const run = invocation.resilient ? (await import('./guardian.ts')).guard : serve;
-  await run(invocation, () => report({ ready: true }), { givenUp: givenUp.signal });
-} catch (error) {
-  const message = describeFailure(error);
-  process.exitCode = exitCodeOf(error);
-  process.stderr.write(`vost-mount: ${message}\n`);
-  if (!channel.writableEnded) report({ ready: false, message, exitCode: exitCodeOf(error) });
+  const report = (outcome: DaemonReport): void => {
+    channel.end(`${JSON.stringify(outcome)}\n`);
+  };
+  // Whoever started this may be interrupted before the mount is there: then nobody wants it.
+  const givenUp = new AbortController();
+  channel.once('close', () => givenUp.abort());
+
+  try {
+    const invocation = JSON.parse(line) as MountInvocation;
+    const run = invocation.resilient ? (await import('./guardian.ts')).guard : serve;
+    await run(invocation, () => report({ ready: true }), { givenUp: givenUp.signal });
+  } catch (error) {
+    const message = describeFailure(error);
+    process.exitCode = exitCodeOf(error);
+    process.stderr.write(`vost-mount: ${message}\n`);
+    if (!channel.writableEnded) report({ ready: false, message, exitCode: exitCodeOf(error) });
+  }
 }

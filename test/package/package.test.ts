@@ -65,7 +65,7 @@ describe('what is packed', () => {
     const paths = packed.map(({ path }) => path);
     for (const path of paths) {
       expect(path).toMatch(
-        /^(dist\/.*\.(js|d\.ts|map|1)|native-notes\/[a-z-]+\.(md|svg)|README\.md|LICENSE|package\.json)$/,
+        /^(dist\/(.*\.(js|d\.ts|map|1)|bin\/package\.json)|native-notes\/[a-z-]+\.(md|svg)|README\.md|LICENSE|package\.json)$/,
       );
     }
     for (const path of [
