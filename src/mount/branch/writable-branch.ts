@@ -13,6 +13,7 @@ import type { BranchFile } from './branch-file.ts';
 import type { Branch } from './branch-node.ts';
 import { BranchRoot } from './branch-root.ts';
 import type { BranchSetting } from './branch-setting.ts';
+import { BranchTurn } from './branch-turn.ts';
 import { CommitPlan } from './commit-plan.ts';
 import { Committer } from './committer.ts';
 import type { CommitOrder } from './committer.ts';
@@ -30,6 +31,8 @@ import { isYoungLock } from './young-lock.ts';
 
 /** How often one commit follows a branch that others keep moving before it gives up. */
 const mostFollows = 20;
+/** After how often it asks other mounts to make way. */
+const followsUntilAsking = 3;
 /** For how long it does, or waits for others who hold the lock. */
 const patienceMs = 30_000;
 /** How many conflicts are remembered for the status. */
@@ -262,8 +265,19 @@ export class WritableBranch implements Branch, ReferringBranch {
 
   async #commit(message: string | undefined): Promise<void> {
     if (this.#isGone && !this.#isEnded) await this.#lose();
+    const turn = new BranchTurn(this.#setting.repository, this.#ref);
+    try {
+      await this.#commitInTurn(turn, message);
+    } finally {
+      await turn.end();
+    }
+  }
+
+  async #commitInTurn(turn: BranchTurn, message: string | undefined): Promise<void> {
     const deadlineMs = performance.now() + patienceMs;
     for (let follows = 0; !this.#isEnded; follows++) {
+      if (follows > 0 && follows % followsUntilAsking === 0) await turn.ask();
+      await turn.makeWay();
       if (this.#unstored.size > 0) await this.#storeUnstored();
       await this.#commits.mend(this.#ref);
       const plan = await this.#plan();

@@ -1,16 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
+import { readdir, utimes } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { parseOid } from '../../../../src/git/oid.ts';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import { BranchDirectory } from '../../../../src/mount/branch/branch-directory.ts';
+import { BranchTurn } from '../../../../src/mount/branch/branch-turn.ts';
 import { ErrnoError } from '../../../../src/mount/vfs/errno.ts';
 import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { fsck } from '../../../helpers/git.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
-import { BranchMount, commitOutside } from './branch-mount.ts';
+import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
 
 // What happens while something else is waited for: a file that is hashed, a tree that is read, a commit
 // that is made, others who move the branch.
@@ -459,5 +463,58 @@ describe('what fails', () => {
       const ref = await orphan(mount);
       expect(await mount.git('ls-tree', '--name-only', ref)).toBe('README.md\ngood\nsrc');
     });
+  });
+});
+
+describe('two mounts on one branch, one of which takes longer for a commit than the other has between two', () => {
+  test('both get their turn', async () => {
+    const slow = await BranchMount.open();
+    const quick = await BranchMount.open({ gitDir: slow.gitDir });
+    const { refs } = slow.repository;
+    const update = refs.update.bind(refs);
+    refs.update = async (change) => {
+      await sleep(100);
+      await update(change);
+    };
+    let isOver = false;
+    const others = (async () => {
+      for (let count = 0; !isOver; count++) {
+        await quick.write('quick', `${count}`);
+        await quick.commit();
+      }
+    })();
+    try {
+      await slow.write('slow', 'content');
+      await slow.commit();
+    } finally {
+      isOver = true;
+      await others;
+    }
+    // Three attempts until it asks, and perhaps one that was on its way already.
+    expect(slow.branches.counts.retries).toBeGreaterThanOrEqual(3);
+    expect(slow.branches.counts.retries).toBeLessThan(8);
+    expect(await slow.git('show', 'main:slow')).toBe('content');
+    await quick.commit();
+    await quick.expectCommitted();
+  });
+
+  test('who has asked for a turn and was killed holds nobody up for long', async () => {
+    const mount = await BranchMount.open();
+    const turn = new BranchTurn(mount.repository, mainRef);
+    await turn.ask();
+    const [file = ''] = await readdir(join(mount.gitDir, 'vost/turns'));
+    const path = join(mount.gitDir, 'vost/turns', file);
+    const started = performance.now();
+    await mount.write('file', 'content');
+    await mount.commit();
+    expect(performance.now() - started).toBeGreaterThan(900);
+    expect(await mount.git('show', 'main:file')).toBe('content');
+    const old = Date.now() / 1000 - 60;
+    await utimes(path, old, old);
+    await new BranchTurn(mount.repository, mainRef).makeWay();
+    expect(performance.now() - started).toBeLessThan(4000);
+    await turn.end();
+    expect(await readdir(join(mount.gitDir, 'vost/turns'))).toEqual([]);
+    await mount.expectCommitted();
   });
 });
