@@ -70,6 +70,7 @@ function run(directory: string, seed: number, stop: string): void {
     join(directory, `records-${Math.floor(step / recordedSteps)}`);
   let records: { readonly path: string; readonly fd: number } | undefined;
   for (let step = 1; !fs.existsSync(stop); step++) {
+    while (fs.existsSync(`${stop}-rest`)) pause(10);
     const content = contentOf(seed * 100_000 + step, 8 + ((step * 7919 * seed) % 60_000));
     const digest = createHash('sha1').update(content).digest('hex');
     switch (step % 4) {
@@ -120,6 +121,10 @@ function run(directory: string, seed: number, stop: string): void {
       }
     }
   }
+}
+
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 const [directory, seed, stop] = process.argv.slice(2);

@@ -23,6 +23,10 @@ export interface Writer {
   readonly acknowledged: readonly Acknowledgement[];
   /** Kills it, in the middle of what it does. All that it has complained of must match. */
   kill(allowed: RegExp): Promise<void>;
+  hasEnded(): boolean;
+  /** Has it pause after what it does now, until `goOn`. */
+  rest(): void;
+  goOn(): void;
   /** Has it end after what it does now. It must not have complained of anything. */
   finish(): Promise<void>;
 }
@@ -50,6 +54,11 @@ export function startWriter(directory: string, seed: number): Writer {
       await closed;
       if (said !== '') expect(said).toMatch(allowed);
     },
+    hasEnded: () => child.exitCode !== null,
+    rest: () => {
+      if (child.exitCode === null) writeFileSync(`${stop}-rest`, '');
+    },
+    goOn: () => rmSync(`${stop}-rest`, { force: true }),
     finish: async () => {
       if (child.exitCode === null) writeFileSync(stop, '');
       const timer = setTimeout(() => child.kill('SIGKILL'), finishTimeoutMs);
