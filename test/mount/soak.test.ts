@@ -17,6 +17,8 @@ import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 const lastsMs = 1000 * Number(process.env['VOST_SOAK_SECONDS'] ?? 20);
 // After an hour the repository is large, and on a busy machine git may need ten minutes to repack it.
+/** Longer than a commit is put off. */
+const restMs = 800;
 const patience = { timeoutMs: 300_000 + lastsMs };
 const git = (args: string[]): Promise<string> => runGit(args, patience);
 const gitResult = (args: string[]): ReturnType<typeof gitResultOf> => gitResultOf(args, patience);
@@ -162,7 +164,8 @@ class Outside {
   readonly #gitDir: string;
   readonly #clone: string;
   readonly #writers: readonly Writer[];
-  #refusedPushes = 0;
+  /** How often in a row. */
+  readonly #refused = { pushes: 0, moves: 0 };
   /** What pushes bring. */
   #blob = '';
   /** Commits that a branch took in. */
@@ -184,8 +187,12 @@ class Outside {
     this.#blob = (await git(blob)).trimEnd();
     await Promise.all([
       this.#repeat(isOver, 100, () => this.#inTurn(() => this.#keepHouse())),
-      this.#repeat(isOver, 100, () => this.#inTurn(() => this.#pushInTime())),
-      this.#repeat(isOver, 100, () => this.#inTurn(() => this.#moveRef())),
+      this.#repeat(isOver, 100, () =>
+        this.#inTurn(() => this.#inTime('pushes', () => this.#push())),
+      ),
+      this.#repeat(isOver, 100, () =>
+        this.#inTurn(() => this.#inTime('moves', () => this.#moveRef())),
+      ),
       this.#repeat(isOver, 100, () => this.#watch()),
     ]);
   }
@@ -230,24 +237,31 @@ class Outside {
     else this.#disturbed(stderr);
   }
 
-  /** Five writers move the branch faster than a push can follow; after some refusals they let one through. */
-  async #pushInTime(): Promise<void> {
-    const resting = this.#refusedPushes < 3 ? [] : this.#writers;
+  /**
+   * Writers move a branch faster than git can follow. When it was refused eight times in a row they rest,
+   * and what they have closed gets the time to be committed.
+   */
+  async #inTime(kind: 'pushes' | 'moves', work: () => Promise<boolean>): Promise<void> {
+    const resting = this.#refused[kind] < 8 ? [] : this.#writers;
     for (const writer of resting) writer.rest();
+    if (resting.length > 0) await sleep(restMs);
     try {
-      await this.#push();
+      const isAccepted = await work();
+      this.#refused[kind] = isAccepted ? 0 : this.#refused[kind] + 1;
+      if (isAccepted) this.counts[kind] += 1;
     } finally {
       for (const writer of resting) writer.goOn();
     }
   }
 
-  async #push(): Promise<void> {
+  /** Tells whether the push was accepted. */
+  async #push(): Promise<boolean> {
     const inClone = async (...args: string[]): Promise<string> =>
       (await git(['-C', this.#clone, ...args])).trimEnd();
     const fetched = await gitResult(['-C', this.#clone, 'fetch', '--quiet', 'origin', 'main']);
     if (fetched.exitCode !== 0) {
       this.#disturbed(fetched.stderr);
-      return;
+      return false;
     }
     // Nothing is checked out: a push is refused when a writer was faster.
     const name = `outside-${this.counts.pushes}`;
@@ -257,14 +271,9 @@ class Outside {
     const oid = await inClone('commit-tree', '-p', 'FETCH_HEAD', '-m', name, tree);
     const push = ['-C', this.#clone, 'push', 'origin', `${oid}:refs/heads/main`];
     const { exitCode, stderr } = await gitResult(push);
-    if (exitCode === 0) {
-      this.#accepted.push({ branch: 'main', oid });
-      this.counts.pushes += 1;
-      this.#refusedPushes = 0;
-    } else {
-      this.#refusedPushes += 1;
-      expect(stderr.toString()).toMatch(/rejected|failed to update ref|cannot lock ref/);
-    }
+    if (exitCode === 0) this.#accepted.push({ branch: 'main', oid });
+    else expect(stderr.toString()).toMatch(/rejected|failed to update ref|cannot lock ref/);
+    return exitCode === 0;
   }
 
   /** Git gives up when it meets a lock for longer than a second; there is nothing else that it may meet. */
@@ -273,7 +282,8 @@ class Outside {
     expect(stderr.toString()).toMatch(/cannot lock ref|\.lock': File exists/);
   }
 
-  async #moveRef(): Promise<void> {
+  /** Tells whether the ref was moved. */
+  async #moveRef(): Promise<boolean> {
     const inRepository = async (...args: string[]): Promise<string> =>
       (await git(['--git-dir', this.#gitDir, ...args])).trimEnd();
     const branch = ['main', 'topic/a', 'topic/b'][this.counts.moves % 3]!;
@@ -281,10 +291,9 @@ class Outside {
     const oid = await inRepository('commit-tree', '-p', tip, '-m', 'moved', `${tip}^{tree}`);
     const args = ['--git-dir', this.#gitDir, 'update-ref', `refs/heads/${branch}`, oid, tip];
     const { exitCode, stderr } = await gitResult(args);
-    if (exitCode === 0) {
-      this.#accepted.push({ branch, oid });
-      this.counts.moves += 1;
-    } else expect(stderr.toString()).toMatch(/cannot lock ref/);
+    if (exitCode === 0) this.#accepted.push({ branch, oid });
+    else expect(stderr.toString()).toMatch(/cannot lock ref/);
+    return exitCode === 0;
   }
 
   async #watch(): Promise<void> {
