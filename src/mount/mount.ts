@@ -186,6 +186,7 @@ class Mount implements MountHandle {
     const upkeep = setInterval(keepUp, upkeepMs).unref();
     this.done = kernel.done
       .then(() => tree.close())
+      .then(() => log.info('unmounted', { mountpoint }))
       .finally(() => {
         clearInterval(upkeep);
         return letGo();
@@ -274,7 +275,6 @@ class Mount implements MountHandle {
     }
     await this.#kernel.close();
     await this.done;
-    this.#log.info('unmounted', { mountpoint: this.mountpoint });
   }
 }
 

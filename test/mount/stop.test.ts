@@ -21,7 +21,7 @@ async function slowToCommit(
   await git(['--git-dir', gitDir, 'update-ref', 'refs/heads/main', start.trim()]);
   const setting = ['core.filesRefLockTimeout', String(lockTimeoutMs)];
   await git(['--git-dir', gitDir, 'config', ...setting]);
-  return mountRepository(gitDir, { args: ['--commit-on', 'fsync'], env });
+  return mountRepository(gitDir, { args: ['--commit-on', 'fsync', '--log-level', 'info'], env });
 }
 
 async function expectCommitted({ gitDir, mountpoint }: MountedRepository): Promise<void> {
@@ -47,6 +47,7 @@ describe('commits what is closed and ends with 0', () => {
     await shell('echo closed > main/closed', { cwd: mounted.mountpoint });
     await ends[name]!(mounted);
     expect(await mounted.ended()).toEqual({ exitCode: 0, signal: null });
+    expect(mounted.daemonLog()).toContain(` info unmounted mountpoint=${mounted.mountpoint}\n`);
     await expectCommitted(mounted);
   });
 
