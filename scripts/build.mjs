@@ -77,7 +77,10 @@ async function makePrograms(next) {
     // As CommonJS, for an `import` from a module of Node loads all that this has to offer, web crypto
     // and streams among them, which takes as long as everything else.
     output: {
-      ...{ dir: programs, format: 'cjs', sourcemap: true, chunkFileNames: '[name]-[hash].js' },
+      dir: programs,
+      format: 'cjs',
+      sourcemap: true,
+      chunkFileNames: '[name]-[hash].js',
     },
   });
   writeFileSync(join(programs, 'package.json'), '{ "type": "commonjs" }\n');

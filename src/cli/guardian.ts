@@ -6,6 +6,7 @@ import { readdir, rm, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { isProcessAlive } from '../git/gc-lock.ts';
 import { chooseMounter } from '../mount/fuse/mounting.ts';
 import { mountRequest } from '../mount/mount-request.ts';
 import type { GuardedMount } from '../mount/mount.ts';
@@ -96,7 +97,7 @@ async function removeLeftJournals(socketPath: string): Promise<void> {
   const stem = basename(socketPath, 'sock');
   for (const name of await readdir(directory)) {
     const [pid, ...end] = name.startsWith(stem) ? name.slice(stem.length).split('.') : [];
-    const isJournal = end[0] === 'journal' && !existsSync(`/proc/${pid}`);
+    const isJournal = end[0] === 'journal' && !isProcessAlive(Number(pid));
     if (isJournal) await rm(join(directory, name), { force: true });
   }
 }

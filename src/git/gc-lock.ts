@@ -1,5 +1,4 @@
-import { statSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { noRecentPaths, type RecentPaths } from './recent-paths.ts';
@@ -29,7 +28,7 @@ export async function runningGc(
 ): Promise<string | undefined> {
   const path = join(commonDir, 'gc.pid');
   try {
-    const found = recent.look(path) ? statSync(path, { throwIfNoEntry: false }) : await stat(path);
+    const found = await recent.stat(path);
     if (found === undefined) return undefined;
     const { mtimeMs } = found;
     if (Date.now() - mtimeMs > longestRunMs) return undefined;

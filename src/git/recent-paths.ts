@@ -1,3 +1,8 @@
+import { statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { isNothingThere } from './system-error.ts';
+
 // What was looked at so shortly ago is in the system's memory still.
 const recentMs = 5000;
 const mostPaths = 256;
@@ -29,6 +34,17 @@ export class RecentPaths {
       this.#seenMs.delete(oldest);
     }
     return nowMs - seenMs < recentMs;
+  }
+
+  /** What is at a path; `undefined` when nothing is. */
+  async stat(path: string): Promise<Stats | undefined> {
+    if (this.look(path)) return statSync(path, { throwIfNoEntry: false });
+    try {
+      return await stat(path);
+    } catch (error) {
+      if (isNothingThere(error)) return undefined;
+      throw error;
+    }
   }
 }
 

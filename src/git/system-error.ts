@@ -14,6 +14,15 @@ export const withoutLinks: ReadonlySet<string> = new Set([
   'EXDEV',
 ]);
 
+/** What whoever may only read is told, or whoever has no room. */
+export const withoutRightOrRoom: ReadonlySet<string> = new Set([
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOSPC',
+  'EDQUOT',
+]);
+
 /** Tells whether a system call failed because there is nothing at the path (a file above it included). */
 export function isNothingThere(error: unknown): boolean {
   const code = systemErrorCode(error);

@@ -54,7 +54,7 @@ export function startWriter(directory: string, seed: number): Writer {
       await closed;
       if (said !== '') expect(said).toMatch(allowed);
     },
-    hasEnded: () => child.exitCode !== null,
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     rest: () => {
       if (child.exitCode === null) writeFileSync(`${stop}-rest`, '');
     },

@@ -15,10 +15,10 @@ import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 // write, git's housekeeping, pushes, moves of refs. VOST_SOAK_SECONDS makes it last longer than the
 // moment that is spent on it in each run of the tests.
 
-const lastsMs = 1000 * Number(process.env['VOST_SOAK_SECONDS'] ?? 20);
-// After an hour the repository is large, and on a busy machine git may need ten minutes to repack it.
 /** Longer than a commit is put off. */
 const restMs = 800;
+const lastsMs = 1000 * Number(process.env['VOST_SOAK_SECONDS'] ?? 20);
+// After an hour the repository is large, and on a busy machine git may need ten minutes to repack it.
 const patience = { timeoutMs: 300_000 + lastsMs };
 const git = (args: string[]): Promise<string> => runGit(args, patience);
 const gitResult = (args: string[]): ReturnType<typeof gitResultOf> => gitResultOf(args, patience);

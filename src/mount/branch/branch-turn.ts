@@ -1,18 +1,17 @@
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
-import { mkdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bufferFromByteString } from '../../git/byte-string.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { Repository } from '../../git/repository.ts';
-import { isNothingThere } from '../../git/system-error.ts';
+import { systemErrorCode, withoutRightOrRoom } from '../../git/system-error.ts';
 
 /** How long to make way for others before each commit. */
 const longestWaitMs = 1000;
 const lookAgainMs = 5;
-/** Whoever has asked for longer was killed, or will not get anywhere. */
-const longestTurnMs = 30_000;
+/** Whoever has not asked again for so long was killed. */
+const longestTurnMs = 10_000;
 
 /**
  * Makes room on a branch for the mount that is slower than the others on it. Who makes a commit begins
@@ -44,35 +43,30 @@ export class BranchTurn {
   /** Asks the other mounts to make way until `end`. Two that ask come as it happens. */
   async ask(): Promise<void> {
     this.#isAsking = true;
-    await mkdir(dirname(this.#path), { recursive: true });
-    await writeFile(this.#path, '');
+    await whereItCan(async () => {
+      await mkdir(dirname(this.#path), { recursive: true });
+      await writeFile(this.#path, '');
+    });
   }
 
   /** Does nothing when nothing was asked. */
   async end(): Promise<void> {
     if (!this.#isAsking) return;
     this.#isAsking = false;
-    try {
-      await unlink(this.#path);
-    } catch (error) {
-      // Another one that asked has ended first.
-      if (!isNothingThere(error)) throw error;
-    }
+    await whereItCan(() => rm(this.#path, { force: true }));
   }
 
   async #isWanted(): Promise<boolean> {
-    const found = await this.#look();
+    const found = await this.#repository.recent.stat(this.#path);
     return found !== undefined && Date.now() - found.mtimeMs < longestTurnMs;
   }
+}
 
-  async #look(): Promise<{ readonly mtimeMs: number } | undefined> {
-    const path = this.#path;
-    if (this.#repository.recent.look(path)) return statSync(path, { throwIfNoEntry: false });
-    try {
-      return await stat(path);
-    } catch (error) {
-      if (isNothingThere(error)) return undefined;
-      throw error;
-    }
+/** A commit must not fail because its mount may not ask here, or has no room to. */
+async function whereItCan(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!withoutRightOrRoom.has(systemErrorCode(error))) throw error;
   }
 }
