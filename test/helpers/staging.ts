@@ -5,6 +5,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
+import { PageCache } from '../../src/git/odb/page-cache.ts';
+import { SmallPacks } from '../../src/git/odb/small-packs.ts';
 import { SpareIndexes } from '../../src/git/odb/spare-indexes.ts';
 import { StagingArea } from '../../src/git/odb/staging-area.ts';
 import type { StagingAreaOptions } from '../../src/git/odb/staging-area.ts';
@@ -25,12 +27,20 @@ export async function repositoryForStaging(
   const gitDir = await temporaryDirectory();
   await git(['init', '-q', '--bare', `--object-format=${algorithm}`], { cwd: gitDir });
   const objectsDirectory = join(gitDir, 'objects');
+  const spares = new SpareIndexes(objectsDirectory);
   const options: StagingAreaOptions = {
     objectsDirectory,
     algorithm,
     compressionLevel: -1,
     unsynced: new UnsyncedFiles(join(gitDir, 'objects')),
-    spares: new SpareIndexes(objectsDirectory),
+    spares,
+    smallPacks: new SmallPacks({
+      objectsDirectory,
+      algorithm,
+      spares,
+      pages: new PageCache({ maxSizeBytes: 1024 * 1024 }),
+      onMerged: () => Promise.resolve(),
+    }),
     exists: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     isKnown: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),
     isLoose: (oid) => Promise.resolve(isInRepository(objectsDirectory, oid)),

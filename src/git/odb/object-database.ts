@@ -26,6 +26,7 @@ import type { PackLocation } from './pack-directory.ts';
 import { FileGoneError } from './paged-file.ts';
 import { packLooseObjects } from './repack.ts';
 import type { MaintenanceOptions } from './repack.ts';
+import { SmallPacks } from './small-packs.ts';
 import { SpareIndexes } from './spare-indexes.ts';
 import type { StagingArea } from './staging-area.ts';
 import { StagingAreas } from './staging-areas.ts';
@@ -82,6 +83,7 @@ export class ObjectDatabase {
   readonly #bigBlobs: BigBlobs;
   readonly #largestWholeReadBytes: number;
   readonly #unsynced: UnsyncedFiles;
+  readonly #smallPacks: SmallPacks;
   readonly #staging: StagingAreas;
   // Whoever asks for an object that is being read waits for that read.
   readonly #loads = new Map<Oid, Promise<ObjectData>>();
@@ -120,12 +122,21 @@ export class ObjectDatabase {
       options.bigFileThresholdBytes ?? Infinity,
     );
     this.#emptyTree = emptyTreeOid(options.algorithm);
-    this.#staging = new StagingAreas({
+    const own = {
       objectsDirectory: this.objectsDirectory,
       algorithm: this.algorithm,
+      spares: this.spareIndexes,
+    };
+    this.#smallPacks = new SmallPacks({
+      ...own,
+      pages: this.#caches.pages,
+      onMerged: () => this.refresh(),
+    });
+    this.#staging = new StagingAreas({
+      ...own,
       compressionLevel: this.#compressionLevel,
       unsynced: this.#unsynced,
-      spares: this.spareIndexes,
+      smallPacks: this.#smallPacks,
       exists: (oid) => this.freshen(oid),
       isKnown: (oid) => this.#directories.freshenListed(oid),
       isLoose: (oid) => this.#directories.hasLoose(oid),
@@ -389,6 +400,7 @@ export class ObjectDatabase {
   /** Discards what is staged, and lets go of all files. */
   async close(): Promise<void> {
     await this.#staging.discard();
+    await this.#smallPacks.close();
     await this.spareIndexes.close();
     this.#bigBlobs.closeCursors();
     this.#spool.close();

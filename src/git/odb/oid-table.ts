@@ -72,7 +72,7 @@ export class OidTable {
     return -1;
   }
 
-  /** The ids that start with these digits, at least one. */
+  /** The ids that start with these digits; all without any. */
   startingWith(prefix: string): Oid[] {
     const { oidSizeBytes } = this.#layout;
     const oids: Oid[] = [];

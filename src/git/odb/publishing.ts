@@ -8,6 +8,7 @@ import type { LooseFileContent, LooseWriterOptions } from './loose-writer.ts';
 import type { PackKeeps } from './pack-keeps.ts';
 import { packEntryHeader } from './pack-writer.ts';
 import type { PackedObject } from './pack-writer.ts';
+import type { SmallPacks } from './small-packs.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
 import { StagedPack, storedBytes } from './staged-pack.ts';
 import type { StagedObject } from './staged-pack.ts';
@@ -23,6 +24,8 @@ export interface PublishOptions extends LooseWriterOptions {
   readonly keeps: PackKeeps;
   /** Protects their indexes from a `git gc` that is at work. */
   readonly spares: SpareIndexes;
+  /** Told of the packs that are made because of `asPack` or `besideGc`. */
+  readonly smallPacks: SmallPacks;
 }
 
 // Up to these bounds a commit's objects become loose ones: `git gc` counts 50 packs as too many,
@@ -168,9 +171,10 @@ async function finishPacks(packs: readonly StagedPack[], options: PublishOptions
 }
 
 async function finishPack(pack: StagedPack, options: PublishOptions): Promise<void> {
-  const { fsync, unsynced, keeps, spares } = options;
-  const { packPath, indexPath } = await pack.finish(keeps, { fsync, spares });
-  if (!fsync) await unsynced.add([packPath, indexPath]);
+  const { asPack, fsync, unsynced, keeps, spares, smallPacks } = options;
+  const finished = await pack.finish(keeps, { fsync, spares });
+  if (asPack === true) smallPacks.note(finished, pack.writer.sizeBytes);
+  if (!fsync) await unsynced.add([finished.packPath, finished.indexPath]);
 }
 
 async function publishCopies(

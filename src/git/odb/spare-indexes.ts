@@ -42,11 +42,18 @@ export class SpareIndexes {
   async keep(indexPath: string, packPath: string): Promise<void> {
     const gc = await runningGc(this.#commonDir);
     if (gc === undefined) return;
-    const name = basename(packPath).replace(/^pack-(.*)\.pack$/, 'vost_spare_$1');
+    const name = spareNameOf(packPath);
     await giveSecondName(indexPath, join(this.#directory, name));
     this.#known.set(name, gc);
     this.#delayMs = firstDelayMs;
     this.#arm();
+  }
+
+  /** Called before a pack is removed, and before its index is: it is not to be put back. */
+  async drop(packPath: string): Promise<void> {
+    const name = spareNameOf(packPath);
+    await unlink(join(this.#directory, name)).catch(ignoring('ENOENT'));
+    this.#known.delete(name);
   }
 
   /** Puts indexes back which a listing of the directory lacks, and adds them to it. */
@@ -157,6 +164,10 @@ export class SpareIndexes {
       throw error;
     }
   }
+}
+
+function spareNameOf(packPath: string): string {
+  return basename(packPath).replace(/^pack-(.*)\.pack$/, 'vost_spare_$1');
 }
 
 /** Gives a file one more name, or the name to a copy where files have only one; the name may be taken already. */

@@ -14,6 +14,7 @@ import type { HeldQuestions } from './held-already.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import { publishObjects } from './publishing.ts';
 import type { PublishOptions } from './publishing.ts';
+import type { SmallPacks } from './small-packs.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
 import { Spool } from './spool.ts';
 import { StagedContent } from './staged-content.ts';
@@ -31,6 +32,8 @@ export interface StagingAreaOptions extends HeldQuestions {
   readonly unsynced: UnsyncedFiles;
   /** The same. */
   readonly spares: SpareIndexes;
+  /** The same. */
+  readonly smallPacks: SmallPacks;
   /** Tells whether the repository holds an object, loose. */
   readonly isLoose: (oid: Oid) => Promise<boolean>;
   /** The files that hold an object. */

@@ -1,0 +1,180 @@
+import * as promises from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ObjectDatabase } from '../../src/git/odb/object-database.ts';
+import { PackKeeps } from '../../src/git/odb/pack-keeps.ts';
+import type { Oid } from '../../src/git/oid.ts';
+import { eventually } from '../helpers/eventually.ts';
+import { fsck, git } from '../helpers/git.ts';
+import { countObjects, fileHandlePrototype, temporaryFiles } from '../helpers/staging.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+
+let gitDir = '';
+let packs = '';
+let odb: ObjectDatabase;
+
+beforeEach(async () => {
+  gitDir = await temporaryDirectory();
+  packs = join(gitDir, 'objects/pack');
+  await git(['init', '-q', '--bare', gitDir]);
+  // A `git gc` is at work.
+  await writeFile(join(gitDir, 'gc.pid'), `${process.pid} ${hostname()}`);
+  odb = await ObjectDatabase.open({
+    objectsDirectory: join(gitDir, 'objects'),
+    algorithm: 'sha1',
+    compressionLevel: 1,
+  });
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await odb.close();
+  await rm(join(gitDir, 'gc.pid'));
+  await fsck(gitDir);
+});
+
+/** Publishes some objects as many commits do, each in a pack of its own; gives their ids. */
+async function publish(count: number, text: (at: number) => string): Promise<Oid[]> {
+  const area = odb.stage();
+  const oids: Oid[] = [];
+  for (let at = 0; at < count; at++) {
+    const oid = await area.write('blob', Buffer.from(text(at)));
+    const keeps = new PackKeeps();
+    await area.publish([oid], { fsync: false, besideGc: true, keeps });
+    await keeps.letGo();
+    oids.push(oid);
+  }
+  await area.discard();
+  return oids;
+}
+
+async function indexes(): Promise<string[]> {
+  return (await readdir(packs)).filter((name) => name.endsWith('.idx'));
+}
+
+/** Waits until there are no more than that. */
+async function untilMerged(most: number): Promise<void> {
+  await eventually(async () => expect((await indexes()).length).toBeLessThanOrEqual(most));
+}
+
+/** Removes the loose copies, and looks for all of them in what is left. */
+async function expectAllPacked(oids: readonly Oid[]): Promise<void> {
+  await eventually(async () => {
+    // What goes from one pack to another meanwhile is not pruned.
+    await git(['prune-packed', '-q'], { cwd: gitDir });
+    expect((await countObjects(gitDir)).loose).toBe(0);
+  });
+  const found = await git(['cat-file', '--batch-check'], { cwd: gitDir, input: oids.join('\n') });
+  expect(
+    found
+      .trimEnd()
+      .split('\n')
+      .filter((line) => !line.includes(' blob ')),
+  ).toEqual([]);
+  const other = await ObjectDatabase.open({
+    objectsDirectory: join(gitDir, 'objects'),
+    algorithm: 'sha1',
+    compressionLevel: 1,
+  });
+  for (const database of [odb, other]) expect(await database.firstMissing(oids)).toBeUndefined();
+  await other.close();
+}
+
+describe('packs that were made beside a git gc', () => {
+  test('are merged, and merged ones again, and hold what they held', async () => {
+    const oids = await publish(32 * 33, (at) => `content ${at}`);
+    await untilMerged(8);
+    await expectAllPacked(oids);
+    // One that was merged twice has a thousand of them.
+    const counts = await Promise.all(
+      (await indexes()).map(async (name) => {
+        const lines = await git(['show-index'], {
+          cwd: gitDir,
+          input: await promises.readFile(join(packs, name)),
+        });
+        return lines.trimEnd().split('\n').length;
+      }),
+    );
+    expect(Math.max(...counts)).toBeGreaterThan(500);
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(oids.length);
+  });
+
+  test('leave nothing half done when the repository is closed', async () => {
+    const oids = await publish(32, (at) => `content ${at}`);
+    await odb.close();
+    expect((await temporaryFiles(gitDir)).filter((name) => !name.includes('spare'))).toEqual([]);
+    odb = await ObjectDatabase.open({
+      objectsDirectory: join(gitDir, 'objects'),
+      algorithm: 'sha1',
+      compressionLevel: 1,
+    });
+    await expectAllPacked(oids);
+  });
+
+  test('take their second names with them', async () => {
+    await publish(32, (at) => `content ${at}`);
+    await untilMerged(2);
+    const spares = (await readdir(packs)).filter((name) => name.startsWith('vost_spare_'));
+    expect(
+      spares.map((name) => name.replace('vost_spare_', 'pack-').concat('.idx')).sort(),
+    ).toEqual((await indexes()).sort());
+  });
+
+  test('stay when they are protected, or somebody has added to them', async () => {
+    const oids = await publish(20, (at) => `content ${at}`);
+    const [kept, mapped] = await indexes();
+    await writeFile(join(packs, kept!.replace('.idx', '.keep')), '');
+    await writeFile(join(packs, mapped!.replace('.idx', '.rev')), '');
+    oids.push(...(await publish(12, (at) => `more ${at}`)));
+    await untilMerged(4);
+    expect(await indexes()).toEqual(expect.arrayContaining([kept, mapped]));
+    await rm(join(packs, mapped!.replace('.idx', '.rev')));
+    await expectAllPacked(oids);
+  });
+
+  test('stay beside an index over many packs, and go when that has gone', async () => {
+    const oids = await publish(10, (at) => `content ${at}`);
+    await git(['multi-pack-index', 'write'], { cwd: gitDir });
+    oids.push(...(await publish(40, (at) => `more ${at}`)));
+    expect(await indexes()).toHaveLength(50);
+    await rm(join(packs, 'multi-pack-index'));
+    oids.push(...(await publish(14, (at) => `last ${at}`)));
+    await untilMerged(2);
+    await expectAllPacked(oids);
+  });
+
+  test('stay when one of them is damaged: that one alone', async () => {
+    await publish(1, () => 'damaged');
+    const [damaged] = await indexes();
+    const path = join(packs, damaged!.replace('.idx', '.pack'));
+    const bytes = await promises.readFile(path);
+    const undamaged = Buffer.from(bytes);
+    bytes.fill(0xff, 14, bytes.length - 24);
+    await promises.chmod(path, 0o644);
+    await writeFile(path, bytes);
+    const oids = await publish(31, (at) => `content ${at}`);
+    await untilMerged(3);
+    expect(await indexes()).toContain(damaged);
+    await writeFile(path, undamaged);
+    await expectAllPacked(oids);
+  });
+
+  test('stay when there is no room for a new one, and are merged when there is', async () => {
+    const oids = await publish(31, (at) => `content ${at}`);
+    const sync = vi.spyOn(await fileHandlePrototype(), 'sync');
+    sync.mockRejectedValue(Object.assign(new Error('no room'), { code: 'ENOSPC' }));
+    oids.push(...(await publish(1, () => 'one more')));
+    await eventually(() => expect(sync).toHaveBeenCalled());
+    await eventually(async () => {
+      const names = (await temporaryFiles(gitDir)).filter((name) => !name.includes('spare'));
+      expect(names).toEqual([]);
+    });
+    expect(await indexes()).toHaveLength(32);
+    sync.mockRestore();
+    oids.push(...(await publish(32, (at) => `more ${at}`)));
+    await untilMerged(4);
+    await expectAllPacked(oids);
+  });
+});
