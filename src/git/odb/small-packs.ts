@@ -1,7 +1,8 @@
 import { readdir, unlink } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CorruptObjectError } from '../../errors.ts';
+import { isGcRunning } from '../gc-lock.ts';
 import { oidToBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
 import { whenReady } from './fault.ts';
@@ -17,6 +18,7 @@ import { ignoring } from './temporary-file.ts';
 // `git gc --auto` takes 50 packs for too many.
 const mergedAtOnce = 32;
 const smallBytes = 4 * 1024 * 1024;
+const untilNextLookMs = 250;
 
 /** Where small packs are, and what it takes to replace them. */
 export interface SmallPacksOptions {
@@ -28,23 +30,33 @@ export interface SmallPacksOptions {
   readonly onMerged: () => Promise<void>;
 }
 
+/** A pack, and those whose objects are all in it. */
+interface Merged {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly tier: number;
+  readonly replaces: readonly string[];
+}
+
 /**
  * The packs that this process makes because loose objects are not safe at that moment: beside a `git gc`
  * each commit gets one, and a long `git gc` would leave thousands, which git searches one by one. So when
  * there are 32 of them they are merged, and so are 32 merged ones, as long as they are small.
  *
- * All that they hold, wanted or not, is in the new pack, durable, before the first of them goes. It came
- * after every `git gc` and `git repack` that they are to be safe from, which remove only packs that stood
- * there when they began. Git opens the pack of each object that it is about to copy, and looks again for
- * those whose pack it could not open (`is_pack_valid`, `reprepare_packed_git`), as long as it may have as
- * many files open as there are packs. An index over many packs does not look again, so beside one
- * nothing is merged.
+ * All that they hold, wanted or not, is in the new pack, which is durable before the first of them goes. It
+ * came after every `git gc` and `git repack` that they are to be safe from, which remove only packs that
+ * stood there when they began. They go when no `git gc` is at work: its `git prune` ends with an error when
+ * it cannot open the index of a pack that it has listed. Other programs of git look for an object again
+ * when its pack is gone (`reprepare_packed_git`). An index over many packs does not, so beside one nothing
+ * is merged.
  */
 export class SmallPacks {
   readonly #options: SmallPacksOptions;
   readonly #directory: string;
   /** Their names without an ending, those that were never merged first. */
   readonly #tiers: string[][] = [];
+  #merged: Merged[] = [];
+  #timer: NodeJS.Timeout | undefined;
   #merging: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -58,9 +70,10 @@ export class SmallPacks {
     this.#note(basename(packPath, '.pack'), sizeBytes, 0);
   }
 
-  /** Waits for what is under way, which is brought to an end at the next pack. */
+  /** Waits for what is under way, which comes to an end at the next pack; those that are merged may stay. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#timer);
     await this.#merging;
   }
 
@@ -69,8 +82,12 @@ export class SmallPacks {
     const names = (this.#tiers[tier] ??= []);
     names.push(name);
     if (names.length % mergedAtOnce !== 0) return;
+    this.#inTurn(() => this.#merge(tier));
+  }
+
+  #inTurn(work: () => Promise<void>): void {
     // After a failure (a full disk) they are all still there, and tried again with 32 more.
-    this.#merging = this.#merging.then(() => this.#merge(tier)).catch(() => undefined);
+    this.#merging = this.#merging.then(work).catch(() => undefined);
   }
 
   async #merge(tier: number): Promise<void> {
@@ -88,10 +105,10 @@ export class SmallPacks {
       const { packPath } = await writer.finish({ fsync: true, spares });
       for (const name of free) this.#drop(tier, name);
       await onMerged();
-      const there = new Set(await readdir(this.#directory));
-      const replaced = copied.filter((name) => isFree(name, there));
-      for (const name of replaced) await this.#remove(name);
-      this.#note(basename(packPath, '.pack'), writer.sizeBytes, tier + 1);
+      const name = basename(packPath, '.pack');
+      const { sizeBytes } = writer;
+      this.#merged.push({ name, sizeBytes, tier: tier + 1, replaces: copied });
+      this.#arm();
     } finally {
       await writer.close();
     }
@@ -143,6 +160,29 @@ export class SmallPacks {
       throw error;
     } finally {
       pack.close();
+    }
+  }
+
+  #arm(): void {
+    if (this.#timer !== undefined || this.#isClosed || this.#merged.length === 0) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#inTurn(() => this.#replaceAll().finally(() => this.#arm()));
+    }, untilNextLookMs).unref();
+  }
+
+  async #replaceAll(): Promise<void> {
+    const commonDir = dirname(this.#options.objectsDirectory);
+    for (const merged of [...this.#merged]) {
+      if (this.#isClosed || (await isGcRunning(commonDir))) return;
+      const present = new Set(await readdir(this.#directory));
+      const isThere = present.has(`${merged.name}.pack`);
+      // One that a `git gc` has taken for a leftover is put back.
+      if (isThere && !present.has(`${merged.name}.idx`)) continue;
+      this.#merged = this.#merged.filter((one) => one !== merged);
+      if (!isThere) continue;
+      for (const name of merged.replaces) if (isFree(name, present)) await this.#remove(name);
+      this.#note(merged.name, merged.sizeBytes, merged.tier);
     }
   }
 
