@@ -55,6 +55,8 @@ export class SmallPacks {
   readonly #directory: string;
   /** Their names without an ending, those that were never merged first. */
   readonly #tiers: string[][] = [];
+  /** How many have come to each tier. */
+  readonly #counts: number[] = [];
   #merged: Merged[] = [];
   #timer: NodeJS.Timeout | undefined;
   #merging: Promise<void> = Promise.resolve();
@@ -79,10 +81,10 @@ export class SmallPacks {
 
   #note(name: string, sizeBytes: number, tier: number): void {
     if (sizeBytes > smallBytes) return;
-    const names = (this.#tiers[tier] ??= []);
-    names.push(name);
-    if (names.length % mergedAtOnce !== 0) return;
-    this.#inTurn(() => this.#merge(tier));
+    (this.#tiers[tier] ??= []).push(name);
+    const count = (this.#counts[tier] ?? 0) + 1;
+    this.#counts[tier] = count;
+    if (count % mergedAtOnce === 0) this.#inTurn(() => this.#merge(tier));
   }
 
   #inTurn(work: () => Promise<void>): void {
