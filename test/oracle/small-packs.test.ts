@@ -1,5 +1,6 @@
 import * as promises from 'node:fs/promises';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -51,9 +52,11 @@ async function publish(count: number, text: (at: number) => string): Promise<Oid
   return oids;
 }
 
-async function indexes(): Promise<string[]> {
-  return (await readdir(packs)).filter((name) => name.endsWith('.idx'));
+async function listed(ending: string): Promise<string[]> {
+  return (await readdir(packs)).filter((name) => name.endsWith(ending));
 }
+
+const indexes = (): Promise<string[]> => listed('.idx');
 
 async function endGc(): Promise<void> {
   await rm(join(gitDir, 'gc.pid'), { force: true });
@@ -121,25 +124,58 @@ describe('packs that were made beside a git gc', () => {
     await expectAllPacked(oids);
   });
 
-  test('go when it has ended, and their second names with them', async () => {
+  test('go beside it already, their indexes when it has ended', async () => {
     const oids = await publish(32, (at) => `content ${at}`);
-    await eventually(async () => expect((await indexes()).length).toBeGreaterThan(32));
-    await sleep(600);
-    expect((await indexes()).length).toBeGreaterThan(32);
+    const old = await indexes();
+    await eventually(async () => expect((await listed('.pack')).length).toBeLessThanOrEqual(2));
+    expect(await indexes()).toEqual(expect.arrayContaining(old));
+    // Git takes them for leftovers, and finds everything.
+    await expectAllPacked(oids);
+    await sleep(1200);
+    expect(await indexes()).toEqual(expect.arrayContaining(old));
     await untilMerged(2);
     await eventually(async () => expect(await temporaryFiles(gitDir)).toEqual([]));
+  });
+
+  test('leave the index of a pack alone that has got the name of one', async () => {
+    const oids = await publish(32, (at) => `content ${at}`);
+    const old = await indexes();
+    const kept = await mkdtemp(join(gitDir, 'kept-'));
+    for (const name of await readdir(packs)) {
+      if (name.startsWith('pack-')) await copyFile(join(packs, name), join(kept, name));
+    }
+    await eventually(async () => expect((await listed('.pack')).length).toBeLessThanOrEqual(2));
+    // The `git gc` removes a leftover, and a commit comes to the same pack as before.
+    const name = old.find((one) => existsSync(join(kept, one.replace('.idx', '.pack'))))!;
+    await rm(join(packs, name));
+    for (const one of [name.replace('.idx', '.pack'), name]) {
+      await copyFile(join(kept, one), join(packs, one));
+    }
+    await untilMerged(3);
+    await eventually(async () => expect(await temporaryFiles(gitDir)).toEqual([]));
+    expect(await indexes()).toContain(name);
+    await rm(kept, { recursive: true });
     await expectAllPacked(oids);
   });
 
-  test('stay when the one in their place has lost its index, until it is put back', async () => {
+  test('stay when the one in their place is gone, or has lost its index until it is put back', async () => {
     const oids = await publish(32, (at) => `content ${at}`);
     const before = await indexes();
     await eventually(async () => expect((await indexes()).length).toBeGreaterThan(32));
     const [merged] = (await indexes()).filter((name) => !before.includes(name));
-    await rm(join(packs, merged!));
-    await untilMerged(2);
-    expect(await indexes()).toContain(merged);
-    await expectAllPacked(oids);
+    await rm(join(packs, merged!.replace('pack-', 'vost_spare_').replace('.idx', '')));
+    for (const name of [merged!, merged!.replace('.idx', '.pack')]) await rm(join(packs, name));
+    await sleep(1500);
+    expect(await listed('.pack')).toHaveLength(32);
+
+    const more = await publish(32, (at) => `more ${at}`);
+    const known = await indexes();
+    await eventually(async () => expect((await indexes()).length).toBeGreaterThan(known.length));
+    const [next] = (await indexes()).filter((name) => !known.includes(name));
+    await rm(join(packs, next!));
+    await eventually(async () => expect(await indexes()).toContain(next));
+    await endGc();
+    await expectAllPacked([...oids, ...more]);
   });
 
   test('stay when they are protected, or somebody has added to them', async () => {

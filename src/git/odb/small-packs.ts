@@ -1,4 +1,4 @@
-import { readdir, unlink } from 'node:fs/promises';
+import { readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CorruptObjectError } from '../../errors.ts';
@@ -13,12 +13,13 @@ import type { DeflatedObject } from './pack-writer.ts';
 import type { PageCache } from './page-cache.ts';
 import { FileGoneError } from './paged-file.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
-import { ignoring } from './temporary-file.ts';
+import { ignoring, isSystemError } from './temporary-file.ts';
 
 // `git gc --auto` takes 50 packs for too many.
 const mergedAtOnce = 32;
 const smallBytes = 4 * 1024 * 1024;
-const untilNextLookMs = 250;
+// By then a `git gc` that takes the index of the new pack for a leftover has done so (`SpareIndexes`).
+const restMs = 1000;
 
 /** Where small packs are, and what it takes to replace them. */
 export interface SmallPacksOptions {
@@ -30,14 +31,6 @@ export interface SmallPacksOptions {
   readonly onMerged: () => Promise<void>;
 }
 
-/** A pack, and those whose objects are all in it. */
-interface Merged {
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly tier: number;
-  readonly replaces: readonly string[];
-}
-
 /**
  * The packs that this process makes because loose objects are not safe at that moment: beside a `git gc`
  * each commit gets one, and a long `git gc` would leave thousands, which git searches one by one. So when
@@ -45,10 +38,11 @@ interface Merged {
  *
  * All that they hold, wanted or not, is in the new pack, which is durable before the first of them goes. It
  * came after every `git gc` and `git repack` that they are to be safe from, which remove only packs that
- * stood there when they began. They go when no `git gc` is at work: its `git prune` ends with an error when
- * it cannot open the index of a pack that it has listed. Other programs of git look for an object again
- * when its pack is gone (`reprepare_packed_git`). An index over many packs does not, so beside one nothing
- * is merged.
+ * stood there when they began. Git looks for an object again when its pack is gone
+ * (`reprepare_packed_git`). But a `git prune` that cannot open the index of a pack which it has listed ends
+ * with an error, so beside a `git gc` the indexes stay: without its pack nobody else takes one for more than
+ * a leftover, and that `git gc`, too, removes it at its end. An index over many packs does not look again,
+ * so beside one nothing is merged.
  */
 export class SmallPacks {
   readonly #options: SmallPacksOptions;
@@ -57,8 +51,9 @@ export class SmallPacks {
   readonly #tiers: string[][] = [];
   /** How many have come to each tier. */
   readonly #counts: number[] = [];
-  #merged: Merged[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  /** Indexes whose packs are gone. */
+  #leftovers: string[] = [];
+  readonly #timers = new Set<NodeJS.Timeout>();
   #merging: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -75,7 +70,7 @@ export class SmallPacks {
   /** Waits for what is under way, which comes to an end at the next pack; those that are merged may stay. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    clearTimeout(this.#timer);
+    for (const timer of this.#timers) clearTimeout(timer);
     await this.#merging;
   }
 
@@ -109,8 +104,10 @@ export class SmallPacks {
       await onMerged();
       const name = basename(packPath, '.pack');
       const { sizeBytes } = writer;
-      this.#merged.push({ name, sizeBytes, tier: tier + 1, replaces: copied });
-      this.#arm();
+      this.#later(async () => {
+        await this.#replace(copied, name);
+        this.#note(name, sizeBytes, tier + 1);
+      });
     } finally {
       await writer.close();
     }
@@ -165,34 +162,64 @@ export class SmallPacks {
     }
   }
 
-  #arm(): void {
-    if (this.#timer !== undefined || this.#isClosed || this.#merged.length === 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#inTurn(() => this.#replaceAll().finally(() => this.#arm()));
-    }, untilNextLookMs).unref();
+  #later(work: () => Promise<void>): void {
+    if (this.#isClosed) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#inTurn(work);
+    }, restMs).unref();
+    this.#timers.add(timer);
   }
 
-  async #replaceAll(): Promise<void> {
-    const commonDir = dirname(this.#options.objectsDirectory);
-    for (const merged of [...this.#merged]) {
-      if (this.#isClosed || (await isGcRunning(commonDir))) return;
-      const present = new Set(await readdir(this.#directory));
-      const isThere = present.has(`${merged.name}.pack`);
-      // One that a `git gc` has taken for a leftover is put back.
-      if (isThere && !present.has(`${merged.name}.idx`)) continue;
-      this.#merged = this.#merged.filter((one) => one !== merged);
-      if (!isThere) continue;
-      for (const name of merged.replaces) if (isFree(name, present)) await this.#remove(name);
-      this.#note(merged.name, merged.sizeBytes, merged.tier);
+  /** Removes packs whose objects are all in another one, when that is there. */
+  async #replace(names: readonly string[], merged: string): Promise<void> {
+    const present = new Set(await readdir(this.#directory));
+    if (!present.has(`${merged}.idx`) || !present.has(`${merged}.pack`)) return;
+    const isBesideGc = await this.#isBesideGc();
+    for (const name of names) {
+      if (this.#isClosed) return;
+      if (!isFree(name, present)) continue;
+      const path = join(this.#directory, name);
+      await this.#options.spares.drop(`${path}.pack`);
+      // Where it may go first, as git does it: a pack without an index is not there.
+      if (!isBesideGc) await unlink(`${path}.idx`).catch(ignoring('ENOENT'));
+      await unlink(`${path}.pack`).catch(ignoring('ENOENT'));
+      if (isBesideGc) this.#leftovers.push(`${path}.idx`);
     }
+    if (isBesideGc) this.#later(() => this.#tidy());
   }
 
-  async #remove(name: string): Promise<void> {
-    const path = join(this.#directory, name);
-    await this.#options.spares.drop(`${path}.pack`);
-    // As git does: a pack without an index is not there, an index without its pack is an error.
-    for (const one of [`${path}.idx`, `${path}.pack`]) await unlink(one).catch(ignoring('ENOENT'));
+  /** Removes the indexes without packs when no `git gc` may have listed them. */
+  async #tidy(): Promise<void> {
+    if (this.#leftovers.length === 0) return;
+    if (await this.#isBesideGc()) {
+      this.#later(() => this.#tidy());
+      return;
+    }
+    const leftovers = this.#leftovers;
+    this.#leftovers = [];
+    for (const path of leftovers) await this.#removeLeftover(path);
+  }
+
+  /**
+   * A pack of the same name, which then has the same index, may have come when a `git gc` had removed this
+   * one before us. So it goes in a way that can be taken back.
+   */
+  async #removeLeftover(path: string): Promise<void> {
+    const aside = join(this.#directory, `tmp_idx_vost_${process.pid}_leftover`);
+    try {
+      await rename(path, aside);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return;
+      throw error;
+    }
+    const names = await readdir(this.#directory);
+    if (names.includes(basename(path).replace(/idx$/, 'pack'))) await rename(aside, path);
+    else await unlink(aside).catch(ignoring('ENOENT'));
+  }
+
+  #isBesideGc(): Promise<boolean> {
+    return isGcRunning(dirname(this.#options.objectsDirectory));
   }
 }
 
