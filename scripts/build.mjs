@@ -8,6 +8,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  copyFileSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -16,13 +17,15 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, isAbsolute, join, relative } from 'node:path';
+import { dirname, isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 const { bin, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const bins = Object.values(bin);
+/** The programs that the script `vost-mount` starts. */
+const startedByShell = ['vost-mount', 'daemon'];
 // To find and load a package takes as long as a good part of our own code, and each mount needs this one.
 const bundled = new Set(['lru-cache']);
 
@@ -38,7 +41,9 @@ async function build() {
     );
     await writeManual(next);
     await makePrograms(next);
-    for (const file of bins) chmodSync(join(next, relative('dist', file)), 0o755);
+    copyFileSync(join(root, 'src/cli/vost-mount.sh'), join(next, 'bin/vost-mount'));
+    for (const file of [...bins, 'dist/bin/vost-mount.js'])
+      chmodSync(join(next, relative('dist', file)), 0o755);
     rmSync(dist, { recursive: true, force: true });
     renameSync(next, dist);
   } catch (error) {
@@ -62,16 +67,16 @@ async function makePrograms(next) {
       `the programs are not bundled and start more slowly: ${error.message.split('.', 1)}`,
     );
     mkdirSync(programs);
-    for (const file of bins) {
-      const compiled = `../cli/${basename(file)}`;
-      writeFileSync(join(programs, basename(file)), `#!/usr/bin/env node\nimport '${compiled}';\n`);
+    for (const name of startedByShell) {
+      writeFileSync(
+        join(programs, `${name}.js`),
+        `#!/usr/bin/env node\nimport '../cli/${name}.js';\n`,
+      );
     }
     return;
   }
   await rolldown.build({
-    input: ['vost-mount', 'daemon', 'guarded-daemon'].map((name) =>
-      join(root, `src/cli/${name}.ts`),
-    ),
+    input: [...startedByShell, 'guarded-daemon'].map((name) => join(root, `src/cli/${name}.ts`)),
     platform: 'node',
     external: (id) => !id.startsWith('.') && !isAbsolute(id) && !bundled.has(id),
     // As CommonJS, for an `import` from a module of Node loads all that this has to offer, web crypto

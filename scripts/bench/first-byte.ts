@@ -29,7 +29,7 @@ const runs = 5;
 const cold = process.argv.includes('--cold');
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cache = join(root, '.cache/bench');
-const vostMount = join(root, 'dist/bin/vost-mount.js');
+const vostMount = join(root, 'dist/bin/vost-mount');
 
 const identity = 'Bench <bench@example.com>';
 
@@ -93,16 +93,16 @@ function runVost({ gitDir, path }: Repository, scratch: string): Measurement {
   const mountpoint = join(scratch, 'mnt');
   mkdirSync(mountpoint, { recursive: true });
   const ms = measured(() => {
-    execFileSync(process.execPath, [vostMount, gitDir, mountpoint]);
+    execFileSync(vostMount, [gitDir, mountpoint]);
     firstByte(join(mountpoint, 'main', path));
   });
-  const status = execFileSync(process.execPath, [vostMount, 'status', '--json', mountpoint]);
+  const status = execFileSync(vostMount, ['status', '--json', mountpoint]);
   const { pid } = JSON.parse(status.toString()) as { pid: number };
   const memory = readFileSync(`/proc/${pid}/status`, 'utf8');
   const field = (name: string): number =>
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(memory)?.[1]) * 1024;
   const result = { ms, residentBytes: field('VmRSS'), peakBytes: field('VmHWM') };
-  execFileSync(process.execPath, [vostMount, 'unmount', mountpoint]);
+  execFileSync(vostMount, ['unmount', mountpoint]);
   return result;
 }
 

@@ -20,7 +20,8 @@ export const channelDescriptor = 3;
 /** Behind the paths, for a daemon that is to be a guardian. */
 export const resilientWord = '--resilient';
 
-const startTimeoutMs = 60_000;
+/** How long a mount may take to be made. */
+export const startTimeoutMs = 60_000;
 
 /** How a daemon is started; a test has programs of its own. */
 export interface DaemonStart {

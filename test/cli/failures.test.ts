@@ -77,7 +77,7 @@ test('a mount that is made and does not answer is told of', async () => {
   const mountpoint = await freshMountpoint();
   const PATH = await pathWith('stat', 'echo "Transport endpoint is not connected" >&2; exit 1');
   const gitDir = join(await temporaryDirectory(), 'repo.git');
-  expect(await vostMount([gitDir, mountpoint], { env: { PATH } })).toMatchObject({
+  expect(await vostMount([gitDir, mountpoint, '-o', 'rw'], { env: { PATH } })).toMatchObject({
     exitCode: 1,
     stderr: `vost-mount: ${mountpoint} is mounted, but it does not answer\n`,
   });

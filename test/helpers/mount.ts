@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import { askDaemon } from '../../src/cli/control-client.ts';
@@ -11,7 +11,15 @@ import { program, programResult } from './program.ts';
 import type { ProgramResult } from './program.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
-/** The program under test, as it is installed. */
+/** The command as it is installed, a script; it runs the `node` that is first on its path. */
+export const installedCommand: string = fileURLToPath(
+  new URL('../../dist/bin/vost-mount', import.meta.url),
+);
+
+/** A path on which that is the one that runs the tests. */
+export const pathOfNode = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
+
+/** What that script runs for all but the plain form of a mount. */
 export const vostMountProgram: string = fileURLToPath(
   new URL('../../dist/bin/vost-mount.js', import.meta.url),
 );
@@ -166,14 +174,14 @@ export async function isMounted(mountpoint: string): Promise<boolean> {
   return (await mountAt(mountpoint))?.type === vostMountType;
 }
 
-/** Runs the `vost-mount` program to its end. */
+/** Runs the `vost-mount` command to its end. */
 export function vostMount(
   args: readonly string[],
   options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<ProgramResult> {
-  return programResult(process.execPath, [vostMountProgram, ...args], {
+  return programResult(installedCommand, args, {
     ...options,
-    env: { ...daemonEnvironment, ...options.env },
+    env: { ...daemonEnvironment, PATH: pathOfNode, ...options.env },
   });
 }
 

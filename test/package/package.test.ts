@@ -65,16 +65,16 @@ describe('what is packed', () => {
     const paths = packed.map(({ path }) => path);
     for (const path of paths) {
       expect(path).toMatch(
-        /^(dist\/(.*\.(js|d\.ts|map|1)|bin\/package\.json)|native-notes\/[a-z-]+\.(md|svg)|README\.md|LICENSE|package\.json)$/,
+        /^(dist\/(.*\.(js|d\.ts|map|1)|bin\/(package\.json|vost-mount))|native-notes\/[a-z-]+\.(md|svg)|README\.md|LICENSE|package\.json)$/,
       );
     }
     for (const path of [
       ...['dist/index.js', 'dist/index.d.ts', 'dist/mount/index.js', 'dist/mount/index.d.ts'],
-      ...['dist/bin/vost-mount.js', 'dist/man/vost-mount.1', 'README.md', 'LICENSE'],
+      ...['dist/bin/vost-mount', 'dist/bin/vost-mount.js', 'dist/man/vost-mount.1', 'README.md', 'LICENSE'],
     ]) {
       expect(paths).toContain(path);
     }
-    const command = packed.find(({ path }) => path === 'dist/bin/vost-mount.js');
+    const command = packed.find(({ path }) => path === 'dist/bin/vost-mount');
     expect((command?.mode ?? 0) & 0o111).toBe(0o111);
   });
 

@@ -25,7 +25,7 @@ export class Places {
   /** `dist` is the compiled package. */
   constructor(scratch: string, dist: string) {
     this.#scratch = scratch;
-    this.#vostMount = join(dist, 'bin/vost-mount.js');
+    this.#vostMount = join(dist, 'bin/vost-mount');
   }
 
   /** Whatever went wrong: no mount is left behind. */
@@ -83,7 +83,7 @@ export class Places {
   }
 
   #run(args: readonly string[]): string {
-    return execFileSync(process.execPath, [this.#vostMount, ...args], { encoding: 'utf8' });
+    return execFileSync(this.#vostMount, args, { encoding: 'utf8' });
   }
 }
 
