@@ -70,7 +70,13 @@ describe('what is packed', () => {
     }
     for (const path of [
       ...['dist/index.js', 'dist/index.d.ts', 'dist/mount/index.js', 'dist/mount/index.d.ts'],
-      ...['dist/bin/vost-mount', 'dist/bin/vost-mount.js', 'dist/man/vost-mount.1', 'README.md', 'LICENSE'],
+      ...[
+        'dist/bin/vost-mount',
+        'dist/bin/vost-mount.js',
+        'dist/man/vost-mount.1',
+        'README.md',
+        'LICENSE',
+      ],
     ]) {
       expect(paths).toContain(path);
     }
