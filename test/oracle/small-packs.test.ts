@@ -1,6 +1,5 @@
-import * as promises from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,11 +22,7 @@ beforeEach(async () => {
   await git(['init', '-q', '--bare', gitDir]);
   // A `git gc` is at work.
   await writeFile(join(gitDir, 'gc.pid'), `${process.pid} ${hostname()}`);
-  odb = await ObjectDatabase.open({
-    objectsDirectory: join(gitDir, 'objects'),
-    algorithm: 'sha1',
-    compressionLevel: 1,
-  });
+  odb = await openDatabase();
 });
 
 afterEach(async () => {
@@ -36,6 +31,14 @@ afterEach(async () => {
   await endGc();
   await fsck(gitDir);
 });
+
+function openDatabase(): Promise<ObjectDatabase> {
+  return ObjectDatabase.open({
+    objectsDirectory: join(gitDir, 'objects'),
+    algorithm: 'sha1',
+    compressionLevel: 1,
+  });
+}
 
 /** Publishes some objects as many commits do, each in a pack of its own; gives their ids. */
 async function publish(count: number, text: (at: number) => string): Promise<Oid[]> {
@@ -82,11 +85,7 @@ async function expectAllPacked(oids: readonly Oid[]): Promise<void> {
       .split('\n')
       .filter((line) => !line.includes(' blob ')),
   ).toEqual([]);
-  const other = await ObjectDatabase.open({
-    objectsDirectory: join(gitDir, 'objects'),
-    algorithm: 'sha1',
-    compressionLevel: 1,
-  });
+  const other = await openDatabase();
   for (const database of [odb, other]) expect(await database.firstMissing(oids)).toBeUndefined();
   await other.close();
 }
@@ -103,7 +102,7 @@ describe('packs that were made beside a git gc', () => {
       (await indexes()).map(async (name) => {
         const lines = await git(['show-index'], {
           cwd: gitDir,
-          input: await promises.readFile(join(packs, name)),
+          input: await readFile(join(packs, name)),
         });
         return lines.trimEnd().split('\n').length;
       }),
@@ -116,11 +115,7 @@ describe('packs that were made beside a git gc', () => {
     const oids = await publish(32, (at) => `content ${at}`);
     await odb.close();
     expect((await temporaryFiles(gitDir)).filter((name) => !name.includes('spare'))).toEqual([]);
-    odb = await ObjectDatabase.open({
-      objectsDirectory: join(gitDir, 'objects'),
-      algorithm: 'sha1',
-      compressionLevel: 1,
-    });
+    odb = await openDatabase();
     await expectAllPacked(oids);
   });
 
@@ -205,10 +200,10 @@ describe('packs that were made beside a git gc', () => {
     await publish(1, () => 'damaged');
     const [damaged] = await indexes();
     const path = join(packs, damaged!.replace('.idx', '.pack'));
-    const bytes = await promises.readFile(path);
+    const bytes = await readFile(path);
     const undamaged = Buffer.from(bytes);
     bytes.fill(0xff, 14, bytes.length - 24);
-    await promises.chmod(path, 0o644);
+    await chmod(path, 0o644);
     await writeFile(path, bytes);
     const oids = await publish(31, (at) => `content ${at}`);
     await untilMerged(3);

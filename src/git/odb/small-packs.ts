@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -206,7 +207,8 @@ export class SmallPacks {
    * one before us. So it goes in a way that can be taken back.
    */
   async #removeLeftover(path: string): Promise<void> {
-    const aside = join(this.#directory, `tmp_idx_vost_${process.pid}_leftover`);
+    const digits = randomBytes(6).toString('hex');
+    const aside = join(this.#directory, `vost_idx_${process.pid}_${digits}`);
     try {
       await rename(path, aside);
     } catch (error) {
