@@ -132,6 +132,17 @@ describe('packs that were made beside a git gc', () => {
     await eventually(async () => expect(await temporaryFiles(gitDir)).toEqual([]));
   });
 
+  test('leave no index behind when the repository is closed after it', async () => {
+    const oids = await publish(32, (at) => `content ${at}`);
+    await eventually(async () => expect((await listed('.pack')).length).toBeLessThanOrEqual(2));
+    expect((await indexes()).length).toBeGreaterThan(32);
+    await endGc();
+    await odb.close();
+    expect((await indexes()).length).toBe((await listed('.pack')).length);
+    odb = await openDatabase();
+    await expectAllPacked(oids);
+  });
+
   test('leave the index of a pack alone that has got the name of one', async () => {
     const oids = await publish(32, (at) => `content ${at}`);
     const old = await indexes();

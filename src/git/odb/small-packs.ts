@@ -73,6 +73,8 @@ export class SmallPacks {
     this.#isClosed = true;
     for (const timer of this.#timers) clearTimeout(timer);
     await this.#merging;
+    // What cannot be done now the next `git gc` does.
+    await this.#tidy().catch(() => undefined);
   }
 
   #note(name: string, sizeBytes: number, tier: number): void {
@@ -176,18 +178,18 @@ export class SmallPacks {
   async #replace(names: readonly string[], merged: string): Promise<void> {
     const present = new Set(await readdir(this.#directory));
     if (!present.has(`${merged}.idx`) || !present.has(`${merged}.pack`)) return;
-    const isBesideGc = await this.#isBesideGc();
     for (const name of names) {
-      if (this.#isClosed) return;
+      if (this.#isClosed) break;
       if (!isFree(name, present)) continue;
       const path = join(this.#directory, name);
+      const isBesideGc = await this.#isBesideGc();
       await this.#options.spares.drop(`${path}.pack`);
       // Where it may go first, as git does it: a pack without an index is not there.
       if (!isBesideGc) await unlink(`${path}.idx`).catch(ignoring('ENOENT'));
       await unlink(`${path}.pack`).catch(ignoring('ENOENT'));
       if (isBesideGc) this.#leftovers.push(`${path}.idx`);
     }
-    if (isBesideGc) this.#later(() => this.#tidy());
+    if (this.#leftovers.length > 0) this.#later(() => this.#tidy());
   }
 
   /** Removes the indexes without packs when no `git gc` may have listed them. */
