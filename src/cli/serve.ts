@@ -3,6 +3,7 @@ import type { GuardedMount, MountHandle } from '../mount/mount.ts';
 import { isOnTop, mountAt } from '../mount/mount-table.ts';
 import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
+import { keepCompiledCode } from './code-cache.ts';
 import { openControlServer } from './control-server.ts';
 import type { ControlServer } from './control-server.ts';
 import { notAllCommitted, unwritableLog } from './exit-codes.ts';
@@ -13,6 +14,9 @@ const stopTimeoutMs = 120_000;
 
 /** What keeps the process alive after everything is closed gets this long, then it is cut off. */
 const lingerMs = 2000;
+
+/** When a start is over, and what it has compiled is kept. */
+const startedMs = 1000;
 
 const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
@@ -67,10 +71,12 @@ export async function serve(
     control = await openControl(handle);
     if (givenUp?.aborted === true || stopAsked?.aborted === true) stop.abort();
     else onReady();
+    setTimeout(keepCompiledCode, startedMs).unref();
     await Promise.race([handle.done, stopRequested]);
     await ended(handle, stop.signal.aborted, place);
   } finally {
     await control?.close();
+    keepCompiledCode();
     await log.close();
     setTimeout(() => process.exit(), lingerMs).unref();
   }

@@ -1,9 +1,10 @@
 #!/bin/sh
 # vost-mount, as it is installed: vost-mount.js beside it does what is asked. But a command line of
 # two paths needs nobody to read it, so the daemon starts at once, and Node starts once instead of
-# twice one after the other.
+# twice one after the other. Each program that this starts takes some milliseconds, too.
 
-self=$(readlink -f -- "$0") || self=$0
+self=$0
+[ ! -h "$self" ] || self=$(LC_ALL=C readlink -f -- "$0") || self=$0
 bin=${self%/*}
 
 fail() {
@@ -13,17 +14,25 @@ fail() {
 
 mount_at_once() {
   # It has a session of its own, and reports how its start went: the exit code and a message. An
-  # interrupt ends `cat`, and then nobody hears the report, for which it takes the mount away again.
-  report=$({ setsid node "$bin/daemon.js" "$1" "$2" --reports </dev/null 3>&1 >/dev/null 2>&1 & } | cat)
-  case $report in
-    0*) [ -d "$2/." ] || fail 1 "$2 is mounted, but it does not answer" ;;
-    '') fail 1 'the daemon ended before the mount was ready; -f or --log-file shows why' ;;
-    *) fail "${report%% *}" "${report#* }" ;;
-  esac
+  # interrupt ends whoever reads, and then nobody hears the report, for which it takes the mount away
+  # again.
+  { setsid node "$bin/daemon.js" "$1" "$2" --reports </dev/null 3>&1 >/dev/null 2>&1 & } | {
+    IFS= read -r report
+    case $report in
+      0*) [ -d "$2/." ] || fail 1 "$2 is mounted, but it does not answer" ;;
+      '') fail 1 'the daemon ended before the mount was ready; -f or --log-file shows why' ;;
+      *) fail "${report%% *}" "${report#* }" ;;
+    esac
+  }
 }
 
 case $#:$1:$2 in
   2:-*:* | 2:*:-* | 2:list:* | 2:status:* | 2:commit:* | 2:unmount:* | 2:completion:*) ;;
-  2:*) command -v setsid >/dev/null && mount_at_once "$1" "$2" && exit ;;
+  2:*)
+    if command -v setsid >/dev/null; then
+      mount_at_once "$1" "$2"
+      exit
+    fi
+    ;;
 esac
 exec node "$bin/vost-mount.js" "$@"

@@ -1,7 +1,7 @@
 import { CorruptObjectError, InvalidArgumentError } from '../errors.ts';
 import { byteStringFromBuffer } from './byte-string.ts';
 import type { ByteString } from './byte-string.ts';
-import { isTreeMode } from './mode.ts';
+import { isGitlinkMode, isTreeMode } from './mode.ts';
 import type { FileMode } from './mode.ts';
 import { oidFromBytes, oidSizeBytes } from './oid.ts';
 import type { HashAlgorithm, Oid } from './oid.ts';
@@ -24,6 +24,7 @@ const digit0 = 0x30;
 interface Splice {
   readonly index: number;
   readonly bytes: Buffer | null;
+  readonly isDirectory: boolean;
   readonly order: number;
 }
 
@@ -42,13 +43,16 @@ export class Tree {
   readonly #oidSizeBytes: number;
   /** Where each entry starts, and where the last one ends. */
   readonly #offsets: Uint32Array;
+  /** How many directories it has, submodules included. */
+  readonly directoryCount: number;
   /** What was asked for last: whoever asks for a name asks several things about it. */
   #lastName: ByteString | undefined;
   #lastIndex = -1;
 
-  private constructor(raw: Buffer, offsets: Uint32Array, oidSize: number) {
+  private constructor(raw: Buffer, offsets: Uint32Array, directoryCount: number, oidSize: number) {
     this.#raw = ownBytes(raw);
     this.#offsets = offsets;
+    this.directoryCount = directoryCount;
     this.#oidSizeBytes = oidSize;
   }
 
@@ -59,8 +63,8 @@ export class Tree {
    */
   static parse(raw: Buffer, algorithm: HashAlgorithm): Tree {
     const oidSize = oidSizeBytes[algorithm];
-    const { offsets, doubtful } = scanTree(raw, oidSize);
-    const tree = new Tree(raw, offsets, oidSize);
+    const { offsets, doubtful, directories } = scanTree(raw, oidSize);
+    const tree = new Tree(raw, offsets, directories, oidSize);
     for (const index of doubtful) {
       const name = tree.nameAt(index);
       if (tree.#search(name, false, index) >= 0) {
@@ -88,6 +92,12 @@ export class Tree {
   /** The entry at an index from 0 to `size - 1`; another index is a `RangeError`, here and below. */
   at(index: number): TreeEntry {
     return { name: this.nameAt(index), mode: this.modeAt(index), oid: this.oidAt(index) };
+  }
+
+  /** Whether an entry is a directory or a submodule. */
+  isDirectoryAt(index: number): boolean {
+    const mode = this.modeAt(index);
+    return isTreeMode(mode) || isGitlinkMode(mode);
   }
 
   nameAt(index: number): ByteString {
@@ -161,12 +171,14 @@ export class Tree {
     const offsets = new Uint32Array(this.size - removals.length + insertions.length + 1);
     const parts: Buffer[] = [];
     let [from, to, shift] = [0, 0, 0];
+    let directories = this.directoryCount;
     const copyUpTo = (end: number): void => {
       parts.push(this.#bytes(from, end));
       while (from < end) offsets[to++] = (this.#offsets[from++] ?? 0) + shift;
     };
-    for (const { index, bytes } of splices) {
+    for (const { index, bytes, isDirectory } of splices) {
       copyUpTo(index);
+      if (isDirectory) directories += bytes === null ? -1 : 1;
       const start = this.#offsets[index] ?? 0;
       if (bytes === null) {
         from = index + 1;
@@ -180,13 +192,14 @@ export class Tree {
     copyUpTo(this.size);
     const raw = Buffer.concat(parts);
     offsets[to] = raw.length;
-    return new Tree(raw, offsets, this.#oidSizeBytes);
+    return new Tree(raw, offsets, directories, this.#oidSizeBytes);
   }
 
   *#removals(names: Iterable<ByteString>): Generator<Splice, void, undefined> {
     for (const name of names) {
       const index = this.indexOf(name);
-      if (index >= 0) yield { index, bytes: null, order: Infinity };
+      if (index < 0) continue;
+      yield { index, bytes: null, isDirectory: this.isDirectoryAt(index), order: Infinity };
     }
   }
 
@@ -201,7 +214,7 @@ export class Tree {
     for (let order = 0; order < added.size; order++) {
       const index = this.#lowerBound(added.nameAt(order), added.#isTree(order));
       const bytes = added.#bytes(order, order + 1);
-      yield { index, bytes, order };
+      yield { index, bytes, isDirectory: added.isDirectoryAt(order), order };
     }
   }
 

@@ -9,6 +9,8 @@ const slash = 0x2f;
 const digit0 = 0x30;
 const digit7 = 0x37;
 const highestMode = 0o177777;
+/** What an entry takes at least, unless its name is one letter. */
+const fewestBytesAsARule = 30;
 
 /** What one look at a tree's bytes tells. */
 export interface TreeScan {
@@ -16,6 +18,8 @@ export interface TreeScan {
   readonly offsets: Uint32Array;
   /** The directories (by index) whose name the entry before them starts with: a file may have it too. */
   readonly doubtful: readonly number[];
+  /** How many entries are directories or submodules. */
+  readonly directories: number;
 }
 
 /**
@@ -25,52 +29,76 @@ export interface TreeScan {
  * that has just started, and one loop is compiled while it runs, where many small functions are not.
  */
 export function scanTree(raw: Buffer, oidSize: number): TreeScan {
-  const offsets: number[] = [];
+  let offsets = new Uint32Array(Math.floor(raw.length / fewestBytesAsARule) + 2);
   const doubtful: number[] = [];
-  let checkedMode = -1;
+  let count = 0;
+  let directories = 0;
   let isTree = false;
-  let previousName = -1;
+  let isDirectory = false;
+  let previous = 0;
+  let previousName = 0;
   for (let start = 0; start < raw.length;) {
     const wasTree = isTree;
+    // As a rule the mode is that of the entry before, and need not be read.
     let at = start;
-    let mode = 0;
-    for (let byte = raw[at]; byte !== space; byte = raw[++at]) {
-      if (byte === undefined || byte < digit0 || byte > digit7 || mode > highestMode) {
-        throw badMode(raw, start);
+    let other = previous;
+    for (; other < previousName && raw[at] === raw[other]; other++) at += 1;
+    if (count === 0 || other < previousName) {
+      let mode = 0;
+      at = start;
+      for (let byte = raw[at]; byte !== space; byte = raw[++at]) {
+        if (byte === undefined || byte < digit0 || byte > digit7 || mode > highestMode) {
+          throw badMode(raw, start);
+        }
+        mode = mode * 8 + byte - digit0;
       }
-      mode = mode * 8 + byte - digit0;
+      if (!isPossibleMode(mode)) throw badMode(raw, start);
+      isTree = isTreeMode(mode);
+      isDirectory = isTree || isGitlinkMode(mode);
+      at += 1;
     }
-    if (mode !== checkedMode && !isPossibleMode(mode)) throw badMode(raw, start);
-    checkedMode = mode;
-    isTree = isTreeMode(mode);
+    if (isDirectory) directories += 1;
 
-    const name = ++at;
-    for (let byte = raw[at]; byte !== nul; byte = raw[++at]) {
-      if (byte === undefined) throw cutOff();
-      if (byte === slash) throw badName(raw, name);
+    // What the name has in common with the one before was looked at there.
+    const name = at;
+    let before = count === 0 ? nul : (raw[previousName] ?? nul);
+    let here = raw[at];
+    for (other = previousName; here === before && here !== nul;) {
+      before = raw[++other] ?? nul;
+      here = raw[++at];
+    }
+    const same = at - name;
+    const difference = here ?? nul;
+    for (; here !== nul; here = raw[++at]) {
+      if (here === undefined) throw cutOff();
+      if (here === slash) throw badName(raw, name);
     }
     const length = at - name;
     if (length < 3 && isReserved(raw, name, length)) throw badName(raw, name);
-
-    if (previousName >= 0) {
-      // A name ends in NUL, and a shorter one that is the start of the other is found by that.
-      let same = 0;
-      while (same < length && raw[previousName + same] === raw[name + same]) same += 1;
-      const [before, here] = [raw[previousName + same] ?? nul, raw[name + same] ?? nul];
-      // The end of a directory's name sorts as a slash.
-      const order = (before === nul && wasTree ? slash : before) - (here || (isTree ? slash : nul));
-      if (order >= 0) throw badOrder(raw, name);
+    if (count > 0) {
+      // A name ends in NUL, and a shorter one that is the start of the other is found by that. The end of
+      // a directory's name sorts as a slash.
+      const last = before === nul && wasTree ? slash : before;
+      if (last >= (difference || (isTree ? slash : nul))) throw badOrder(raw, name);
       // A file and a directory of one name need not be neighbours: `a`, `a.b`, `a/`. Whatever
       // stands between them starts with the name, so most directories need no search.
-      if (isTree && same === length) doubtful.push(offsets.length);
+      if (isTree && same === length) doubtful.push(count);
     }
+    previous = start;
     previousName = name;
-    offsets.push(start);
+    if (count === offsets.length - 1) offsets = grown(offsets);
+    offsets[count++] = start;
     start = at + 1 + oidSize;
     if (start > raw.length) throw cutOff();
   }
-  offsets.push(raw.length);
-  return { offsets: Uint32Array.from(offsets), doubtful };
+  offsets[count] = raw.length;
+  return { offsets: offsets.slice(0, count + 1), doubtful, directories };
+}
+
+function grown(numbers: Uint32Array): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(numbers.length * 2);
+  larger.set(numbers);
+  return larger;
 }
 
 function isPossibleMode(mode: FileMode): boolean {

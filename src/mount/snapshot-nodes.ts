@@ -135,15 +135,9 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
   }
 
   #countSubdirectories(tree: Tree): number {
-    let count = 0;
-    for (let index = 0; index < tree.size; index++) {
-      const mode = tree.modeAt(index);
-      if (isTreeMode(mode) || isGitlinkMode(mode)) count += 1;
-    }
-    const hidden = tree.get(repositoryName);
-    if (hidden !== undefined && isTreeMode(hidden.mode)) count -= 1;
-    this.#subdirectories = count;
-    return count;
+    const hidden = tree.indexOf(repositoryName);
+    const isCounted = hidden >= 0 && tree.isDirectoryAt(hidden);
+    return (this.#subdirectories = tree.directoryCount - (isCounted ? 1 : 0));
   }
 
   #attr(subdirectories: number): Attr {

@@ -1,6 +1,6 @@
 import type { ByteString } from '../../git/byte-string.ts';
 import { repositoryName } from '../../git/forbidden-name.ts';
-import { isGitlinkMode, isSymlinkMode, isTreeMode } from '../../git/mode.ts';
+import { isSymlinkMode } from '../../git/mode.ts';
 import { Tree } from '../../git/object.ts';
 import type { TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
@@ -276,9 +276,9 @@ export class DirectoryNames {
   #countIn(tree: Tree): number {
     let count = 0;
     for (const node of this.children.values()) if (node instanceof DirectoryVnode) count += 1;
-    for (let index = 0; index < tree.size; index++) {
-      const mode = tree.modeAt(index);
-      if (!isTreeMode(mode) && !isGitlinkMode(mode)) continue;
+    for (let index = 0, left = tree.directoryCount; left > 0; index++) {
+      if (!tree.isDirectoryAt(index)) continue;
+      left -= 1;
       const name = tree.nameAt(index);
       if (name === repositoryName) continue;
       if (!this.children.has(name) && !this.removed.has(name)) count += 1;

@@ -1,4 +1,3 @@
-import ignore from 'ignore';
 import type { Ignore } from 'ignore';
 import type { ByteString } from '../../git/byte-string.ts';
 import { isRegularMode } from '../../git/mode.ts';
@@ -106,6 +105,8 @@ export class IgnoreRules {
 
   async #read(oid: Oid): Promise<Ignore> {
     const { data } = await this.#odb.read(oid, 'blob');
+    // Loaded here, for most mounts never need it.
+    const { default: ignore } = await import('ignore');
     // Patterns and paths are compared as bytes, as git does it.
     const text = data.toString('latin1').replace(/^\xef\xbb\xbf/, '');
     return ignore({ ignorecase: false, allowRelativePaths: true }).add(text);

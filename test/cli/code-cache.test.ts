@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import {
+  chmod,
+  mkdir,
+  readFile,
+  readdir,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Script } from 'node:vm';
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  daemonEnvironment,
+  freshMountpoint,
+  installedCommand,
+  pathOfNode,
+  vostMount,
+} from '../helpers/mount.ts';
+import { program as runProgram, programResult } from '../helpers/program.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
+
+const library = join(dirname(installedCommand), 'code-cache.js');
+
+/** A program of one module, which prints what it is, and where it keeps what was compiled. */
+let [directory, program, caches, cacheFile] = ['', '', '', ''];
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+  caches = join(directory, 'caches');
+  program = join(directory, 'app.js');
+  cacheFile = join(caches, 'vost', `app-${sha256(program).slice(0, 16)}.v8`);
+  await writeFile(program, `console.log('the real program');`);
+});
+
+const sha256 = (data: string): string => createHash('sha256').update(data).digest('hex');
+
+/** Runs the program as a daemon is run, and gives what it printed. */
+async function run(): Promise<string> {
+  const script = `const { runCached, keepCompiledCode } = require(${JSON.stringify(library)});
+    runCached(${JSON.stringify(program)});
+    keepCompiledCode();`;
+  return runProgram(process.execPath, ['-e', script], {
+    env: { ...daemonEnvironment, XDG_CACHE_HOME: caches },
+  });
+}
+
+/** What the file would hold if another program, of the same length, had been compiled in place of the real one. */
+async function planted(): Promise<Buffer> {
+  const real = await readFile(program, 'utf8');
+  const other = real.replace('the real program', 'somebody else   ');
+  const wrapped = `(function (exports, require, module, __filename, __dirname) {${other}\n})`;
+  const compiled = new Script(wrapped, { filename: program });
+  compiled.runInThisContext();
+  const code = compiled.createCachedData();
+  const entry = { file: basename(program), sha256: sha256(real), sizeBytes: code.length };
+  const header = Buffer.from(JSON.stringify([entry]));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(header.length);
+  return Buffer.concat([length, header, code]);
+}
+
+describe('what was compiled', () => {
+  test('is kept, for this user alone, and used', async () => {
+    expect(await run()).toBe('the real program\n');
+    expect(await readdir(join(caches, 'vost'))).toEqual([basename(cacheFile)]);
+    expect((await stat(dirname(cacheFile))).mode & 0o777).toBe(0o700);
+    const { mode, ino } = await stat(cacheFile);
+    expect(mode & 0o777).toBe(0o600);
+    // Nothing is new, so nothing is written.
+    expect(await run()).toBe('the real program\n');
+    expect((await stat(cacheFile)).ino).toBe(ino);
+    // That it is used at all shows where it is not what it should be.
+    await writeFile(cacheFile, await planted());
+    expect(await run()).toBe('somebody else   \n');
+  });
+
+  test('is made again when the program is another one', async () => {
+    await run();
+    const { ino } = await stat(cacheFile);
+    await writeFile(program, `console.log('the next program');`);
+    expect(await run()).toBe('the next program\n');
+    expect((await stat(cacheFile)).ino).not.toBe(ino);
+  });
+
+  test.each([
+    ['a directory that others can write to', () => chmod(dirname(cacheFile), 0o777)],
+    ['a file that its group can write to', () => chmod(cacheFile, 0o620)],
+    ['the file of another user', () => runProgram('chown', ['65534', cacheFile])],
+    ['the directory of another user', () => runProgram('chown', ['65534', dirname(cacheFile)])],
+    [
+      'a link',
+      async () => {
+        const elsewhere = join(directory, 'elsewhere');
+        await writeFile(elsewhere, await readFile(cacheFile), { mode: 0o600 });
+        await unlink(cacheFile);
+        await symlink(elsewhere, cacheFile);
+      },
+    ],
+  ])('is not taken from %s', async (_what, spoil) => {
+    await run();
+    await writeFile(cacheFile, await planted());
+    await spoil();
+    expect(await run()).toBe('the real program\n');
+  });
+
+  test.each([
+    ['is empty', Buffer.alloc(0)],
+    ['is no cache', Buffer.from('{}\n'.repeat(100))],
+    ['promises a header that it has not', Buffer.from([0xff, 0xff, 0xff, 0x7f, 0x5b])],
+  ])('is made again when the file %s', async (_what, content) => {
+    await run();
+    await writeFile(cacheFile, content);
+    expect(await run()).toBe('the real program\n');
+    expect((await stat(cacheFile)).size).toBeGreaterThan(content.length);
+  });
+
+  test('is made again when the file is cut off', async () => {
+    await run();
+    const whole = await readFile(cacheFile);
+    await writeFile(cacheFile, whole.subarray(0, whole.length - 40));
+    expect(await run()).toBe('the real program\n');
+    expect((await stat(cacheFile)).size).toBe(whole.length);
+  });
+
+  test('is not kept where there is no place for it', async () => {
+    await writeFile(caches, 'a file');
+    expect(await run()).toBe('the real program\n');
+  });
+});
+
+test('a daemon keeps what it has compiled, and the next one starts with it', async () => {
+  const repository = join(await temporaryDirectory(), 'new.git');
+  const env = { ...daemonEnvironment, PATH: pathOfNode, XDG_CACHE_HOME: caches };
+  await mkdir(caches);
+  const mountAndStop = async (): Promise<void> => {
+    const mountpoint = await freshMountpoint();
+    const mounted = await programResult(installedCommand, [repository, mountpoint], { env });
+    expect(mounted).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+  };
+  const kept = async (): Promise<{ ino: number; size: number }> => {
+    const [name = '', ...others] = await readdir(join(caches, 'vost'));
+    expect(others).toEqual([]);
+    return stat(join(caches, 'vost', name));
+  };
+  await mountAndStop();
+  const { ino, size } = await kept();
+  expect(size).toBeGreaterThan(100_000);
+  await mountAndStop();
+  expect((await kept()).ino).toBe(ino);
+});
