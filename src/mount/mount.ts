@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { FileNotFoundError, InvalidArgumentError, NotARepositoryError } from '../errors.ts';
 import type { Identity } from '../git/identity.ts';
 import { Repository } from '../git/repository.ts';
 import type { GitStore } from '../store/git-store.ts';
+import { FileSizes } from './file-sizes.ts';
 import { FreedMemory } from './freed-memory.ts';
 import { KernelMount } from './kernel-mount.ts';
 import type { TransportMount } from './kernel-mount.ts';
@@ -20,6 +22,7 @@ import type { MountStatus } from './observe/status.ts';
 import { ResumeJournal, firstNumber } from './resume/resume-journal.ts';
 import { serveTree } from './serve-tree.ts';
 import type { ServedTree } from './serve-tree.ts';
+import { SizesFile } from './sizes-file.ts';
 import { InoAllocator } from './vfs/ino-allocator.ts';
 import { InodeTable } from './vfs/inode-table.ts';
 import { statfsOf } from './vfs/statfs.ts';
@@ -223,10 +226,17 @@ class Mount implements MountHandle {
       uid: options.uid ?? process.getuid?.() ?? 0,
       gid: options.gid ?? process.getgid?.() ?? 0,
     };
+    const sizesFile = new SizesFile({
+      path: join(gitDir, 'vost', 'sizes'),
+      algorithm: repository.odb.algorithm,
+      writable: !readOnly,
+      onFailure: (error) => log.debug('sizes-not-kept', { reason: String(error) }),
+    });
+    const sizes = new FileSizes(repository.odb, sizesFile);
     const tree = await serveTree({
       ...{ repository, options, log, notifier, metrics, status, readOnly },
       identity: identityOf(repository, options),
-      context: { inos: new InoAllocator(make.firstIno), inodes, owner },
+      context: { inos: new InoAllocator(make.firstIno), inodes, owner, sizes },
     });
     const vfs = new Vfs({
       ...{
@@ -247,9 +257,14 @@ class Mount implements MountHandle {
       const freedMemory = new FreedMemory(log);
       const keepUp = (): void => {
         repository.odb.closeIdleFiles();
+        void sizesFile.keepUp();
         void freedMemory.giveBack();
       };
-      return new Mount(mountpoint, kernel, tree, log, status, keepUp, letGo);
+      const end = async (): Promise<void> => {
+        await sizesFile.keepUp();
+        await letGo();
+      };
+      return new Mount(mountpoint, kernel, tree, log, status, keepUp, end);
     } catch (error) {
       await tree.close();
       throw error;

@@ -62,9 +62,12 @@ export class SnapshotFile extends FileVnode {
   }
 
   getattr(): MaybePromise<Attr> {
+    const { context, time } = this.#parent.snapshot;
     return whenReady(this.#parent.tree(), (tree) => {
       const mode = canonicalMode(tree.modeAt(this.#index));
-      return attrOfBlob(this.#parent.snapshot, tree.oidAt(this.#index), this.ino, mode);
+      return whenReady(this.#parent.sizeAt(tree, this.#index), (sizeBytes) =>
+        plainAttr(context, this.ino, mode, sizeBytes, time),
+      );
     });
   }
 
@@ -163,9 +166,11 @@ export class SnapshotLink extends SymlinkVnode {
   }
 
   getattr(): MaybePromise<Attr> {
-    const { snapshot } = this.#parent;
-    return whenReady(this.#oid(), (oid) =>
-      attrOfBlob(snapshot, oid, this.ino, modeSymlink | 0o777),
+    const { context, time } = this.#parent.snapshot;
+    return whenReady(this.#parent.tree(), (tree) =>
+      whenReady(this.#parent.sizeAt(tree, this.#index), (sizeBytes) =>
+        plainAttr(context, this.ino, modeSymlink | 0o777, sizeBytes, time),
+      ),
     );
   }
 

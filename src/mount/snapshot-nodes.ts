@@ -5,7 +5,7 @@ import { parseCommit } from '../git/object.ts';
 import type { Tree } from '../git/object.ts';
 import type { Oid } from '../git/oid.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
-import { SnapshotFile, SnapshotLink, Submodule } from './snapshot-files.ts';
+import { SnapshotFile, SnapshotLink, Submodule, blobSize } from './snapshot-files.ts';
 import { snapshotCache, snapshotXattr, snapshotXattrNames } from './snapshot.ts';
 import type { Snapshot, SnapshotObjects } from './snapshot.ts';
 import { directoryAttr } from './vfs/attr.ts';
@@ -112,6 +112,12 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
       tree.size,
       this,
     ));
+  }
+
+  /** The size of the file or link at an index. */
+  sizeAt(tree: Tree, index: number): MaybePromise<number> {
+    const { context, odb } = this.snapshot;
+    return context.sizes?.at(this.#treeOid, tree, index) ?? blobSize(odb, tree.oidAt(index));
   }
 
   /** The node of the entry at an index. */

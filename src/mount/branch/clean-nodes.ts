@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import { canonicalMode, modeSymlink } from '../../git/mode.ts';
+import type { Tree } from '../../git/object.ts';
 import type { PlacedObject } from '../../snapshot/tree-edit.ts';
 import { blobSize, readTarget } from '../snapshot-files.ts';
 import { plainAttr } from '../vfs/attr.ts';
@@ -44,19 +45,29 @@ class CleanPlace {
   /** What the tree has at present. ESTALE when others took it away while this was asked for. */
   entry(): MaybePromise<PlacedObject> {
     return whenReady(this.directory.names.tree(), (tree) => {
-      const index = tree === this.row.tree ? this.index : tree.indexOf(this.name);
-      if (index < 0) throw new ErrnoError('ESTALE');
+      const index = this.#indexIn(tree);
       return { mode: tree.modeAt(index), oid: tree.oidAt(index) };
     });
   }
 
   attr(type: number | undefined): MaybePromise<Attr> {
     const { context } = this.directory.inode;
-    return whenReady(this.entry(), ({ mode, oid }) =>
-      whenReady(blobSize(context.odb, oid), (sizeBytes) =>
-        plainAttr(context, this.ino, type ?? canonicalMode(mode), sizeBytes, this.row.seenTime),
-      ),
-    );
+    // That of the tree, even if others move on while it is read.
+    const { origin } = this.directory.names;
+    return whenReady(this.directory.names.tree(), (tree) => {
+      const index = this.#indexIn(tree);
+      const mode = type ?? canonicalMode(tree.modeAt(index));
+      const known = origin === null ? undefined : context.sizes?.at(origin, tree, index);
+      return whenReady(known ?? blobSize(context.odb, tree.oidAt(index)), (sizeBytes) =>
+        plainAttr(context, this.ino, mode, sizeBytes, this.row.seenTime),
+      );
+    });
+  }
+
+  #indexIn(tree: Tree): number {
+    const index = tree === this.row.tree ? this.index : tree.indexOf(this.name);
+    if (index < 0) throw new ErrnoError('ESTALE');
+    return index;
   }
 
   xattr(name: ByteString): MaybePromise<Uint8Array> {

@@ -1,3 +1,4 @@
+import type { FileSizes } from '../file-sizes.ts';
 import type { InoAllocator } from './ino-allocator.ts';
 import type { InodeTable } from './inode-table.ts';
 
@@ -12,4 +13,6 @@ export interface NodeContext {
   readonly inos: InoAllocator;
   readonly inodes: InodeTable;
   readonly owner: Owner;
+  /** Without it, sizes are asked of the object database. */
+  readonly sizes?: FileSizes | undefined;
 }

@@ -1,0 +1,66 @@
+import type { Tree } from '../git/object.ts';
+import type { Oid } from '../git/oid.ts';
+import type { SizesFile } from './sizes-file.ts';
+import { unknownSize } from './sizes-file.ts';
+import { blobSize } from './snapshot-files.ts';
+import type { SnapshotObjects } from './snapshot.ts';
+import { whenReady } from './vfs/maybe-promise.ts';
+import type { MaybePromise } from './vfs/operations.ts';
+
+/** The sizes of the files of one tree, by their index; others are unknown for good. */
+interface TreeSizes {
+  readonly sizes: Uint32Array;
+  /** How many files have no size yet. */
+  missing: number;
+}
+
+/**
+ * The sizes of files, by their place in a tree. A tree does not have them: to list a directory with
+ * sizes, each of its blobs has to be found and its pack to be read there. What is under a hash stays so;
+ * so a tree whose sizes are all known is remembered, four bytes for each entry, as long as it is in
+ * memory, and in a file of the repository for the next mount.
+ */
+export class FileSizes {
+  readonly #odb: SnapshotObjects;
+  readonly #file: SizesFile | undefined;
+  readonly #known = new WeakMap<Tree, TreeSizes>();
+
+  constructor(odb: SnapshotObjects, file: SizesFile | undefined) {
+    this.#odb = odb;
+    this.#file = file;
+  }
+
+  /**
+   * The size of the file or link at an index of the tree with this id. A `CorruptObjectError` when the
+   * object is no blob, and the errors of reading it.
+   */
+  at(treeOid: Oid, tree: Tree, index: number): MaybePromise<number> {
+    const known = this.#known.get(tree);
+    if (known === undefined) {
+      return whenReady(this.#read(treeOid, tree), () => this.at(treeOid, tree, index));
+    }
+    const size = known.sizes[index] ?? unknownSize;
+    if (size !== unknownSize) return size;
+    return whenReady(blobSize(this.#odb, tree.oidAt(index)), (sizeBytes) => {
+      this.#learn(treeOid, known, index, sizeBytes);
+      return sizeBytes;
+    });
+  }
+
+  #read(treeOid: Oid, tree: Tree): MaybePromise<void> {
+    return whenReady(this.#file?.sizesOf(treeOid), (kept) => {
+      if (this.#known.has(tree)) return;
+      const isWhole = kept?.length === tree.size;
+      const sizes = isWhole ? kept : new Uint32Array(tree.size).fill(unknownSize);
+      const missing = isWhole ? 0 : tree.size - tree.directoryCount;
+      this.#known.set(tree, { sizes, missing });
+    });
+  }
+
+  #learn(treeOid: Oid, known: TreeSizes, index: number, sizeBytes: number): void {
+    if (known.sizes[index] !== unknownSize || sizeBytes >= unknownSize) return;
+    known.sizes[index] = sizeBytes;
+    known.missing -= 1;
+    if (known.missing === 0) this.#file?.note(treeOid, known.sizes);
+  }
+}
