@@ -75,8 +75,9 @@ function processesOf(mountpoint: string, program = 'daemon.js'): number[] {
     .map(Number)
     .filter((pid) => pid > 0 && pid !== process.pid)
     .filter((pid) => {
-      const [, path = '', ...args] = commandLine(pid);
-      return path.endsWith(program) && args.includes(mountpoint);
+      // Behind Node and its options.
+      const path = commandLine(pid).find((word, index) => index > 0 && !word.startsWith('-'));
+      return path?.endsWith(program) === true && commandLine(pid).includes(mountpoint);
     });
 }
 

@@ -2,7 +2,7 @@ import { compare, names } from './bench.ts';
 import type { Bench, Measure } from './bench.ts';
 import type { Place } from './places.ts';
 import type { Row } from './report.ts';
-import { dropCaches, interleave, shell, speed } from './samples.ts';
+import { dropCaches, forgetSizes, interleave, shell, speed } from './samples.ts';
 import type { Contender, Samples } from './samples.ts';
 
 // Reading the tree of R. Cold: a daemon that has just started, and no kernel caches. Warm: after the
@@ -86,14 +86,32 @@ function rowsOf({ measure, what, samples, targets }: Targets): Row[] {
   );
 }
 
+/** The first walk that a repository sees: no mount has left the sizes of its files. */
+const firstWalk = 'writable mount, for the first time';
+
 export const coldWalk: Measure = {
   name: 'cold-walk',
-  run: (bench) =>
-    rowsOf({
+  run: (bench) => {
+    const { data, places } = bench;
+    let place: Place;
+    const first: Contender = {
+      name: firstWalk,
+      before: () => {
+        forgetSizes(data.project);
+        place = places.vost(names.branch, data.project, ['--branch', 'main']);
+        dropCaches();
+      },
+      run: () => shell(walk, place.path),
+      after: () => {
+        place.close();
+      },
+    };
+    return rowsOf({
       measure: 'cold-walk',
       what: 'find -printf %s, cold',
-      samples: cold(bench, walk),
+      samples: cold(bench, walk, [first]),
       targets: [
+        [firstWalk, names.passthrough],
         [names.branch, names.passthrough, 1],
         [names.branch, names.disk, 1 / 1.5],
         [names.ref, names.passthrough, 1],
@@ -101,7 +119,8 @@ export const coldWalk: Measure = {
         [names.branch, names.limit],
         [names.ref, names.limit],
       ],
-    }),
+    });
+  },
 };
 
 export const warmList: Measure = {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** What several runs of one thing gave: milliseconds, ratios or bytes. */
 export interface Summary {
@@ -59,6 +60,11 @@ export function speed(samples: Samples, subject: string, rival: string): Summary
 }
 
 /** Empties the kernel's caches, and writes out what waits in them. Only root can. */
+/** Removes what mounts have kept of the sizes of files. */
+export function forgetSizes(repository: string): void {
+  rmSync(join(repository, 'vost/sizes'), { force: true });
+}
+
 export function dropCaches(): void {
   execFileSync('sync');
   writeFileSync('/proc/sys/vm/drop_caches', '3');

@@ -6,7 +6,7 @@ import type { Measure } from './bench.ts';
 import { memoryOf } from './places.ts';
 import type { Place } from './places.ts';
 import type { Row } from './report.ts';
-import { dropCaches, interleave, shell, summary } from './samples.ts';
+import { dropCaches, forgetSizes, interleave, shell, summary } from './samples.ts';
 import type { Contender } from './samples.ts';
 
 // What depends on the size of the repository.
@@ -172,11 +172,13 @@ export const memory: Measure = {
       const name = option === '--branch' ? names.branch : names.ref;
       const small: number[] = [];
       for (let round = 0; round < rounds; round++) {
+        forgetSizes(data.project);
         const place = places.vost(name, data.project, [option, 'main']);
         dropCaches();
         small.push(timed(() => shell(walk, place.path)) / countR);
         place.close();
       }
+      forgetSizes(data.synthetic);
       const place = places.vost(name, data.synthetic, [option, branch]);
       dropCaches();
       const large = timed(() => shell(walk, place.path)) / count;

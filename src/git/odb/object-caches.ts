@@ -15,7 +15,7 @@ export const defaultCacheSizeBytes: number = 96 * 1024 * 1024;
 // binary search, and of the default even a directory of 600 000 files fits in. Pages and bases of
 // deltas make everything else cheap. A kernel in front keeps what was read, so content and the blocks
 // of big blobs need only last from one read of a file to the next.
-const shares = { trees: 4, pages: 3, deltaBases: 3, objects: 3, blobBlocks: 2, infos: 1 };
+const shares = { trees: 4, pages: 5, deltaBases: 2.5, objects: 2, blobBlocks: 2, infos: 0.5 };
 
 // A key of 40 letters or 64, the object, and the place in the cache.
 const infoSizeBytes = 200;
