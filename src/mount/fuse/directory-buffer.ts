@@ -10,22 +10,23 @@ const withoutNode: EntryReply = { attr: null, entryValidSec: 0, attrValidSec: 0 
 
 /**
  * The answer to one READDIR or READDIRPLUS: `struct fuse_dirent` or `struct fuse_direntplus`, each
- * padded to eight bytes, one behind the other until no more fit. A buffer of its own, since a
- * listing may be made over several turns of the event loop, other answers in between.
+ * padded to eight bytes, one behind the other until no more fit. It is made in a buffer of its own,
+ * since a listing may take several turns of the event loop, other answers in between.
  */
 export class DirectoryBuffer implements DirectorySink {
   readonly #plus: boolean;
-  readonly #buffer: Buffer;
+  readonly buffer: Buffer;
   #sizeBytes = 0;
 
-  constructor(roomBytes: number, plus: boolean) {
+  /** As much as fits into the buffer, which may hold anything. */
+  constructor(buffer: Buffer, plus: boolean) {
     this.#plus = plus;
-    this.#buffer = Buffer.allocUnsafe(roomBytes);
+    this.buffer = buffer;
   }
 
   /** What was added. */
   get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#sizeBytes);
+    return this.buffer.subarray(0, this.#sizeBytes);
   }
 
   add(name: ByteString, ino: Ino, mode: number, offset: number): boolean {
@@ -40,7 +41,7 @@ export class DirectoryBuffer implements DirectorySink {
   }
 
   #add(name: ByteString, entry: EntryReply, ino: Ino, mode: number, offset: number): boolean {
-    const buffer = this.#buffer;
+    const { buffer } = this;
     const start = this.#sizeBytes;
     const at = this.#plus ? start + entryOutSizeBytes : start;
     const end = at + direntHeaderSizeBytes + name.length;

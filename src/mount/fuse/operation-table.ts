@@ -203,8 +203,8 @@ const served: readonly Operation<unknown>[] = [
   // Directories
 
   operation('opendir', (vfs, r) => vfs.opendir(r.ino), opened),
-  operation('readdir', (vfs, r) => readdir(vfs, r, false), bytes),
-  operation('readdirplus', (vfs, r) => readdir(vfs, r, true), bytes),
+  { ...operation('readdir', (vfs, r) => readdir(vfs, r, false), entries), answered: giveBack },
+  { ...operation('readdirplus', (vfs, r) => readdir(vfs, r, true), entries), answered: giveBack },
   operation('releasedir', (vfs, r) => vfs.releasedir(r.ino, r.fh(0)), nothing),
   operation('fsyncdir', (vfs, r) => vfs.fsyncdir(r.ino, r.optionalFh(0)), nothing),
 
@@ -376,10 +376,25 @@ function copyFileRange(
   return changedBy(r.caller(), vfs, to.ino, kernel, copied);
 }
 
-function readdir(vfs: VfsOperations, r: RequestReader, plus: boolean): MaybePromise<Uint8Array> {
-  const listing = new DirectoryBuffer(transferSize(r, 16), plus);
+function readdir(
+  vfs: VfsOperations,
+  r: RequestReader,
+  plus: boolean,
+): MaybePromise<DirectoryBuffer> {
+  const listing = new DirectoryBuffer(listingBuffers.take(transferSize(r, 16)), plus);
   const filled = vfs.readdir(r.ino, r.optionalFh(0), r.u64(8), plus, listing);
-  return whenReady(filled, () => listing.bytes);
+  return whenReady(filled, () => listing);
+}
+
+/** For what readdir(3) asks for at once, and a little more. */
+const listingBuffers = new BufferPool(64 * 1024, 4);
+
+function entries(reply: Reply, listing: DirectoryBuffer): void {
+  reply.append(listing.bytes);
+}
+
+function giveBack({ buffer }: DirectoryBuffer): void {
+  listingBuffers.give(buffer);
 }
 
 /** A name and the text behind it. */

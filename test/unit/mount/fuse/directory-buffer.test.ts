@@ -52,7 +52,7 @@ describe('DirectoryBuffer', () => {
   it.each([false, true])('holds what fits, whole and in order (with attributes: %s)', (plus) => {
     fc.assert(
       fc.property(fc.array(anyName, { maxLength: 40 }), fc.nat(8192), (names, roomBytes) => {
-        const buffer = new DirectoryBuffer(roomBytes, plus);
+        const buffer = new DirectoryBuffer(Buffer.alloc(roomBytes, 0xff), plus);
         const taken: Listed[] = [];
         for (const [index, name] of names.entries()) {
           const ino = 100 + index;
@@ -72,7 +72,7 @@ describe('DirectoryBuffer', () => {
   });
 
   it('lists an entry without attributes with node id 0, which counts no lookup', () => {
-    const buffer = new DirectoryBuffer(4096, true);
+    const buffer = new DirectoryBuffer(Buffer.alloc(4096, 0xff), true);
     expect(buffer.add('..' as ByteString, 1 as Ino, 0o040000, 2)).toBe(true);
     expect(parse(buffer.bytes, true)).toEqual([
       { name: '..', ino: 1, nodeid: 0, type: 4, offset: 2 },
@@ -80,10 +80,10 @@ describe('DirectoryBuffer', () => {
   });
 
   it('does not take what nobody asked for, nor names that are missing', () => {
-    const plain = new DirectoryBuffer(4096, false);
+    const plain = new DirectoryBuffer(Buffer.alloc(4096, 0xff), false);
     expect(() => plain.addPlus('a' as ByteString, entryOf(2, 0o100644), 1)).toThrow(TypeError);
     const missing: EntryReply = { attr: null, entryValidSec: 0, attrValidSec: 0 };
-    const withAttributes = new DirectoryBuffer(4096, true);
+    const withAttributes = new DirectoryBuffer(Buffer.alloc(4096, 0xff), true);
     expect(() => withAttributes.addPlus('a' as ByteString, missing, 1)).toThrow(TypeError);
   });
 });
