@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { compare, git, names } from './bench.ts';
 import type { Measure } from './bench.ts';
 import { memoryOf } from './places.ts';
-import type { Place } from './places.ts';
 import type { Row } from './report.ts';
 import { dropCaches, forgetSizes, interleave, shell, summary } from './samples.ts';
 import type { Contender } from './samples.ts';
@@ -18,17 +17,16 @@ export const firstByte: Measure = {
   name: 'first-byte',
   run: ({ data, places, rounds }) => {
     const contender = (branch: string, path: string): Contender => {
-      let place: Place;
+      let close: () => void;
       return {
         name: branch,
         run: () => {
-          const start = performance.now();
-          place = places.vost(branch, data.synthetic, []);
-          readByte(join(place.path, branch, path));
-          return performance.now() - start;
+          const first = places.firstByte(data.synthetic, join(branch, path));
+          close = first.close;
+          return first.ms;
         },
         after: () => {
-          place.close();
+          close();
         },
       };
     };
