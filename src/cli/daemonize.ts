@@ -20,12 +20,6 @@ export const channelDescriptor = 3;
 /** Behind the paths, for a daemon that is to be a guardian. */
 export const resilientWord = '--resilient';
 
-/**
- * What Node is given to run a daemon; vost-mount.sh has the same. Half of what it usually has for young
- * objects is 16 MB less after a walk of a million files, and no slower.
- */
-export const nodeOptions: readonly string[] = [...process.execArgv, '--max-semi-space-size=8'];
-
 /** How long a mount may take to be made. */
 export const startTimeoutMs = 60_000;
 
@@ -66,7 +60,7 @@ export class BackgroundDaemon {
     const log = logFile === undefined ? undefined : openLog(logFile);
     const output = log ?? 'ignore';
     // The paths are there for people who look at the list of processes.
-    const args = [...nodeOptions, program, repository, mountpoint];
+    const args = [...process.execArgv, program, repository, mountpoint];
     if (resilient) args.push(resilientWord);
     const daemon = spawn(process.execPath, args, {
       detached: true,

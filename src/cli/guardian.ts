@@ -15,7 +15,7 @@ import { detachMount, prepareMountpoint } from '../mount/mountpoint.ts';
 import { Log } from '../mount/observe/log.ts';
 import { controlSocketPath } from './control-protocol.ts';
 import { makePrivateDirectory } from './control-server.ts';
-import { channelDescriptor, nodeOptions } from './daemonize.ts';
+import { channelDescriptor } from './daemonize.ts';
 import type { DaemonReport } from './daemonize.ts';
 import { CommandError } from './exit-codes.ts';
 import type { GuardedStart } from './guarded-daemon.ts';
@@ -201,7 +201,7 @@ class Guardian {
     const { repository, mountpoint } = this.#invocation;
     const program = fileURLToPath(new URL('./guarded-daemon.js', import.meta.url));
     // The paths are there for people who look at the list of processes.
-    return spawn(process.execPath, [...nodeOptions, program, repository, mountpoint], {
+    return spawn(process.execPath, [...process.execArgv, program, repository, mountpoint], {
       stdio: ['ignore', 'inherit', 'inherit', 'pipe', this.#fd],
     });
   }

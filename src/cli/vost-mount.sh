@@ -16,10 +16,7 @@ mount_at_once() {
   # It has a session of its own, and reports how its start went: the exit code and a message. An
   # interrupt ends whoever reads, and then nobody hears the report, for which it takes the mount away
   # again.
-  {
-    setsid node --max-semi-space-size=8 "$bin/daemon.js" "$1" "$2" --reports \
-      </dev/null 3>&1 >/dev/null 2>&1 &
-  } | {
+  { setsid node "$bin/daemon.js" "$1" "$2" --reports </dev/null 3>&1 >/dev/null 2>&1 & } | {
     IFS= read -r report
     case $report in
       0*) [ -d "$2/." ] || fail 1 "$2 is mounted, but it does not answer" ;;

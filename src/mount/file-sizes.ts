@@ -35,10 +35,8 @@ export class FileSizes {
    * object is no blob, and the errors of reading it.
    */
   at(treeOid: Oid, tree: Tree, index: number): MaybePromise<number> {
-    const known = this.#known.get(tree);
-    if (known === undefined) {
-      return whenReady(this.#read(treeOid, tree), () => this.at(treeOid, tree, index));
-    }
+    const known = this.#known.get(tree) ?? this.#begin(treeOid, tree);
+    if (known === undefined) return blobSize(this.#odb, tree.oidAt(index));
     const size = known.sizes[index] ?? unknownSize;
     if (size !== unknownSize) return size;
     return whenReady(blobSize(this.#odb, tree.oidAt(index)), (sizeBytes) => {
@@ -47,14 +45,19 @@ export class FileSizes {
     });
   }
 
-  #read(treeOid: Oid, tree: Tree): MaybePromise<void> {
-    return whenReady(this.#file?.sizesOf(treeOid), (kept) => {
-      if (this.#known.has(tree)) return;
-      const isWhole = kept?.length === tree.size;
-      const sizes = isWhole ? kept : new Uint32Array(tree.size).fill(unknownSize);
-      const missing = isWhole ? 0 : tree.size - tree.directoryCount;
-      this.#known.set(tree, { sizes, missing });
-    });
+  /** Nobody waits for the file: before it was read, sizes are asked for one by one. */
+  #begin(treeOid: Oid, tree: Tree): TreeSizes | undefined {
+    if (this.#file?.isReady() === false) return undefined;
+    const kept = this.#file?.sizesOf(treeOid);
+    const known =
+      kept?.length === tree.size
+        ? { sizes: kept, missing: 0 }
+        : {
+            sizes: new Uint32Array(tree.size).fill(unknownSize),
+            missing: tree.size - tree.directoryCount,
+          };
+    this.#known.set(tree, known);
+    return known;
   }
 
   #learn(treeOid: Oid, known: TreeSizes, index: number, sizeBytes: number): void {

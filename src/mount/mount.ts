@@ -233,11 +233,13 @@ class Mount implements MountHandle {
       onFailure: (error) => log.debug('sizes-not-kept', { reason: String(error) }),
     });
     const sizes = new FileSizes(repository.odb, sizesFile);
+    const sizesOpened = sizesFile.open();
     const tree = await serveTree({
       ...{ repository, options, log, notifier, metrics, status, readOnly },
       identity: identityOf(repository, options),
       context: { inos: new InoAllocator(make.firstIno), inodes, owner, sizes },
     });
+    await sizesOpened;
     const vfs = new Vfs({
       ...{
         root: tree.root,

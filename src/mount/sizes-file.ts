@@ -1,9 +1,8 @@
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { oidFromBytes, oidSizeBytes, oidToBytes } from '../git/oid.ts';
 import type { HashAlgorithm, Oid } from '../git/oid.ts';
-import type { MaybePromise } from './vfs/operations.ts';
 
 /** Stands for a size that is not known; no size in the file is as large. */
 export const unknownSize = 0xffff_ffff;
@@ -13,6 +12,10 @@ const countSizeBytes = 4;
 const checksumSizeBytes = 4;
 /** A file that has grown beyond this is begun anew; it holds the trees of four million files. */
 const largestFileBytes = 16 * 1024 * 1024;
+/** What is not larger is read in a millisecond. */
+const quickFileBytes = 256 * 1024;
+/** Whoever wants fewer sizes gets them sooner without the file. */
+const fewQuestions = 1000;
 
 /** How the file is opened. */
 export interface SizesFileOptions {
@@ -37,6 +40,7 @@ export class SizesFile {
   #content: SizesContent | undefined;
   #reading: Promise<SizesContent> | undefined;
   #isInUse = false;
+  #questions = 0;
   #noted: Buffer[] = [];
   #writing: Promise<void> = Promise.resolve();
   #hasFailed = false;
@@ -45,11 +49,22 @@ export class SizesFile {
     this.#options = options;
   }
 
-  /** The sizes of the entries of a tree, when they were noted. The file is read first. */
-  sizesOf(tree: Oid): MaybePromise<Uint32Array | undefined> {
+  /** Reads the file, unless that takes long. */
+  async open(): Promise<void> {
+    const { size } = await stat(this.#options.path).catch(() => ({ size: 0 }));
+    if (size <= quickFileBytes) await this.#read();
+  }
+
+  /** Whether its content is there; when not, it is read as soon as this was asked often enough. */
+  isReady(): boolean {
     this.#isInUse = true;
-    if (this.#content !== undefined) return this.#content.sizesOf(tree);
-    return this.#read().then((content) => content.sizesOf(tree));
+    if (this.#content === undefined && ++this.#questions >= fewQuestions) void this.#read();
+    return this.#content !== undefined;
+  }
+
+  /** The sizes of the entries of a tree, when they were noted, and the file is ready. */
+  sizesOf(tree: Oid): Uint32Array | undefined {
+    return this.#content?.sizesOf(tree);
   }
 
   /** Takes note of the sizes of all entries of a tree, for the next `write`. */
@@ -59,10 +74,15 @@ export class SizesFile {
 
   /** Writes what was noted, and lets go of what nobody has asked for since the last time. */
   keepUp(): Promise<void> {
-    if (!this.#isInUse) this.#content = this.#reading = undefined;
+    if (!this.#isInUse) this.#forget();
     this.#isInUse = false;
     this.#writing = this.#writing.then(() => this.#write());
     return this.#writing;
+  }
+
+  #forget(): void {
+    this.#content = this.#reading = undefined;
+    this.#questions = 0;
   }
 
   #read(): Promise<SizesContent> {
@@ -96,7 +116,7 @@ export class SizesFile {
         const kept =
           sizeBytes <= largestFileBytes ? bytes.subarray(signature.length, endOffset) : [];
         await replace(path, Buffer.concat([signature, Buffer.from(kept), ...records]));
-        this.#content = this.#reading = undefined;
+        this.#forget();
       }
     } catch (error) {
       this.#fail(error);

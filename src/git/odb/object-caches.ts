@@ -9,13 +9,13 @@ import { TreeCache } from './tree-cache.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
 /** The memory that the caches of a database may take together, when nobody says otherwise. */
-export const defaultCacheSizeBytes: number = 96 * 1024 * 1024;
+export const defaultCacheSizeBytes: number = 88 * 1024 * 1024;
 
 // Sixteenths of the whole. Trees have most: each path walks through them, parsed they answer with a
 // binary search, and of the default even a directory of 600 000 files fits in. Pages and bases of
 // deltas make everything else cheap. A kernel in front keeps what was read, so content and the blocks
 // of big blobs need only last from one read of a file to the next.
-const shares = { trees: 4, pages: 5, deltaBases: 2.5, objects: 2, blobBlocks: 2, infos: 0.5 };
+const shares = { trees: 4, pages: 5.25, deltaBases: 2.25, objects: 2, blobBlocks: 2, infos: 0.5 };
 
 // A key of 40 letters or 64, the object, and the place in the cache.
 const infoSizeBytes = 200;

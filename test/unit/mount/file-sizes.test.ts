@@ -1,11 +1,13 @@
 import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Tree } from '../../../src/git/object.ts';
 import type { ObjectDatabase } from '../../../src/git/odb/object-database.ts';
 import type { Oid } from '../../../src/git/oid.ts';
 import { FileSizes } from '../../../src/mount/file-sizes.ts';
 import { SizesFile, unknownSize } from '../../../src/mount/sizes-file.ts';
+import { eventually } from '../../helpers/eventually.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
 import { TestRepository } from './helpers/repositories.ts';
 
@@ -28,8 +30,14 @@ async function noted(trees: Readonly<Record<string, number[]>>): Promise<void> {
   await file.keepUp();
 }
 
+async function opened(): Promise<SizesFile> {
+  const file = openFile();
+  await file.open();
+  return file;
+}
+
 async function sizesOf(digit: string): Promise<number[] | undefined> {
-  const sizes = await openFile().sizesOf(treeOid(digit));
+  const sizes = (await opened()).sizesOf(treeOid(digit));
   return sizes && [...sizes];
 }
 
@@ -49,18 +57,27 @@ describe('the file of sizes', () => {
     expect(await readdir(dirname(path))).toEqual(['sizes']);
   });
 
-  test('is read when it is needed, and then answers at once', async () => {
+  test('is read when it is needed, and let go of when it is not', async () => {
     await noted({ a: [1] });
-    const file = openFile();
-    expect(file.sizesOf(treeOid('a'))).toBeInstanceOf(Promise);
-    await file.sizesOf(treeOid('a'));
+    const file = await opened();
+    expect(file.isReady()).toBe(true);
     expect(file.sizesOf(treeOid('a'))).toEqual(Uint32Array.of(1));
     // Asked for since the time before: it stays for another turn, and no longer.
     await file.keepUp();
-    expect(file.sizesOf(treeOid('a'))).not.toBeInstanceOf(Promise);
+    expect(file.sizesOf(treeOid('a'))).toEqual(Uint32Array.of(1));
     await file.keepUp();
-    await file.keepUp();
-    expect(file.sizesOf(treeOid('a'))).toBeInstanceOf(Promise);
+    expect(file.sizesOf(treeOid('a'))).toBeUndefined();
+    expect(file.isReady()).toBe(false);
+  });
+
+  test('is not waited for when it is large, and read when it was asked for often', async () => {
+    await noted({ a: Array.from({ length: 100_000 }, () => 1), b: [2] });
+    const file = await opened();
+    for (let question = 1; question < 1000; question++) expect(file.isReady()).toBe(false);
+    await nextTurn();
+    expect(file.isReady()).toBe(false);
+    await eventually(() => expect(file.isReady()).toBe(true));
+    expect(file.sizesOf(treeOid('b'))).toEqual(Uint32Array.of(2));
   });
 
   test('does not take a tree for another one whose id begins alike', async () => {
@@ -68,8 +85,8 @@ describe('the file of sizes', () => {
     const file = openFile();
     file.note(one!, Uint32Array.of(5));
     await file.keepUp();
-    expect(await openFile().sizesOf(other!)).toBeUndefined();
-    expect(await openFile().sizesOf(one!)).toEqual(Uint32Array.of(5));
+    expect((await opened()).sizesOf(other!)).toBeUndefined();
+    expect((await opened()).sizesOf(one!)).toEqual(Uint32Array.of(5));
   });
 
   test('is not written by who only reads', async () => {
@@ -121,7 +138,8 @@ describe('the file of sizes', () => {
     await mkdir(dirname(path));
     await mkdir(path);
     const file = openFile();
-    expect(await file.sizesOf(treeOid('a'))).toBeUndefined();
+    await file.open();
+    expect(file.sizesOf(treeOid('a'))).toBeUndefined();
     file.note(treeOid('a'), Uint32Array.of(1));
     await file.keepUp();
     file.note(treeOid('b'), Uint32Array.of(1));
@@ -148,23 +166,34 @@ describe('the sizes of files', () => {
   });
 
   test('come from the objects at first, and from the file when all are known', async () => {
-    const file = openFile();
+    const file = await opened();
     const sizes = new FileSizes(objects, file);
     expect(await sizes.at(oid, tree, 0)).toBe(6);
     await file.keepUp();
-    expect(await openFile().sizesOf(oid)).toBeUndefined();
+    expect((await opened()).sizesOf(oid)).toBeUndefined();
     expect(await sizes.at(oid, tree, 1)).toBe(4);
     await file.keepUp();
-    expect(await openFile().sizesOf(oid)).toEqual(Uint32Array.of(6, 4, unknownSize));
+    expect((await opened()).sizesOf(oid)).toEqual(Uint32Array.of(6, 4, unknownSize));
 
     // Whoever asks now needs the objects no more.
     const blob = tree.oidAt(0);
     await rm(join(objects.objectsDirectory, blob.slice(0, 2)), { recursive: true });
     const [again, without] = [await repository.openObjects(), await repository.openObjects()];
-    expect(await new FileSizes(again, openFile()).at(oid, await again.tree(oid), 0)).toBe(6);
+    expect(await new FileSizes(again, await opened()).at(oid, await again.tree(oid), 0)).toBe(6);
     await expect(
       (async () => new FileSizes(without, undefined).at(oid, await without.tree(oid), 0))(),
     ).rejects.toThrow(blob);
+  });
+
+  test('are asked for one by one until the file was read', async () => {
+    const writer = openFile();
+    writer.note(oid, Uint32Array.of(7, 8, unknownSize));
+    await writer.keepUp();
+    const file = openFile();
+    const sizes = new FileSizes(objects, file);
+    expect(await sizes.at(oid, tree, 0)).toBe(6);
+    await file.open();
+    expect(await sizes.at(oid, tree, 0)).toBe(7);
   });
 
   test('are known at once the second time', async () => {
@@ -177,7 +206,7 @@ describe('the sizes of files', () => {
     const file = openFile();
     file.note(oid, Uint32Array.of(1, 2));
     await file.keepUp();
-    expect(await new FileSizes(objects, openFile()).at(oid, tree, 0)).toBe(6);
+    expect(await new FileSizes(objects, await opened()).at(oid, tree, 0)).toBe(6);
   });
 
   test('are none for what is no blob, and that is not remembered', async () => {
@@ -185,7 +214,7 @@ describe('the sizes of files', () => {
     const wrong = await repository.tree([`100644 blob ${commit}\tfile`]).catch(() => undefined);
     const raw = Buffer.concat([Buffer.from('100644 file\0'), Buffer.from(commit, 'hex')]);
     const bad = Tree.parse(raw, 'sha1');
-    const file = openFile();
+    const file = await opened();
     const sizes = new FileSizes(objects, file);
     const ask = async (): Promise<number> => sizes.at(wrong ?? treeOid('a'), bad, 0);
     await expect(ask()).rejects.toThrow('as a file');
