@@ -11,10 +11,10 @@ import type { ObjectInfo } from './unpacking.ts';
 /** The memory that the caches of a database may take together, when nobody says otherwise. */
 export const defaultCacheSizeBytes: number = 88 * 1024 * 1024;
 
-// Sixteenths of the whole. Trees have most: each path walks through them, parsed they answer with a
-// binary search, and of the default even a directory of 600 000 files fits in. Pages and bases of
-// deltas make everything else cheap. A kernel in front keeps what was read, so content and the blocks
-// of big blobs need only last from one read of a file to the next.
+// Sixteenths of the whole. Of the default the pages hold the ids and offsets of a million objects: with
+// less, a walk of all of them reads the index again and again. Trees answer with a binary search, and
+// even a directory of 500 000 files fits in. A kernel in front keeps what was read, so content and the
+// blocks of big blobs need only last from one read of a file to the next.
 const shares = { trees: 4, pages: 5.25, deltaBases: 2.25, objects: 2, blobBlocks: 2, infos: 0.5 };
 
 // A key of 40 letters or 64, the object, and the place in the cache.
