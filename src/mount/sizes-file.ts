@@ -41,7 +41,7 @@ export class SizesFile {
   #reading: Promise<SizesContent> | undefined;
   #isInUse = false;
   #questions = 0;
-  #noted: Buffer[] = [];
+  #noted = new Map<Oid, Buffer>();
   #writing: Promise<void> = Promise.resolve();
   #hasFailed = false;
 
@@ -69,7 +69,8 @@ export class SizesFile {
 
   /** Takes note of the sizes of all entries of a tree, for the next `write`. */
   note(tree: Oid, sizes: Uint32Array): void {
-    if (this.#options.writable && !this.#hasFailed) this.#noted.push(recordOf(tree, sizes));
+    if (!this.#options.writable || this.#hasFailed || this.#noted.has(tree)) return;
+    this.#noted.set(tree, recordOf(tree, sizes));
   }
 
   /** Writes what was noted, and lets go of what nobody has asked for since the last time. */
@@ -102,9 +103,9 @@ export class SizesFile {
   }
 
   async #write(): Promise<void> {
-    const records = this.#noted;
+    const records = [...this.#noted.values()];
     if (records.length === 0 || this.#hasFailed) return;
-    this.#noted = [];
+    this.#noted.clear();
     const { path } = this.#options;
     try {
       await mkdir(dirname(path), { recursive: true });
@@ -116,8 +117,10 @@ export class SizesFile {
         const kept =
           sizeBytes <= largestFileBytes ? bytes.subarray(signature.length, endOffset) : [];
         await replace(path, Buffer.concat([signature, Buffer.from(kept), ...records]));
-        this.#forget();
       }
+      // A tree that comes again is not to be noted again.
+      this.#forget();
+      await this.open();
     } catch (error) {
       this.#fail(error);
     }
@@ -126,7 +129,7 @@ export class SizesFile {
   #fail(error: unknown): void {
     if (this.#hasFailed) return;
     this.#hasFailed = true;
-    this.#noted = [];
+    this.#noted.clear();
     this.#options.onFailure(error);
   }
 }

@@ -89,6 +89,18 @@ describe('the file of sizes', () => {
     expect((await opened()).sizesOf(one!)).toEqual(Uint32Array.of(5));
   });
 
+  test('has a tree once, however often it is noted', async () => {
+    const file = await opened();
+    file.note(treeOid('a'), Uint32Array.of(5));
+    file.note(treeOid('a'), Uint32Array.of(5));
+    await file.keepUp();
+    const { size } = await stat(path);
+    expect(size).toBe(8 + 20 + 4 + 4 + 4);
+    // It is known now to whoever asks before he notes it.
+    expect(file.isReady()).toBe(true);
+    expect(file.sizesOf(treeOid('a'))).toEqual(Uint32Array.of(5));
+  });
+
   test('is not written by who only reads', async () => {
     const file = openFile({ writable: false });
     file.note(treeOid('a'), Uint32Array.of(1));
