@@ -5,6 +5,7 @@ import { unknownSize } from './sizes-file.ts';
 import { blobSize } from './snapshot-files.ts';
 import type { SnapshotObjects } from './snapshot.ts';
 import { whenReady } from './vfs/maybe-promise.ts';
+import type { SizesByTree } from './vfs/node-context.ts';
 import type { MaybePromise } from './vfs/operations.ts';
 
 /** The sizes of the files of one tree, by their index; others are unknown for good. */
@@ -20,7 +21,7 @@ interface TreeSizes {
  * so a tree whose sizes are all known is remembered, four bytes for each entry, as long as it is in
  * memory, and in a file of the repository for the next mount.
  */
-export class FileSizes {
+export class FileSizes implements SizesByTree {
   readonly #odb: SnapshotObjects;
   readonly #file: SizesFile | undefined;
   readonly #known = new WeakMap<Tree, TreeSizes>();
