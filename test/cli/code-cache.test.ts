@@ -12,11 +12,13 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { Script } from 'node:vm';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { eventually } from '../helpers/eventually.ts';
 import {
   daemonEnvironment,
   freshMountpoint,
   installedCommand,
   pathOfNode,
+  processesNaming,
   vostMount,
 } from '../helpers/mount.ts';
 import { program as runProgram, programResult } from '../helpers/program.ts';
@@ -140,6 +142,8 @@ test('a daemon keeps what it has compiled, and the next one starts with it', asy
     const mounted = await programResult(installedCommand, [repository, mountpoint], { env });
     expect(mounted).toMatchObject({ exitCode: 0, stderr: '' });
     expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+    // The daemon does that last.
+    await eventually(() => expect(processesNaming(mountpoint)).toEqual([]));
   };
   const kept = async (): Promise<{ ino: number; size: number }> => {
     const [name = '', ...others] = await readdir(join(caches, 'vost'));

@@ -121,7 +121,8 @@ export class TreeModel {
       }
       this.#checkParents(target);
       if (this.isFile(target)) throw new Refusal('ENOTDIR');
-      for (const key of from.below(path)) {
+      // In the order of git's trees: of several refusals the first one counts.
+      for (const key of from.below(path).sort()) {
         this.write(join(target, relative(key, path)), from.get(key));
       }
     }
