@@ -15,7 +15,7 @@ export const defaultCacheSizeBytes: number = 88 * 1024 * 1024;
 // less, a walk of all of them reads the index again and again. Trees answer with a binary search, and
 // even a directory of 500 000 files fits in. A kernel in front keeps what was read, so content and the
 // blocks of big blobs need only last from one read of a file to the next.
-const shares = { trees: 4, pages: 5.25, deltaBases: 2.25, objects: 2, blobBlocks: 2, infos: 0.5 };
+const shares = { trees: 4, pages: 5.25, deltaBases: 2.25, objects: 2, blobBlocks: 2, infos: 0.25 };
 
 // A key of 40 letters or 64, the object, and the place in the cache.
 const infoSizeBytes = 200;
