@@ -59,12 +59,12 @@ export function speed(samples: Samples, subject: string, rival: string): Summary
   return summary(samples.get(rival)!.map((ms, round) => ms / ours[round]!));
 }
 
-/** Empties the kernel's caches, and writes out what waits in them. Only root can. */
 /** Removes what mounts have kept of the sizes of files. */
 export function forgetSizes(repository: string): void {
   rmSync(join(repository, 'vost/sizes'), { force: true });
 }
 
+/** Empties the kernel's caches, and writes out what waits in them. Only root can. */
 export function dropCaches(): void {
   execFileSync('sync');
   writeFileSync('/proc/sys/vm/drop_caches', '3');
