@@ -92,6 +92,8 @@ async function makePrograms(next) {
       format: 'cjs',
       sourcemap: true,
       comments: false,
+      // What was compiled before cannot import any more (`code-cache.ts`): V8 does not keep what that needs.
+      dynamicImportInCjs: false,
       chunkFileNames: '[name]-[hash].js',
     },
   });

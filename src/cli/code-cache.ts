@@ -17,7 +17,7 @@ import type { Stats } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { Script, constants as vmConstants } from 'node:vm';
+import { Script } from 'node:vm';
 
 // To compile a program is a good part of loading it. V8 can write down what it has compiled, down to
 // the functions that ran, and take it up again in another process. Node 22 can keep that by itself
@@ -61,7 +61,7 @@ const writableByOthers = 0o022;
 
 let running: CachedProgram | undefined;
 
-/** Runs a program whose own modules, in its directory, are all CommonJS. */
+/** Runs a program whose own modules, in its directory, are all CommonJS, and have no `import()`. */
 export function runCached(program: string): void {
   running = new CachedProgram(program);
   running.load(program);
@@ -137,7 +137,6 @@ class CachedProgram {
       {
         filename: path,
         ...(kept?.sha256 === sha256 && { cachedData: kept.data }),
-        importModuleDynamically: vmConstants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
       },
     );
     if (script.cachedDataRejected !== false) this.#hasNews = true;

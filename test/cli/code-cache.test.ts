@@ -13,6 +13,7 @@ import { basename, dirname, join } from 'node:path';
 import { Script } from 'node:vm';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
+import { fsck, git } from '../helpers/git.ts';
 import {
   daemonEnvironment,
   freshMountpoint,
@@ -21,7 +22,7 @@ import {
   processesNaming,
   vostMount,
 } from '../helpers/mount.ts';
-import { program as runProgram, programResult } from '../helpers/program.ts';
+import { program as runProgram, programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 const library = join(dirname(installedCommand), 'code-cache.js');
@@ -155,4 +156,35 @@ test('a daemon keeps what it has compiled, and the next one starts with it', asy
   expect(size).toBeGreaterThan(100_000);
   await mountAndStop();
   expect((await kept()).ino).toBe(ino);
+});
+
+test('a program that is kept has no import(), which would fail when it comes from the file', async () => {
+  const programs = dirname(installedCommand);
+  const names = (await readdir(programs)).filter((name) => name.endsWith('.js'));
+  expect(names.length).toBeGreaterThan(10);
+  for (const name of names) {
+    expect(await readFile(join(programs, name), 'utf8'), name).not.toMatch(/[^.\w]import\(/);
+  }
+});
+
+test('what a daemon loads late is there when the daemon comes from the file', async () => {
+  const gitDir = join(await temporaryDirectory(), 'new.git');
+  const env = { ...daemonEnvironment, PATH: pathOfNode, XDG_CACHE_HOME: caches };
+  await mkdir(caches);
+  for (const round of ['first', 'second']) {
+    const mountpoint = await freshMountpoint();
+    const args = ['--gitignore', gitDir, mountpoint];
+    const mounted = await programResult(installedCommand, args, { env });
+    expect(mounted).toMatchObject({ exitCode: 0, stderr: '' });
+    const cwd = join(mountpoint, 'main');
+    // The rules are read by a package that is loaded for them.
+    await shell(`echo '*.o' > .gitignore; echo > ${round}.o; echo > ${round}; sync ${round}`, {
+      cwd,
+    });
+    expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+    await eventually(() => expect(processesNaming(mountpoint)).toEqual([]));
+  }
+  const tree = await git(['--git-dir', gitDir, 'ls-tree', '--name-only', 'main']);
+  expect(tree).toBe('.gitignore\nfirst\nsecond\n');
+  await fsck(gitDir);
 });
