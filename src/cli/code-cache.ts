@@ -112,10 +112,10 @@ class CachedProgram {
     for (const [file, one] of kept) {
       if (existsSync(join(this.#directory, file))) code.set(file, one);
     }
-    for (const { file, sha256, script } of loaded) {
-      code.set(file, { sha256, data: script.createCachedData() });
-    }
     try {
+      for (const { file, sha256, script } of loaded) {
+        code.set(file, { sha256, data: script.createCachedData() });
+      }
       writeCache(this.#program, code);
     } catch {
       // A full disk, or no place of one's own: the next start takes as long as this one did.

@@ -67,10 +67,9 @@ export class SizesFile {
     return this.#content?.sizesOf(tree);
   }
 
-  /** Takes note of the sizes of all entries of a tree, for the next `write`. */
+  /** Takes note of the sizes of all entries of a tree, for the next `keepUp`. */
   note(tree: Oid, sizes: Uint32Array): void {
-    if (!this.#options.writable || this.#hasFailed || this.#noted.has(tree)) return;
-    this.#noted.set(tree, recordOf(tree, sizes));
+    if (this.#isWritable && !this.#noted.has(tree)) this.#noted.set(tree, recordOf(tree, sizes));
   }
 
   /** Writes what was noted, and lets go of what nobody has asked for since the last time. */
@@ -79,6 +78,10 @@ export class SizesFile {
     this.#isInUse = false;
     this.#writing = this.#writing.then(() => this.#write());
     return this.#writing;
+  }
+
+  get #isWritable(): boolean {
+    return this.#options.writable && !this.#hasFailed;
   }
 
   #forget(): void {
@@ -104,12 +107,14 @@ export class SizesFile {
 
   async #write(): Promise<void> {
     const records = [...this.#noted.values()];
-    if (records.length === 0 || this.#hasFailed) return;
+    if (records.length === 0) return;
     this.#noted.clear();
     const { path } = this.#options;
     try {
       await mkdir(dirname(path), { recursive: true });
       const { bytes, endOffset } = await this.#read();
+      // What cannot be read is somebody else's, and stays.
+      if (!this.#isWritable) return;
       const sizeBytes = records.reduce((sum, { length }) => sum + length, endOffset);
       const isWhole = endOffset === bytes.length && endOffset > 0;
       if (isWhole && sizeBytes <= largestFileBytes) await append(path, Buffer.concat(records));
