@@ -7,6 +7,7 @@ import {
 } from '../errors.ts';
 import { bytesFromText } from './byte-string.ts';
 import { GitConfig, readConfigFile } from './config.ts';
+import { Disk } from './disk.ts';
 import type { Identity } from './identity.ts';
 import { ObjectDatabase } from './odb/object-database.ts';
 import type { HashAlgorithm } from './oid.ts';
@@ -145,11 +146,15 @@ export class Repository {
     const config = await GitConfig.load(layout);
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
-    const lockMarks = options.markLocks === true ? await LockMarks.open(commonDir) : undefined;
+    const isCommonNear = await isNear(Buffer.from(commonDir));
+    const disk = new Disk(isCommonNear);
+    const recent = new RecentPaths(isCommonNear);
+    const lockMarks =
+      options.markLocks === true ? await LockMarks.open(commonDir, disk) : undefined;
     const objectsDirectory = join(commonDir, 'objects');
-    const recent = new RecentPaths(await isNear(Buffer.from(commonDir)));
     const refs = new RefStore({
       recent,
+      disk,
       gitDir,
       commonDir,
       algorithm,

@@ -1,6 +1,6 @@
-import { fstatSync } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
 import { bufferFromByteString, type ByteString } from './byte-string.ts';
+import { farDisk } from './disk.ts';
+import type { Disk, OpenFile } from './disk.ts';
 import { isNothingThere } from './system-error.ts';
 
 /**
@@ -10,12 +10,14 @@ import { isNothingThere } from './system-error.ts';
  */
 export class SyncedDirectories {
   readonly #top: ByteString;
+  readonly #disk: Disk;
   /** What directories are, whose own names are on stable storage. */
   readonly #known = new Map<ByteString, string>();
 
   /** The topmost directory counts as safe. */
-  constructor(top: ByteString) {
+  constructor(top: ByteString, disk: Disk = farDisk) {
     this.#top = top;
+    this.#disk = disk;
   }
 
   /** Syncs directories, together, so that the disk can do it in one go. */
@@ -25,7 +27,7 @@ export class SyncedDirectories {
       const above = new Set<ByteString>();
       await Promise.all(
         [...level].map(async (path) => {
-          const identity = await syncDirectory(path);
+          const identity = await syncDirectory(path, this.#disk);
           if (path.length <= this.#top.length) return;
           if (identity !== undefined && this.#known.get(path) === identity) return;
           // The name of a directory is in the one above it; so is the news that it is gone.
@@ -40,22 +42,21 @@ export class SyncedDirectories {
 }
 
 /** Gives what tells a directory from an earlier one of the same name; `undefined` when there is none. */
-async function syncDirectory(path: ByteString): Promise<string | undefined> {
-  let handle: FileHandle;
+async function syncDirectory(path: ByteString, disk: Disk): Promise<string | undefined> {
+  let file: OpenFile;
   try {
-    handle = await open(bufferFromByteString(path), 'r');
+    file = await disk.open(bufferFromByteString(path), 'r');
   } catch (error) {
     // Nothing has been put there, or it is gone again.
     if (isNothingThere(error)) return undefined;
     throw error;
   }
   try {
-    await handle.sync();
-    // Of an open file the system knows it without a look at the disk.
-    const { ino, birthtimeNs } = fstatSync(handle.fd, { bigint: true });
+    await file.sync();
+    const { ino, birthtimeNs } = file.stat();
     return `${ino} ${birthtimeNs}`;
   } finally {
     // Nobody waits for it: a directory that was only read loses nothing.
-    handle.close().catch(() => undefined);
+    file.close().catch(() => undefined);
   }
 }

@@ -158,7 +158,7 @@ class TreeEditor {
   }
 
   async write(tree: Tree): Promise<Oid> {
-    const oid = await this.#staging.write('tree', tree.raw);
+    const oid = await this.#staging.writeTree(tree.raw);
     this.#odb.noteTree(oid, tree);
     this.written.push(oid);
     return oid;

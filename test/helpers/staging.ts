@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
+import { OpenFile } from '../../src/git/disk.ts';
+import { DeflatedTrees } from '../../src/git/odb/deflated-trees.ts';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
 import { PageCache } from '../../src/git/odb/page-cache.ts';
 import { SmallPacks } from '../../src/git/odb/small-packs.ts';
@@ -32,6 +33,7 @@ export async function repositoryForStaging(
     objectsDirectory,
     algorithm,
     compressionLevel: -1,
+    trees: new DeflatedTrees(),
     unsynced: new UnsyncedFiles(join(gitDir, 'objects')),
     spares,
     smallPacks: new SmallPacks({
@@ -66,24 +68,24 @@ function isInRepository(objectsDirectory: string, oid: Oid): boolean {
   return indexes.some((name) => readFileSync(join(packs, name)).includes(oidToBytes(oid)));
 }
 
-/** The class of the handles that `open` gives, for tests that make the disk fail. */
-export async function fileHandlePrototype(): Promise<FileHandle> {
-  const handle = await open('/dev/null');
-  await handle.close();
-  return Object.getPrototypeOf(handle) as FileHandle;
-}
+/** Makes calls of open files fail, or tells of them; `this` is the file. */
+export const openFileMethods: OpenFile = OpenFile.prototype;
 
 /** What the system says when a disk is full, or broken. */
 export function systemError(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: the test says so`), { code });
 }
 
+/** What a method of open files does when nothing is made of it. */
+export function originalOf<Name extends 'write' | 'sync'>(name: Name): OpenFile[Name] {
+  return Object.getOwnPropertyDescriptor(openFileMethods, name)?.value as OpenFile[Name];
+}
+
 /** Makes one write to a file fail, counted from now on, 1 for the next. */
-export function failWrite(prototype: FileHandle, count: number, code: string): void {
-  const original = Object.getOwnPropertyDescriptor(prototype, 'write')
-    ?.value as FileHandle['write'];
+export function failWrite(count: number, code: string): void {
+  const original = originalOf('write');
   let writes = 0;
-  vi.spyOn(prototype, 'write').mockImplementation(function (this: FileHandle, ...args) {
+  vi.spyOn(openFileMethods, 'write').mockImplementation(function (this: OpenFile, ...args) {
     writes += 1;
     return writes === count ? Promise.reject(systemError(code)) : original.apply(this, args);
   });

@@ -4,6 +4,7 @@ import { readdir, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as isomorphicGit from 'isomorphic-git';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { OpenFile } from '../../src/git/disk.ts';
 import { hashObject } from '../../src/git/object.ts';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
 import { writeLooseObjects } from '../../src/git/odb/loose-writer.ts';
@@ -12,7 +13,8 @@ import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
 import { fsck, git, gitBytes } from '../helpers/git.ts';
 import {
   failWrite,
-  fileHandlePrototype,
+  openFileMethods,
+  originalOf,
   repositoryForStaging,
   systemError,
 } from '../helpers/staging.ts';
@@ -102,7 +104,7 @@ describe('when the disk fails', () => {
   test.each(['write', 'sync'] as const)('at %s, nothing is left behind', async (call) => {
     const { gitDir, options, pathOf } = await looseRepository();
     const object = blob('sha1', randomBytes(5000));
-    vi.spyOn(await fileHandlePrototype(), call).mockRejectedValueOnce(systemError('ENOSPC'));
+    vi.spyOn(openFileMethods, call).mockRejectedValueOnce(systemError('ENOSPC'));
     await expect(writeLooseObjects([object], { ...options, fsync: true })).rejects.toMatchObject({
       code: 'ENOSPC',
     });
@@ -115,7 +117,7 @@ describe('when the disk fails', () => {
   test('the others are written or not, none half', async () => {
     const { gitDir, options } = await looseRepository();
     const objects = Array.from({ length: 20 }, () => blob('sha1', randomBytes(500)));
-    failWrite(await fileHandlePrototype(), 9, 'EIO');
+    failWrite(9, 'EIO');
     await expect(writeLooseObjects(objects, options)).rejects.toMatchObject({ code: 'EIO' });
     vi.restoreAllMocks();
     expect(await git(['count-objects', '-v'], { cwd: gitDir })).toContain('garbage: 0\n');
@@ -153,7 +155,7 @@ test('git prune at work does not keep objects from being written', async () => {
 
 describe('files that are not synced yet', () => {
   async function countSyncs(work: () => Promise<void>): Promise<number> {
-    const sync = vi.spyOn(await fileHandlePrototype(), 'sync');
+    const sync = vi.spyOn(openFileMethods, 'sync');
     await work();
     const calls = sync.mock.calls.length;
     sync.mockRestore();
@@ -177,7 +179,7 @@ describe('files that are not synced yet', () => {
     const [gone, there] = ['1', '2'].map((text) => blob('sha1', Buffer.from(text)));
     await writeLooseObjects([gone!, there!], options);
     await fs.promises.rm(pathOf(gone!.oid));
-    vi.spyOn(await fileHandlePrototype(), 'sync').mockRejectedValueOnce(systemError('EIO'));
+    vi.spyOn(openFileMethods, 'sync').mockRejectedValueOnce(systemError('EIO'));
     await expect(options.unsynced.sync()).rejects.toMatchObject({ code: 'EIO' });
     vi.restoreAllMocks();
     expect(await countSyncs(() => options.unsynced.sync())).toBeGreaterThan(0);
@@ -196,8 +198,7 @@ test('whoever syncs while others do so waits for them', async () => {
   const { options, pathOf } = await looseRepository();
   const objects = Array.from({ length: 40 }, (_, index) => blob('sha1', Buffer.from(`${index}`)));
   await writeLooseObjects(objects, options);
-  const prototype = await fileHandlePrototype();
-  const synced = vi.spyOn(prototype, 'sync');
+  const synced = vi.spyOn(openFileMethods, 'sync');
   const first = options.unsynced.sync();
   await options.unsynced.sync();
   expect(synced.mock.calls.length).toBeGreaterThanOrEqual(objects.length);
@@ -208,15 +209,14 @@ test('whoever syncs while others do so waits for them', async () => {
 test('what was there already when others failed is synced by the next attempt', async () => {
   const { options, pathOf } = await looseRepository();
   const objects = ['first', 'second'].map((text) => blob('sha1', Buffer.from(text)));
-  const prototype = await fileHandlePrototype();
-  failWrite(prototype, 2, 'EIO');
+  failWrite(2, 'EIO');
   await expect(writeLooseObjects(objects, { ...options, fsync: true })).rejects.toThrow('EIO');
   vi.restoreAllMocks();
   const [there, ...others] = objects.filter(({ oid }) => fs.existsSync(pathOf(oid)));
   expect(others).toEqual([]);
   const synced: string[] = [];
-  const sync = Object.getOwnPropertyDescriptor(prototype, 'sync')?.value as () => Promise<void>;
-  vi.spyOn(prototype, 'sync').mockImplementation(function (this: fs.promises.FileHandle) {
+  const sync = originalOf('sync');
+  vi.spyOn(openFileMethods, 'sync').mockImplementation(function (this: OpenFile) {
     synced.push(fs.readlinkSync(`/proc/self/fd/${this.fd}`));
     return sync.call(this);
   });

@@ -12,7 +12,7 @@ import { PackWriter, packEntryHeader } from '../../src/git/odb/pack-writer.ts';
 import type { FinishedPack } from '../../src/git/odb/pack-naming.ts';
 import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
 import { fsck, git, gitBytes } from '../helpers/git.ts';
-import { repositoryForStaging } from '../helpers/staging.ts';
+import { openFileMethods, repositoryForStaging, systemError } from '../helpers/staging.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 async function appendBlob(
@@ -34,12 +34,8 @@ async function appendBlob(
 }
 
 /** The next fsync of this process fails as on a disk that is broken. */
-async function failNextSync(): Promise<void> {
-  const handle = await open('/dev/null');
-  const prototype = Object.getPrototypeOf(handle) as typeof handle;
-  await handle.close();
-  const error = Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' });
-  vi.spyOn(prototype, 'sync').mockRejectedValueOnce(error);
+function failNextSync(): void {
+  vi.spyOn(openFileMethods, 'sync').mockRejectedValueOnce(systemError('EIO'));
   onTestFinished(() => {
     vi.restoreAllMocks();
   });
@@ -126,7 +122,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     const { gitDir, options } = await repositoryForStaging(algorithm);
     const writer = await PackWriter.create(options.objectsDirectory, algorithm);
     const oid = await appendBlob(writer, algorithm, randomBytes(5000));
-    await failNextSync();
+    failNextSync();
     await expect(writer.finish({ fsync: true })).rejects.toThrow('EIO');
     const [before] = await temporaryPacks(options.objectsDirectory);
     const { ino } = await stat(before!);
@@ -142,7 +138,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     const { options } = await repositoryForStaging(algorithm);
     const writer = await PackWriter.create(options.objectsDirectory, algorithm);
     await appendBlob(writer, algorithm, randomBytes(5000));
-    await failNextSync();
+    failNextSync();
     await expect(writer.finish({ fsync: true })).rejects.toThrow('EIO');
     const [path] = await temporaryPacks(options.objectsDirectory);
     await chmod(path!, 0o644);

@@ -9,7 +9,7 @@ import { PackKeeps } from '../../src/git/odb/pack-keeps.ts';
 import type { Oid } from '../../src/git/oid.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fsck, git } from '../helpers/git.ts';
-import { countObjects, fileHandlePrototype, temporaryFiles } from '../helpers/staging.ts';
+import { countObjects, openFileMethods, temporaryFiles } from '../helpers/staging.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 let gitDir = '';
@@ -225,7 +225,7 @@ describe('packs that were made beside a git gc', () => {
 
   test('stay when there is no room for a new one, and are merged when there is', async () => {
     const oids = await publish(31, (at) => `content ${at}`);
-    const sync = vi.spyOn(await fileHandlePrototype(), 'sync');
+    const sync = vi.spyOn(openFileMethods, 'sync');
     sync.mockRejectedValue(Object.assign(new Error('no room'), { code: 'ENOSPC' }));
     oids.push(...(await publish(1, () => 'one more')));
     await eventually(() => expect(sync).toHaveBeenCalled());

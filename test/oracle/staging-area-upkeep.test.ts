@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import type { OpenFile } from '../../src/git/disk.ts';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
@@ -16,7 +16,8 @@ import {
   countObjects,
   expectBlobInGit,
   failWrite,
-  fileHandlePrototype,
+  openFileMethods,
+  originalOf,
   inChunks,
   newStagingArea,
   randomContents,
@@ -267,7 +268,7 @@ describe('when the disk fails', () => {
     const { gitDir, area } = await newStagingArea();
     const contents = randomContents(200, 400);
     await area.write('blob', contents[0]!);
-    failWrite(await fileHandlePrototype(), 2, 'ENOSPC');
+    failWrite(2, 'ENOSPC');
     const writes = await Promise.allSettled(contents.map((data) => area.write('blob', data)));
     vi.restoreAllMocks();
     const failed = writes.filter(({ status }) => status === 'rejected');
@@ -286,7 +287,7 @@ describe('when the disk fails', () => {
     await area.write('blob', Buffer.from('before'));
     const bytesBefore = await temporaryBytes(gitDir);
     const data = randomBytes(3 * pieceBytes);
-    failWrite(await fileHandlePrototype(), count, 'ENOSPC');
+    failWrite(count, 'ENOSPC');
     const stream = area.writeStream('blob', data.length, inChunks(data, 65_536));
     await expect(stream).rejects.toMatchObject({ code: 'ENOSPC' });
     vi.restoreAllMocks();
@@ -303,7 +304,7 @@ describe('when the disk fails', () => {
   test('while a stream without a size is spooled, nothing of it is kept', async () => {
     const { gitDir, area } = await newStagingArea();
     const data = randomBytes(3 * pieceBytes);
-    failWrite(await fileHandlePrototype(), 2, 'ENOSPC');
+    failWrite(2, 'ENOSPC');
     const stream = area.writeStream('blob', undefined, inChunks(data, 65_536));
     await expect(stream).rejects.toMatchObject({ code: 'ENOSPC' });
     expect(await temporaryFiles(gitDir)).toEqual([]);
@@ -337,7 +338,7 @@ describe('when the disk fails', () => {
       const { gitDir, area } = await newStagingArea();
       const contents = randomContents(60, 700);
       const oids = await writeBlobs(area, contents);
-      failWrite(await fileHandlePrototype(), count, 'ENOSPC');
+      failWrite(count, 'ENOSPC');
       await expect(area.publish(undefined, { fsync: false })).rejects.toMatchObject({
         code: 'ENOSPC',
       });
@@ -360,7 +361,7 @@ describe('when the disk fails', () => {
   test.each([1, 2, 3])('at sync %i of publishing, it can be tried again', async (count) => {
     const { gitDir, area } = await newStagingArea();
     const oids = await writeBlobs(area, randomContents(60, 700));
-    const sync = vi.spyOn(await fileHandlePrototype(), 'sync');
+    const sync = vi.spyOn(openFileMethods, 'sync');
     for (let call = 1; call < count; call++) sync.mockResolvedValueOnce(undefined);
     sync.mockRejectedValueOnce(systemError('EIO'));
     await expect(area.publish(undefined, { fsync: true })).rejects.toMatchObject({ code: 'EIO' });
@@ -379,7 +380,7 @@ describe('when the disk fails', () => {
     const contents = randomContents(5, 700);
     const oids = await writeBlobs(area, contents);
     // The first loose object.
-    failWrite(await fileHandlePrototype(), 1, 'ENOSPC');
+    failWrite(1, 'ENOSPC');
     await area.publish(oids.slice(0, 2), { fsync: true });
     vi.restoreAllMocks();
     expect(await countObjects(gitDir)).toMatchObject({ packs: 1, packed: 5 });
@@ -393,9 +394,8 @@ describe('when the disk fails', () => {
     const { gitDir, area } = await newStagingArea();
     const contents = randomContents(5, 700);
     const oids = await writeBlobs(area, contents);
-    const prototype = await fileHandlePrototype();
-    const write = Object.getOwnPropertyDescriptor(prototype, 'write')?.value as FileHandle['write'];
-    vi.spyOn(prototype, 'write').mockImplementation(function (this: FileHandle, ...args) {
+    const write = originalOf('write');
+    vi.spyOn(openFileMethods, 'write').mockImplementation(function (this: OpenFile, ...args) {
       const isLoose = readlinkSync(`/proc/self/fd/${this.fd}`).includes('/tmp_obj_');
       return isLoose ? Promise.reject(systemError('ENOSPC')) : write.apply(this, args);
     });
@@ -412,7 +412,7 @@ describe('when the disk fails', () => {
     const oids = await writeBlobs(area, contents);
     await git(['prune', '--expire=now'], { cwd: gitDir });
     // The header, the checksum, then the copy.
-    failWrite(await fileHandlePrototype(), 3, 'ENOSPC');
+    failWrite(3, 'ENOSPC');
     await expect(area.publish(undefined, { fsync: false })).rejects.toMatchObject({
       code: 'ENOSPC',
     });
@@ -498,9 +498,8 @@ describe('what others have stored', () => {
     const area = database.stage({ keepsAll });
     const oids = await writeBlobs(area, [loose, packed]);
     const synced: string[] = [];
-    const prototype = await fileHandlePrototype();
-    const sync = Object.getOwnPropertyDescriptor(prototype, 'sync')?.value as FileHandle['sync'];
-    vi.spyOn(prototype, 'sync').mockImplementation(function (this: FileHandle) {
+    const sync = originalOf('sync');
+    vi.spyOn(openFileMethods, 'sync').mockImplementation(function (this: OpenFile) {
       synced.push(readlinkSync(`/proc/self/fd/${this.fd}`));
       return sync.call(this);
     });

@@ -20,6 +20,9 @@ const piecesAtOnce = 3;
 // Of RFC 1951: the kind of block in a byte, its length, and that inverted.
 const storedBlockHeadBytes = 5;
 
+/** What zlib is told about the content. */
+export type DeflateSettings = Required<Pick<ZlibOptions, 'level' | 'windowBits' | 'chunkSize'>>;
+
 type InPool = (data: Uint8Array, options: ZlibOptions) => Promise<Buffer>;
 const deflateInPool: InPool = promisify(deflate);
 const deflateRawInPool: InPool = promisify(deflateRaw);
@@ -74,11 +77,15 @@ function settingsFor(
   contentBytes: number,
   level: number,
   type: ObjectType,
-): Required<Pick<ZlibOptions, 'level' | 'windowBits' | 'chunkSize'>> {
-  const chunkSize = roomFor(data);
-  if (type === 'tree') return { level: level === 0 ? 0 : 1, windowBits: treeWindowBits, chunkSize };
+): DeflateSettings {
+  if (type === 'tree') return treeSettings(data, level);
   const chosen = compressionLevelFor(data, contentBytes, level);
-  return { level: chosen, windowBits: windowBitsFor(data), chunkSize };
+  return { level: chosen, windowBits: windowBitsFor(data), chunkSize: roomFor(data) };
+}
+
+/** How a tree, or a part of one, is deflated. */
+export function treeSettings(data: Uint8Array, level = 1): DeflateSettings {
+  return { level: level === 0 ? 0 : 1, windowBits: treeWindowBits, chunkSize: roomFor(data) };
 }
 
 // Output in one buffer: each one that fills up costs another hop between the threads.

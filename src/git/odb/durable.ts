@@ -1,6 +1,7 @@
-import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { bytesFromText } from '../byte-string.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import { SyncedDirectories } from '../synced-directories.ts';
 import { forEachBounded } from './for-each-bounded.ts';
 import { ignoring } from './temporary-file.ts';
@@ -14,12 +15,12 @@ export const parallelSyncs = 4;
 const mostUnsynced = 1024;
 
 /** Makes what a file holds survive a power cut; for a directory, the names in it. */
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r');
+export async function syncPath(path: string, disk: Disk = farDisk): Promise<void> {
+  const file = await disk.open(path, 'r');
   try {
-    await handle.sync();
+    await file.sync();
   } finally {
-    await handle.close();
+    await file.close();
   }
 }
 
@@ -29,13 +30,15 @@ export async function syncPath(path: string): Promise<void> {
  * wrote. One of these is shared by everything that writes to one object directory.
  */
 export class UnsyncedFiles {
+  readonly #disk: Disk;
   readonly #directories: SyncedDirectories;
   #paths = new Set<string>();
   #syncing: Promise<void> = Promise.resolve();
 
   /** For one object directory. */
-  constructor(objectsDirectory: string) {
-    this.#directories = new SyncedDirectories(bytesFromText(objectsDirectory));
+  constructor(objectsDirectory: string, disk: Disk = farDisk) {
+    this.#disk = disk;
+    this.#directories = new SyncedDirectories(bytesFromText(objectsDirectory), disk);
   }
 
   /** Notes files; the directories that hold them are meant too. Past a bound they are synced at once. */
@@ -55,7 +58,7 @@ export class UnsyncedFiles {
     const paths = this.#paths;
     this.#paths = new Set();
     try {
-      await forEachBounded(paths, parallelSyncs, syncIfThere);
+      await forEachBounded(paths, parallelSyncs, (path) => this.#syncIfThere(path));
       await this.syncDirectoriesOf(paths);
     } catch (error) {
       for (const path of paths) this.#paths.add(path);
@@ -63,13 +66,13 @@ export class UnsyncedFiles {
     }
   }
 
+  /** A file that is gone was packed by `git gc` (which syncs what it writes) or not needed any more. */
+  async #syncIfThere(path: string): Promise<void> {
+    await syncPath(path, this.#disk).catch(ignoring('ENOENT'));
+  }
+
   /** Makes the names of these files durable. */
   async syncDirectoriesOf(paths: Iterable<string>): Promise<void> {
     await this.#directories.sync(Array.from(paths, (path) => bytesFromText(dirname(path))));
   }
-}
-
-/** A file that is gone was packed by `git gc` (which syncs what it writes) or not needed any more. */
-async function syncIfThere(path: string): Promise<void> {
-  await syncPath(path).catch(ignoring('ENOENT'));
 }

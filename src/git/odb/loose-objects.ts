@@ -1,10 +1,10 @@
-import { accessSync } from 'node:fs';
-import { access, readdir, unlink, utimes } from 'node:fs/promises';
+import { readdir, unlink } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import type { ObjectType } from '../object.ts';
 import { isOid } from '../oid.ts';
 import type { Oid } from '../oid.ts';
-import { noRecentPaths, type RecentPaths } from '../recent-paths.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import {
@@ -49,12 +49,12 @@ const noNames: ReadonlySet<string> = new Set();
  */
 export class LooseObjects {
   readonly #directory: string;
-  readonly #recent: RecentPaths;
+  readonly #disk: Disk;
   readonly #listings = new Map<string, Listing>();
 
-  constructor(objectsDirectory: string, recent: RecentPaths = noRecentPaths) {
+  constructor(objectsDirectory: string, disk: Disk = farDisk) {
     this.#directory = objectsDirectory;
-    this.#recent = recent;
+    this.#disk = disk;
   }
 
   /** The type and size, from the start of the file. */
@@ -101,8 +101,7 @@ export class LooseObjects {
   async has(oid: Oid): Promise<boolean> {
     const path = this.pathOf(oid);
     try {
-      if (this.#recent.look(path)) accessSync(path);
-      else await access(path);
+      await this.#disk.access(path);
       return true;
     } catch (error) {
       if (isSystemError(error, 'ENOENT')) return false;
@@ -115,7 +114,7 @@ export class LooseObjects {
    * old. False also when that is not allowed: then a copy that can be kept has to be written.
    */
   async freshen(oid: Oid): Promise<boolean> {
-    return freshenFile(this.pathOf(oid));
+    return freshenFile(this.pathOf(oid), this.#disk);
   }
 
   /**
@@ -172,10 +171,9 @@ export class LooseObjects {
 }
 
 /** Sets the time of a file to now; false when it is not there, or when that is not allowed. */
-export async function freshenFile(path: string): Promise<boolean> {
-  const now = new Date();
+export async function freshenFile(path: string, disk: Disk = farDisk): Promise<boolean> {
   try {
-    await utimes(path, now, now);
+    await disk.touch(path);
     return true;
   } catch {
     return false;

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import type { Disk } from '../disk.ts';
 import { objectHeader } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { Oid } from '../oid.ts';
@@ -24,6 +25,8 @@ export interface LooseWriterOptions {
   /** Whether the objects, and all that `unsynced` holds, survive a power cut when the promise resolves. */
   readonly fsync: boolean;
   readonly unsynced: UnsyncedFiles;
+  /** Where the object directory is; without it, nothing is known of that. */
+  readonly disk?: Disk | undefined;
 }
 
 // A name that `git prune --expire=now` takes away again and again is somebody's loop, not a race.
@@ -46,13 +49,13 @@ export async function writeLooseObjects(
   objects: Iterable<LooseObject>,
   options: LooseWriterOptions,
 ): Promise<void> {
-  const { fsync, compressionLevel } = options;
+  const { fsync, compressionLevel, disk } = options;
   await writeAll(objects, options, async ({ oid, type, data }) => {
     const path = pathOf(oid, options);
-    if (await freshenFile(path)) {
+    if (await freshenFile(path, disk)) {
       if (!fsync) return;
       try {
-        await syncPath(path);
+        await syncPath(path, disk);
         return;
       } catch (error) {
         // `git prune` has removed the object that stood there a moment ago.
@@ -103,7 +106,7 @@ async function writeFile(content: LooseFileContent, options: LooseWriterOptions)
     try {
       // After a few losses by a name that git leaves alone; it clears away only `tmp_obj_*`.
       const prefix = attempt <= 3 ? 'tmp_obj_' : 'vost_obj_';
-      const file = await TemporaryFile.create(dirname(path), prefix);
+      const file = await TemporaryFile.create(dirname(path), prefix, options.disk);
       await writeAndRename(content, file, path, options);
       return;
     } catch (error) {

@@ -1,11 +1,10 @@
 import { tmpdir } from 'node:os';
 import { CorruptObjectError, InvalidArgumentError } from '../../errors.ts';
+import { Disk } from '../disk.ts';
 import { Tree, emptyTreeOid, hashObject } from '../object.ts';
 import type { ObjectType } from '../object.ts';
 import { oidSizeBytes, oidToBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import { RecentPaths } from '../recent-paths.ts';
-import { ThreadPace } from '../thread-pace.ts';
 import { BigBlobs } from './big-blobs.ts';
 import { BlobSpool } from './blob-spool.ts';
 import { openLooseContent, openPackedContent } from './blob-content.ts';
@@ -13,6 +12,7 @@ import type { BlobContent } from './blob-content.ts';
 import type { CommitGraph } from './commit-graph.ts';
 import type { CacheCounts } from './counted-cache.ts';
 import type { ObjectData } from './delta-base-cache.ts';
+import { DeflatedTrees } from './deflated-trees.ts';
 import { UnsyncedFiles } from './durable.ts';
 import { ifReady, whenReady } from './fault.ts';
 import { writeLooseObjects } from './loose-writer.ts';
@@ -92,7 +92,8 @@ export class ObjectDatabase {
   private constructor(options: ObjectDatabaseOptions) {
     this.algorithm = options.algorithm;
     this.objectsDirectory = options.objectsDirectory;
-    this.#unsynced = new UnsyncedFiles(options.objectsDirectory);
+    const disk = new Disk(options.isNear ?? false);
+    this.#unsynced = new UnsyncedFiles(options.objectsDirectory, disk);
     this.spareIndexes = new SpareIndexes(options.objectsDirectory);
     this.#compressionLevel = options.compressionLevel;
     this.#caches = new ObjectCaches(options.cacheSizeBytes ?? defaultCacheSizeBytes);
@@ -102,7 +103,7 @@ export class ObjectDatabase {
       algorithm: options.algorithm,
       pages: this.#caches.pages,
       onChange: () => this.#bigBlobs.closeCursors(),
-      recent: new RecentPaths(options.isNear ?? false),
+      disk,
     });
     this.#spool = new BlobSpool({
       directories:
@@ -143,7 +144,8 @@ export class ObjectDatabase {
       freshenLoose: (oid) => this.#directories.freshenLoose(oid),
       filesOf: (oid) => this.#directories.filesOf(oid),
       refresh: () => this.refresh(),
-      pace: options.isNear === true ? new ThreadPace() : undefined,
+      trees: new DeflatedTrees(),
+      disk,
     });
   }
 

@@ -1,7 +1,8 @@
 import { CorruptObjectError, ObjectNotFoundError } from '../../errors.ts';
 import { oidToBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import type { RecentPaths } from '../recent-paths.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import { findAlternates } from './alternates.ts';
 import type { CommitGraph } from './commit-graph.ts';
 import { CommitGraphFinder } from './commit-graph-finder.ts';
@@ -50,7 +51,7 @@ export class ObjectDirectories {
   readonly #algorithm: HashAlgorithm;
   readonly #pages: PageCache;
   readonly #onChange: () => void;
-  readonly #recent: RecentPaths;
+  readonly #disk: Disk;
   readonly #spares: SpareIndexes;
   #directories: readonly ObjectDirectory[] = [];
   /** Counts the changes that have been noticed. */
@@ -66,7 +67,8 @@ export class ObjectDirectories {
     readonly pages: PageCache;
     /** Called when packs have come or gone. */
     readonly onChange: () => void;
-    readonly recent: RecentPaths;
+    /** Where the own directory is. */
+    readonly disk: Disk;
     /** Those of the own one. */
     readonly spares: SpareIndexes;
   }) {
@@ -74,7 +76,7 @@ export class ObjectDirectories {
     this.#algorithm = options.algorithm;
     this.#pages = options.pages;
     this.#onChange = options.onChange;
-    this.#recent = options.recent;
+    this.#disk = options.disk;
     this.#spares = options.spares;
   }
 
@@ -260,10 +262,12 @@ export class ObjectDirectories {
   }
 
   #open(path: string): ObjectDirectory {
-    const spares = path === this.#path ? this.#spares : undefined;
+    const isOwn = path === this.#path;
+    const spares = isOwn ? this.#spares : undefined;
+    const disk = isOwn ? this.#disk : farDisk;
     const packs = new PackDirectory(`${path}/pack`, this.#algorithm, this.#pages, spares);
     const graphs = new CommitGraphFinder(path, this.#algorithm, this.#pages);
-    return { path, packs, loose: new LooseObjects(path, this.#recent), graphs };
+    return { path, packs, loose: new LooseObjects(path, disk), graphs };
   }
 
   async #search<T>(search: Search, use: ObjectUse<T>): Promise<T | undefined> {

@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { CorruptObjectError } from '../../errors.ts';
+import { farDisk, mostBytesInThisThread } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
-import type { ThreadPace } from '../thread-pace.ts';
 import { pieceBytes } from './deflate.ts';
 import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';
-
-// So much is copied into the system's memory in less time than another thread takes to begin with it.
-const mostBytesInThisThread = 32 * 1024;
 
 /**
  * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
@@ -16,20 +14,15 @@ const mostBytesInThisThread = 32 * 1024;
  */
 export class PackFile {
   readonly #directory: string;
-  readonly #pace: ThreadPace | undefined;
+  readonly #disk: Disk;
   #file: TemporaryFile;
   #endOffset: number;
   #hasFailedToSync = false;
   #packPath: string | undefined;
 
-  private constructor(
-    directory: string,
-    file: TemporaryFile,
-    endOffset: number,
-    pace: ThreadPace | undefined,
-  ) {
+  private constructor(directory: string, file: TemporaryFile, endOffset: number, disk: Disk) {
     this.#directory = directory;
-    this.#pace = pace;
+    this.#disk = disk;
     this.#file = file;
     this.#endOffset = endOffset;
   }
@@ -38,10 +31,10 @@ export class PackFile {
   static async create(
     directory: string,
     headerBytes: number,
-    pace?: ThreadPace,
+    disk: Disk = farDisk,
   ): Promise<PackFile> {
-    const file = await TemporaryFile.create(directory, 'tmp_pack_vost_');
-    return new PackFile(directory, file, headerBytes, pace);
+    const file = await TemporaryFile.create(directory, 'tmp_pack_vost_', disk);
+    return new PackFile(directory, file, headerBytes, disk);
   }
 
   /** Where the bytes end that count. */
@@ -61,7 +54,7 @@ export class PackFile {
 
   /** The same for bytes in several parts; few of them are written when this returns, as a rule. */
   writePartsAt(parts: readonly Buffer[], position: number): Promise<void> | undefined {
-    const pace = this.#pace;
+    const { pace } = this.#disk;
     const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
     if (pace === undefined || sizeBytes > mostBytesInThisThread || !pace.takeNext()) {
       return writePartsFully(this.#file.handle, parts, position);
@@ -151,9 +144,9 @@ export class PackFile {
    * Content without the checksum at its end is a `CorruptObjectError`.
    */
   async renew(checksum: Buffer, algorithm: HashAlgorithm): Promise<void> {
-    if (!this.#hasFailedToSync && !(await this.#file.isUnlinked())) return;
+    if (!this.#hasFailedToSync && !this.#file.isUnlinked()) return;
     const old = this.#file;
-    const file = await TemporaryFile.create(this.#directory, 'vost_pack_');
+    const file = await TemporaryFile.create(this.#directory, 'vost_pack_', this.#disk);
     try {
       const hash = createHash(algorithm);
       for await (const { bytes, position } of this.read(0, this.#endOffset)) {

@@ -1,5 +1,5 @@
+import type { OpenFile } from '../disk.ts';
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { oidSizeBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
@@ -26,7 +26,7 @@ const sortedInOneTurn = 4096;
  * Memory beside the entries is bounded, and the event loop gets its turn between parts of the work.
  */
 export async function writePackIndex(
-  handle: FileHandle,
+  handle: Pick<OpenFile, 'write'>,
   entries: readonly PackIndexEntry[],
   packChecksum: Buffer,
   algorithm: HashAlgorithm,

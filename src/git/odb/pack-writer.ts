@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { InvalidArgumentError } from '../../errors.ts';
+import type { Disk } from '../disk.ts';
 import { beginObjectHash, finishObjectHash } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import type { ThreadPace } from '../thread-pace.ts';
 import { deflatePieces } from './deflate.ts';
 import { EntryCheck } from './entry-check.ts';
 import { PackFile } from './pack-file.ts';
@@ -121,14 +121,14 @@ export class PackWriter {
     this.#file = file;
   }
 
-  /** Opens an empty one, `objects/pack/tmp_pack_vost_…`; `pace` where small objects may be written in this thread. */
+  /** Opens an empty one, `objects/pack/tmp_pack_vost_…`; `disk` tells where that is. */
   static async create(
     objectsDirectory: string,
     algorithm: HashAlgorithm,
-    pace?: ThreadPace,
+    disk?: Disk,
   ): Promise<PackWriter> {
     const directory = join(objectsDirectory, 'pack');
-    const file = await PackFile.create(directory, headerBytes, pace);
+    const file = await PackFile.create(directory, headerBytes, disk);
     return new PackWriter(directory, algorithm, file);
   }
 

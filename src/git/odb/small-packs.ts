@@ -50,7 +50,7 @@ export class SmallPacks {
   readonly #directory: string;
   /** Their names without an ending, those that were never merged first. */
   readonly #tiers: string[][] = [];
-  /** How many have come to each tier. */
+  /** How many have come to each tier; one that took the place of more than 32 counts as several. */
   readonly #counts: number[] = [];
   /** Indexes whose packs are gone. */
   #leftovers: string[] = [];
@@ -77,12 +77,14 @@ export class SmallPacks {
     await this.#tidy().catch(() => undefined);
   }
 
-  #note(name: string, sizeBytes: number, tier: number): void {
+  #note(name: string, sizeBytes: number, tier: number, weight = 1): void {
     if (sizeBytes > smallBytes) return;
     (this.#tiers[tier] ??= []).push(name);
-    const count = (this.#counts[tier] ?? 0) + 1;
+    const before = this.#counts[tier] ?? 0;
+    const count = before + weight;
     this.#counts[tier] = count;
-    if (count % mergedAtOnce === 0) this.#inTurn(() => this.#merge(tier));
+    const isFull = Math.floor(count / mergedAtOnce) > Math.floor(before / mergedAtOnce);
+    if (isFull) this.#inTurn(() => this.#merge(tier));
   }
 
   #inTurn(work: () => Promise<void>): void {
@@ -109,7 +111,9 @@ export class SmallPacks {
       const { sizeBytes } = writer;
       this.#later(async () => {
         await this.#replace(copied, name);
-        this.#note(name, sizeBytes, tier + 1);
+        // While packs come faster than they are merged, some turns find two turns' packs, and the next none.
+        const weight = Math.max(1, Math.round(copied.length / mergedAtOnce));
+        this.#note(name, sizeBytes, tier + 1, weight);
       });
     } finally {
       await writer.close();

@@ -1,6 +1,6 @@
 import { ObjectNotFoundError } from '../../errors.ts';
+import type { Disk } from '../disk.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import type { ThreadPace } from '../thread-pace.ts';
 import type { DeflatedObject, PackedObject, PiecedContent } from './pack-writer.ts';
 import { StagedPack } from './staged-pack.ts';
 import type { StagedObject } from './staged-pack.ts';
@@ -20,15 +20,15 @@ const aloneFromBytes = 128 * 1024 * 1024;
 export class StagedObjects {
   readonly #objectsDirectory: string;
   readonly #algorithm: HashAlgorithm;
-  readonly #pace: ThreadPace | undefined;
+  readonly #disk: Disk | undefined;
   readonly #objects = new Map<Oid, StagedObject>();
   readonly #packs = new Set<StagedPack>();
   readonly #remembered = new Set<StagedObject>();
   #rememberedBytes = 0;
   #opening: Promise<void> | undefined;
 
-  constructor(objectsDirectory: string, algorithm: HashAlgorithm, pace?: ThreadPace) {
-    this.#pace = pace;
+  constructor(objectsDirectory: string, algorithm: HashAlgorithm, disk?: Disk) {
+    this.#disk = disk;
     this.#objectsDirectory = objectsDirectory;
     this.#algorithm = algorithm;
   }
@@ -141,7 +141,7 @@ export class StagedObjects {
   }
 
   #createPack(): Promise<StagedPack> {
-    return StagedPack.create(this.#objectsDirectory, this.#algorithm, this.#pace);
+    return StagedPack.create(this.#objectsDirectory, this.#algorithm, this.#disk);
   }
 
   /** Forgets objects, and gives the disk back what they take. */

@@ -1,5 +1,5 @@
+import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
-import type { ThreadPace } from '../thread-pace.ts';
 import type { PackKeeps } from './pack-keeps.ts';
 import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 import { PackWriter } from './pack-writer.ts';
@@ -39,9 +39,9 @@ export class StagedPack {
   static async create(
     objectsDirectory: string,
     algorithm: HashAlgorithm,
-    pace?: ThreadPace,
+    disk?: Disk,
   ): Promise<StagedPack> {
-    return new StagedPack(await PackWriter.create(objectsDirectory, algorithm, pace));
+    return new StagedPack(await PackWriter.create(objectsDirectory, algorithm, disk));
   }
 
   /** Whether something can be appended now. */

@@ -1,11 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BatchClosedError, InvalidArgumentError } from '../../errors.ts';
+import type { Disk } from '../disk.ts';
 import { beginObjectHash, finishObjectHash, hashObject } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import type { ThreadPace } from '../thread-pace.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { cutIntoPieces, deflateWhole, pieceBytes, smallContentBytes } from './deflate.ts';
+import { DeflatedTrees } from './deflated-trees.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
@@ -45,8 +46,10 @@ export interface StagingAreaOptions extends HeldQuestions {
    * commit that needs it is made. What it still holds then is not published a second time.
    */
   readonly keepsAll?: boolean;
-  /** Where small objects may be written in this thread; where not, `undefined`. */
-  readonly pace?: ThreadPace | undefined;
+  /** The large trees that were staged last, in whatever area. */
+  readonly trees: DeflatedTrees;
+  /** Where the object directory is; without it, nothing is known of that. */
+  readonly disk?: Disk | undefined;
   /** Called when the area is discarded. */
   readonly onDiscard?: () => void;
 }
@@ -92,8 +95,8 @@ export class StagingArea {
 
   constructor(options: StagingAreaOptions) {
     this.#options = options;
-    const { objectsDirectory, algorithm, pace } = options;
-    this.#objects = new StagedObjects(objectsDirectory, algorithm, pace);
+    const { objectsDirectory, algorithm, disk } = options;
+    this.#objects = new StagedObjects(objectsDirectory, algorithm, disk);
   }
 
   /**
@@ -101,9 +104,23 @@ export class StagingArea {
    * disk is noticed here; `data` must stay as it is until then.
    */
   write(type: ObjectType, data: Uint8Array): Promise<Oid> {
+    return this.#write(type, data, deflateWhole);
+  }
+
+  /** `write` for a tree whose bytes will never change: of large ones much is deflated already. */
+  writeTree(raw: Buffer): Promise<Oid> {
+    const isSimilar = DeflatedTrees.isLarge(raw) && this.#options.compressionLevel !== 0;
+    return this.#write(
+      'tree',
+      raw,
+      isSimilar ? () => this.#options.trees.deflate(raw) : deflateWhole,
+    );
+  }
+
+  #write(type: ObjectType, data: Uint8Array, deflate: typeof deflateWhole): Promise<Oid> {
     return this.#writing(async () => {
       const oid = await this.#hash(type, data);
-      if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, type, data);
+      if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, type, data, deflate);
       return oid;
     });
   }
@@ -286,23 +303,33 @@ export class StagingArea {
   }
 
   /** Stores an object; who comes with the same one meanwhile shares what becomes of it. */
-  #storeOnce(oid: Oid, type: ObjectType, data: Uint8Array): Promise<void> {
+  #storeOnce(
+    oid: Oid,
+    type: ObjectType,
+    data: Uint8Array,
+    deflate: typeof deflateWhole,
+  ): Promise<void> {
     const beingStored = this.#beingStored.get(oid);
     if (beingStored !== undefined) return beingStored;
     const budget = data.length > pieceBytes ? this.#bigBudget : this.#budget;
     const storing = budget
-      .run(data.length, () => this.#store(oid, type, data))
+      .run(data.length, () => this.#store(oid, type, data, deflate))
       .finally(() => this.#beingStored.delete(oid));
     this.#beingStored.set(oid, storing);
     return storing;
   }
 
-  async #store(oid: Oid, type: ObjectType, data: Uint8Array): Promise<void> {
+  async #store(
+    oid: Oid,
+    type: ObjectType,
+    data: Uint8Array,
+    deflate: typeof deflateWhole,
+  ): Promise<void> {
     const { compressionLevel, keepsAll, isKnown } = this.#options;
     const existing = keepsAll === true ? false : isKnown(oid);
     // The disk looks while this thread deflates.
     const early =
-      data.length <= smallContentBytes ? deflateWhole(data, compressionLevel, type) : undefined;
+      data.length <= smallContentBytes ? deflate(data, compressionLevel, type) : undefined;
     if (await existing) {
       this.#passedOver.add(oid);
       return;
@@ -311,7 +338,7 @@ export class StagingArea {
       await this.#storePieces(type, data.length, cutIntoPieces([data]));
       return;
     }
-    const deflated = await (early ?? deflateWhole(data, compressionLevel, type));
+    const deflated = await (early ?? deflate(data, compressionLevel, type));
     await this.#objects.append({ oid, type, sizeBytes: data.length, deflated });
   }
 

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants, unlinkSync } from 'node:fs';
-import { mkdir, open, rename, unlink } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { farDisk } from '../disk.ts';
+import type { Disk, OpenFile } from '../disk.ts';
 
 // Files that stand under their temporary name now. A process that ends in an orderly way takes them
 // along; what one that was killed leaves, git clears away.
@@ -24,12 +25,14 @@ function removeStanding(): void {
  * `--prune=now`. What was written stays readable through the handle then.
  */
 export class TemporaryFile {
-  readonly handle: FileHandle;
+  readonly handle: OpenFile;
+  readonly #disk: Disk;
   #path: string;
 
-  private constructor(path: string, handle: FileHandle) {
+  private constructor(path: string, handle: OpenFile, disk: Disk) {
     this.#path = path;
     this.handle = handle;
+    this.#disk = disk;
     if (standing.size === 0) process.on('exit', removeStanding);
     standing.add(path);
   }
@@ -44,22 +47,26 @@ export class TemporaryFile {
    * less the umask; `core.sharedRepository` is not looked at). The directory is made when it is
    * missing; the one above it has to be there.
    */
-  static async create(directory: string, prefix: string): Promise<TemporaryFile> {
+  static async create(
+    directory: string,
+    prefix: string,
+    disk: Disk = farDisk,
+  ): Promise<TemporaryFile> {
     const name = `${prefix}${process.pid}_${randomBytes(6).toString('hex')}`;
     const path = join(directory, name);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
     try {
-      return new TemporaryFile(path, await open(path, flags, 0o444));
+      return new TemporaryFile(path, await disk.open(path, flags, 0o444), disk);
     } catch (error) {
       if (!isSystemError(error, 'ENOENT')) throw error;
       await mkdir(directory).catch(ignoring('EEXIST'));
-      return new TemporaryFile(path, await open(path, flags, 0o444));
+      return new TemporaryFile(path, await disk.open(path, flags, 0o444), disk);
     }
   }
 
   /** Gives the file its own name, in place of what had it. ENOENT: it has been cleared away. */
   async renameTo(path: string): Promise<void> {
-    await rename(this.#path, path);
+    await this.#disk.rename(this.#path, path);
     this.#forget();
     this.#path = path;
   }
@@ -67,13 +74,13 @@ export class TemporaryFile {
   /** Removes the temporary name, if it has it still; the content lives for as long as the handle is open. */
   async unlink(): Promise<void> {
     if (!standing.has(this.#path)) return;
-    await unlink(this.#path).catch(ignoring('ENOENT'));
+    await this.#disk.unlink(this.#path).catch(ignoring('ENOENT'));
     this.#forget();
   }
 
   /** Tells whether somebody else took the name away. */
-  async isUnlinked(): Promise<boolean> {
-    return (await this.handle.stat()).nlink === 0;
+  isUnlinked(): boolean {
+    return this.handle.stat().nlink === 0n;
   }
 
   #forget(): void {
@@ -84,7 +91,7 @@ export class TemporaryFile {
 
 /** Writes all of the bytes at a position. The system may take fewer at a time, on a full disk say. */
 export async function writeFully(
-  handle: FileHandle,
+  handle: Pick<OpenFile, 'write'>,
   bytes: Uint8Array,
   position: number,
 ): Promise<void> {
@@ -99,7 +106,7 @@ const copiedBytes = 16 * 1024;
 
 /** `writeFully` for bytes in several parts, without making one of them where that would cost more. */
 export async function writePartsFully(
-  handle: FileHandle,
+  handle: OpenFile,
   parts: readonly Uint8Array[],
   position: number,
 ): Promise<void> {
@@ -107,14 +114,14 @@ export async function writePartsFully(
     await writeFully(handle, Buffer.concat(parts), position);
     return;
   }
-  const { bytesWritten: done } = await handle.writev([...parts], position);
+  const { bytesWritten: done } = await handle.writev(parts, position);
   if (done === parts.reduce((sum, { length }) => sum + length, 0)) return;
   await writeFully(handle, Buffer.concat(parts).subarray(done), position + done);
 }
 
 /** Reads `length` bytes at a position, into `buffer`; fewer only where the file ends. */
 export async function readFully(
-  handle: FileHandle,
+  handle: Pick<OpenFile, 'read'>,
   position: number,
   length: number,
   buffer: Buffer = Buffer.allocUnsafe(length),

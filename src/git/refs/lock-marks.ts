@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { BigIntStats } from 'node:fs';
 import {
-  link,
   lstat,
   mkdir,
   open,
@@ -23,6 +22,8 @@ import {
   byteStringFromBuffer,
   type ByteString,
 } from '../byte-string.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk, OpenFile } from '../disk.ts';
 import { systemErrorCode, withoutLinks } from '../system-error.ts';
 import { removeFile } from './ref-directories.ts';
 
@@ -43,21 +44,31 @@ const graceMs = 60_000;
 
 /** A lock that was created, and its mark. */
 export interface MarkedFile {
-  readonly handle: FileHandle;
+  readonly file: OpenFile;
+  /** Where it is. */
+  readonly disk: Disk;
   /** To be called when the lock is gone: the mark has done its service. */
   readonly unmark: () => Promise<void>;
+}
+
+/** Creates the file of a lock that nobody can tell from one which is in use. EEXIST when it is there. */
+export async function createUnmarked(path: ByteString, disk: Disk = farDisk): Promise<MarkedFile> {
+  const file = await disk.open(bufferFromByteString(path), 'wx', 0o666);
+  return { file, disk, unmark: () => Promise.resolve() };
 }
 
 /** The marks on the locks of this process in one repository. */
 export class LockMarks {
   readonly #path: string;
+  readonly #disk: Disk;
   /** Open as long as the socket is, whose path goes through it. */
   readonly #directory: FileHandle;
   readonly #server: Server;
   #count = 0;
 
-  private constructor(path: string, directory: FileHandle, server: Server) {
+  private constructor(path: string, disk: Disk, directory: FileHandle, server: Server) {
     this.#path = path;
+    this.#disk = disk;
     this.#directory = directory;
     this.#server = server;
   }
@@ -66,7 +77,7 @@ export class LockMarks {
    * Takes away the locks of processes that marked theirs and have died, and gets ready to mark those
    * of this one. `undefined` when the filesystem of the repository has no sockets.
    */
-  static async open(commonDir: string): Promise<LockMarks | undefined> {
+  static async open(commonDir: string, disk: Disk = farDisk): Promise<LockMarks | undefined> {
     const parent = join(commonDir, 'vost/locks');
     await mkdir(parent, { recursive: true });
     await removeAbandonedLocks(commonDir);
@@ -79,7 +90,7 @@ export class LockMarks {
       const server = await listen(directory);
       const final = join(parent, `${await kernelName()}-${name}`);
       await rename(path, final);
-      return new LockMarks(final, directory, server);
+      return new LockMarks(final, disk, directory, server);
     } catch (error) {
       await directory.close();
       await rm(path, { recursive: true, force: true });
@@ -97,20 +108,18 @@ export class LockMarks {
   async create(path: ByteString): Promise<MarkedFile> {
     this.#count += 1;
     const mark = join(this.#path, String(this.#count));
-    const unmark = (): Promise<void> => removeFile(bytesFromText(mark));
-    const handle = await open(mark, 'wx', 0o666);
+    const disk = this.#disk;
+    const unmark = (): Promise<void> => removeFile(bytesFromText(mark), disk);
+    const file = await disk.open(mark, 'wx', 0o666);
     try {
-      await link(mark, bufferFromByteString(path));
-      return { handle, unmark };
+      await disk.link(mark, bufferFromByteString(path));
+      return { file, disk, unmark };
     } catch (error) {
-      await handle.close();
+      await file.close();
       await unmark();
       if (!withoutLinks.has(systemErrorCode(error))) throw error;
     }
-    return {
-      handle: await open(bufferFromByteString(path), 'wx', 0o666),
-      unmark: () => Promise.resolve(),
-    };
+    return createUnmarked(path, disk);
   }
 
   /** No lock is held any more. */

@@ -1,9 +1,11 @@
 import { unlinkSync } from 'node:fs';
-import { open, rename, type FileHandle } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RefLockedError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
+import { appendFully } from '../disk.ts';
+import type { Disk, OpenFile } from '../disk.ts';
 import { systemErrorCode } from '../system-error.ts';
+import { createUnmarked } from './lock-marks.ts';
 import type { LockMarks, MarkedFile } from './lock-marks.ts';
 import { makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 
@@ -49,15 +51,17 @@ export async function pause(attempt: number, deadlineMs: DeadlineMs): Promise<vo
 export class LockFile {
   readonly path: ByteString;
   readonly #target: ByteString;
-  readonly #handle: FileHandle;
+  readonly #file: OpenFile;
+  readonly #disk: Disk;
   readonly #unmark: () => Promise<void>;
   #open = true;
   #standing = false;
 
-  private constructor(target: ByteString, path: ByteString, { handle, unmark }: MarkedFile) {
+  private constructor(target: ByteString, path: ByteString, { file, disk, unmark }: MarkedFile) {
     this.#target = target;
     this.path = path;
-    this.#handle = handle;
+    this.#file = file;
+    this.#disk = disk;
     this.#unmark = unmark;
   }
 
@@ -99,8 +103,8 @@ export class LockFile {
 
   /** Writes the new content of the file into the lock; with `fsync` it is on stable storage then. */
   async write(content: string, fsync: boolean): Promise<void> {
-    await this.#handle.writeFile(content, 'latin1');
-    if (fsync) await this.#handle.sync();
+    await appendFully(this.#file, Buffer.from(content, 'latin1'));
+    if (fsync) await this.#file.sync();
     await this.#close();
   }
 
@@ -124,20 +128,20 @@ export class LockFile {
     if (!this.#standing) return;
     this.#forget();
     await this.#close();
-    await removeFile(this.path);
+    await removeFile(this.path, this.#disk);
     await this.#unmark();
   }
 
   async #close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    await this.#handle.close();
+    await this.#file.close();
   }
 
   async #moveIntoPlace(): Promise<void> {
     this.#forget();
     try {
-      await rename(bufferFromByteString(this.path), bufferFromByteString(this.#target));
+      await this.#disk.rename(bufferFromByteString(this.path), bufferFromByteString(this.#target));
     } catch (error) {
       this.#remember();
       throw error;
@@ -189,12 +193,6 @@ export async function acquireAll<Key>(
 /** Gives up those of the locks that still stand. */
 export async function releaseAll(locks: Iterable<LockFile>): Promise<void> {
   for (const lock of locks) await lock.release();
-}
-
-/** Creates the file of a lock that nobody can tell from one which is in use. EEXIST when it is there. */
-async function createUnmarked(path: ByteString): Promise<MarkedFile> {
-  const handle = await open(bufferFromByteString(path), 'wx', 0o666);
-  return { handle, unmark: () => Promise.resolve() };
 }
 
 function lockedError(path: ByteString): RefLockedError {

@@ -1,6 +1,7 @@
-import type { Stats } from 'node:fs';
-import { lstat, mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
+import { mkdir, readdir, rmdir } from 'node:fs/promises';
 import { bufferFromByteString, type ByteString } from '../byte-string.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 
 // Directories of refs come and go with the refs in them: whoever deletes the last ref of a directory
@@ -26,29 +27,23 @@ export async function makeParent(path: ByteString): Promise<void> {
 }
 
 /** Tells whether there is a file at a path. */
-export async function isFile(path: ByteString): Promise<boolean> {
-  return (await stats(path))?.isFile() ?? false;
+export async function isFile(path: ByteString, disk: Disk = farDisk): Promise<boolean> {
+  return (await disk.lstat(bufferFromByteString(path)))?.isFile() ?? false;
 }
 
 /** Removes a file; when there is none, or a directory in its place, it does nothing. */
-export async function removeFile(path: ByteString): Promise<void> {
+export async function removeFile(path: ByteString, disk: Disk = farDisk): Promise<void> {
+  const bytes = bufferFromByteString(path);
   try {
-    await unlink(bufferFromByteString(path));
+    await disk.unlink(bytes);
   } catch (error) {
     // What the call itself says holds, whatever stands there a moment later: others make and remove
     // directories of this name.
     if (isNothingThere(error) || systemErrorCode(error) === 'EISDIR') return;
     // A directory is EISDIR on Linux and EPERM by POSIX, which can have other reasons, too.
-    if (systemErrorCode(error) === 'EPERM' && (await stats(path))?.isDirectory() !== false) return;
-    throw error;
-  }
-}
-
-async function stats(path: ByteString): Promise<Stats | undefined> {
-  try {
-    return await lstat(bufferFromByteString(path));
-  } catch (error) {
-    if (isNothingThere(error)) return undefined;
+    if (systemErrorCode(error) === 'EPERM' && (await disk.lstat(bytes))?.isDirectory() !== false) {
+      return;
+    }
     throw error;
   }
 }

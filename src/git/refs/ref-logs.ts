@@ -52,7 +52,7 @@ export class RefLogs {
 
   /** Tells whether a move of the ref would be written down, without `createReflog`. */
   async isKept(name: RefName): Promise<boolean> {
-    return this.#startsLog(name) || isFile(this.#paths.log(name));
+    return this.#startsLog(name) || isFile(this.#paths.log(name), this.#paths.disk);
   }
 
   /**
@@ -81,7 +81,7 @@ export class RefLogs {
         const create = change.createReflog === true || this.#startsLog(name);
         const log = this.#paths.log(name);
         const undo = await this.#withRoomFor(name, () =>
-          appendReflog(log, line, { create, fsync }),
+          appendReflog(log, line, { create, fsync, disk: this.#paths.disk }),
         );
         if (undo !== null) written.push(undo);
       }

@@ -1,4 +1,6 @@
 import { bytesFromText, type ByteString } from '../byte-string.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import { SyncedDirectories } from '../synced-directories.ts';
 import type { LockMarks } from './lock-marks.ts';
 import { parentOf } from './ref-directories.ts';
@@ -20,13 +22,16 @@ export class RefPaths {
 
   /** How locks that are taken on these paths are marked; `undefined` for not at all. */
   readonly marks: LockMarks | undefined;
+  /** Where the directories are. */
+  readonly disk: Disk;
   readonly #synced: SyncedDirectories;
 
-  constructor(gitDir: string, commonDir: string, marks?: LockMarks) {
+  constructor(gitDir: string, commonDir: string, marks?: LockMarks, disk: Disk = farDisk) {
     this.gitDir = bytesFromText(gitDir);
     this.commonDir = bytesFromText(commonDir);
     this.marks = marks;
-    this.#synced = new SyncedDirectories(this.commonDir);
+    this.disk = disk;
+    this.#synced = new SyncedDirectories(this.commonDir, disk);
   }
 
   /** The directory that the name of a ref is a path in. */

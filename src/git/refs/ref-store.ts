@@ -1,3 +1,4 @@
+import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import type { RecentPaths } from '../recent-paths.ts';
 import type { LockMarks } from './lock-marks.ts';
@@ -19,6 +20,8 @@ export interface RefStoreOptions {
   readonly algorithm: HashAlgorithm;
   /** What was looked at a moment ago. */
   readonly recent?: RecentPaths;
+  /** Where the directories are; without it, nothing is known of that. */
+  readonly disk?: Disk;
   readonly reflogPolicy: ReflogPolicy;
   /** How long to wait for the lock of a ref. Default 1000. */
   readonly lockTimeoutMs?: number;
@@ -46,7 +49,7 @@ export class RefStore {
 
   constructor(options: RefStoreOptions) {
     const { gitDir, commonDir = gitDir, algorithm, reflogPolicy } = options;
-    const paths = new RefPaths(gitDir, commonDir, options.lockMarks);
+    const paths = new RefPaths(gitDir, commonDir, options.lockMarks, options.disk);
     this.#timeouts = {
       refTimeoutMs: options.lockTimeoutMs ?? defaultTimeoutMs,
       packedRefsTimeoutMs: options.packedRefsTimeoutMs ?? defaultTimeoutMs,

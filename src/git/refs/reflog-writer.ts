@@ -1,7 +1,9 @@
-import { constants, fstatSync } from 'node:fs';
-import { open, rename, truncate, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { rename, truncate } from 'node:fs/promises';
 import { RefConflictError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
+import { appendFully } from '../disk.ts';
+import type { Disk, OpenFile } from '../disk.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 import { isFile, makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 
@@ -15,6 +17,8 @@ export interface AppendOptions {
   readonly create: boolean;
   /** Brings the line to stable storage before the promise resolves. */
   readonly fsync: boolean;
+  /** Where the log is. */
+  readonly disk: Disk;
 }
 
 /**
@@ -28,24 +32,23 @@ export async function appendReflog(
   line: Buffer,
   options: AppendOptions,
 ): Promise<(() => Promise<void>) | null> {
-  const handle = await openForAppending(path, options.create);
-  if (handle === null) return null;
+  const file = await openForAppending(path, options);
+  if (file === null) return null;
   try {
-    // Of an open file the system knows it without a look at the disk.
-    const { size: sizeBytes } = fstatSync(handle.fd);
+    const sizeBytes = Number(file.stat().size);
     const takeBack = (): Promise<void> => cutBack(path, sizeBytes, options.create);
     try {
       // A last line that a power loss cut off must not swallow this one.
-      const whole = await endsWithNewline(handle, sizeBytes);
-      await handle.appendFile(whole ? line : Buffer.concat([Buffer.of(newline), line]));
-      if (options.fsync) await handle.sync();
+      const whole = await endsWithNewline(file, sizeBytes);
+      await appendFully(file, whole ? line : Buffer.concat([Buffer.of(newline), line]));
+      if (options.fsync) await file.sync();
     } catch (error) {
       await takeBack();
       throw error;
     }
     return takeBack;
   } finally {
-    await handle.close();
+    await file.close();
   }
 }
 
@@ -56,20 +59,23 @@ async function cutBack(path: ByteString, sizeBytes: number, wanted: boolean): Pr
   else await truncate(bufferFromByteString(path), sizeBytes);
 }
 
-async function endsWithNewline(handle: FileHandle, sizeBytes: number): Promise<boolean> {
+async function endsWithNewline(file: OpenFile, sizeBytes: number): Promise<boolean> {
   if (sizeBytes === 0) return true;
   const last = Buffer.alloc(1);
-  await handle.read(last, 0, 1, sizeBytes - 1);
+  await file.read(last, 0, 1, sizeBytes - 1);
   return last[0] === newline;
 }
 
 // What stands in the place of the log are the directories of refs that are gone, since the caller
 // holds the lock of a ref that can exist.
-async function openForAppending(path: ByteString, create: boolean): Promise<FileHandle | null> {
+async function openForAppending(
+  path: ByteString,
+  { create, disk }: AppendOptions,
+): Promise<OpenFile | null> {
   const flags = constants.O_RDWR | constants.O_APPEND | (create ? constants.O_CREAT : 0);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await open(bufferFromByteString(path), flags, 0o666);
+      return await disk.open(bufferFromByteString(path), flags, 0o666);
     } catch (error) {
       const code = systemErrorCode(error);
       if (!create && (isNothingThere(error) || code === 'EISDIR')) return null;

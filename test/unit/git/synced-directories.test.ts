@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { bytesFromText } from '../../../src/git/byte-string.ts';
 import { SyncedDirectories } from '../../../src/git/synced-directories.ts';
-import { fileHandlePrototype, systemError } from '../../helpers/staging.ts';
+import { openFileMethods, systemError } from '../../helpers/staging.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
 
 afterEach(() => vi.restoreAllMocks());
@@ -12,7 +12,7 @@ async function tops(): Promise<{ top: string; syncs: (...paths: string[]) => Pro
   const top = await temporaryDirectory();
   await mkdir(join(top, 'a/b/c'), { recursive: true });
   const directories = new SyncedDirectories(bytesFromText(top));
-  const sync = vi.spyOn(await fileHandlePrototype(), 'sync');
+  const sync = vi.spyOn(openFileMethods, 'sync');
   const syncs = async (...paths: string[]): Promise<number> => {
     const before = sync.mock.calls.length;
     await directories.sync(paths.map((path) => bytesFromText(join(top, path))));
@@ -48,7 +48,7 @@ test('that one is gone is news for the directory above', async () => {
 
 test('a failure is told, and what is above is synced the next time', async () => {
   const { syncs } = await tops();
-  vi.spyOn(await fileHandlePrototype(), 'sync')
+  vi.spyOn(openFileMethods, 'sync')
     .mockResolvedValueOnce(undefined)
     .mockRejectedValueOnce(systemError('EIO'));
   await expect(syncs('a/b')).rejects.toMatchObject({ code: 'EIO' });

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import type { OpenFile } from '../../../../src/git/disk.ts';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,7 +11,7 @@ import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { fsck, gitResult } from '../../../helpers/git.ts';
-import { fileHandlePrototype, systemError } from '../../../helpers/staging.ts';
+import { openFileMethods, originalOf, systemError } from '../../../helpers/staging.ts';
 import { storedTree } from '../../../helpers/tree-listing.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
@@ -124,10 +124,9 @@ describe('failures', () => {
   test('a move of the branch that could not be synced is not durable until it is', async () => {
     const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
     const tip = await mount.git('rev-parse', 'main');
-    const prototype = await fileHandlePrototype();
-    const sync = Object.getOwnPropertyDescriptor(prototype, 'sync')?.value as FileHandle['sync'];
+    const sync = originalOf('sync');
     const directory = join(mount.gitDir, 'refs/heads');
-    vi.spyOn(prototype, 'sync').mockImplementation(function (this: FileHandle) {
+    vi.spyOn(openFileMethods, 'sync').mockImplementation(function (this: OpenFile) {
       const isRefs = readlinkSync(`/proc/self/fd/${this.fd}`) === directory;
       return isRefs ? Promise.reject(systemError('EIO')) : sync.call(this);
     });

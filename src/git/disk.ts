@@ -1,0 +1,231 @@
+import {
+  access,
+  accessSync,
+  close,
+  closeSync,
+  fstatSync,
+  fsync,
+  ftruncate,
+  link,
+  linkSync,
+  lstat,
+  lstatSync,
+  open,
+  openSync,
+  read,
+  rename,
+  renameSync,
+  unlink,
+  unlinkSync,
+  utimes,
+  utimesSync,
+  write,
+  writeSync,
+  writev,
+} from 'node:fs';
+import type { BigIntStats, PathLike, Stats } from 'node:fs';
+import { promisify } from 'node:util';
+import { isNothingThere } from './system-error.ts';
+import { ThreadPace } from './thread-pace.ts';
+
+const accessAsync = promisify(access);
+const closeAsync = promisify(close);
+const fsyncAsync = promisify(fsync);
+const ftruncateAsync = promisify(ftruncate);
+const linkAsync = promisify(link);
+const lstatAsync = promisify(lstat);
+const openAsync = promisify(open);
+const readAsync = promisify(read);
+const renameAsync = promisify(rename);
+const unlinkAsync = promisify(unlink);
+const utimesAsync = promisify(utimes);
+const writeAsync = promisify(write);
+const writevAsync = promisify(writev);
+
+/** So much is copied into the system's memory in less time than another thread takes to begin with it. */
+export const mostBytesInThisThread: number = 32 * 1024;
+
+/**
+ * Calls that change a name or a few bytes, of which a commit makes some dozens. Where the disk is near
+ * they are over sooner than another thread would begin, and are made in this one, at the pace of
+ * `ThreadPace`. What waits for the disk itself (`sync`) is left to the pool always. Errors are those
+ * of the system.
+ */
+export class Disk {
+  /** In which thread; `undefined` where the disk is not near. */
+  readonly pace: ThreadPace | undefined;
+
+  /** See the function `isNear`. */
+  constructor(isNear: boolean) {
+    this.pace = isNear ? new ThreadPace() : undefined;
+  }
+
+  async open(path: PathLike, flags: string | number, mode?: number): Promise<OpenFile> {
+    const fd = await this.#call(
+      () => openSync(path, flags, mode),
+      () => openAsync(path, flags, mode),
+    );
+    return new OpenFile(fd, this.pace);
+  }
+
+  async rename(from: PathLike, to: PathLike): Promise<void> {
+    await this.#call(
+      () => renameSync(from, to),
+      () => renameAsync(from, to),
+    );
+  }
+
+  async link(existing: PathLike, path: PathLike): Promise<void> {
+    await this.#call(
+      () => linkSync(existing, path),
+      () => linkAsync(existing, path),
+    );
+  }
+
+  async unlink(path: PathLike): Promise<void> {
+    await this.#call(
+      () => unlinkSync(path),
+      () => unlinkAsync(path),
+    );
+  }
+
+  /** Fails where nothing is. */
+  async access(path: PathLike): Promise<void> {
+    await this.#call(
+      () => accessSync(path),
+      () => accessAsync(path),
+    );
+  }
+
+  /** What is at a path, without following a link; `undefined` when nothing is. */
+  async lstat(path: PathLike): Promise<Stats | undefined> {
+    try {
+      return await this.#call(
+        () => lstatSync(path, { throwIfNoEntry: false }),
+        () => lstatAsync(path),
+      );
+    } catch (error) {
+      if (isNothingThere(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Sets the times of a file to now. */
+  async touch(path: PathLike): Promise<void> {
+    const now = new Date();
+    await this.#call(
+      () => utimesSync(path, now, now),
+      () => utimesAsync(path, now, now),
+    );
+  }
+
+  #call<Result>(here: () => Result, elsewhere: () => Promise<Result>): Result | Promise<Result> {
+    return this.pace?.takeNext() === true ? this.pace.run(here) : elsewhere();
+  }
+}
+
+/** For whoever does not know where the disk is: everything is asked of another thread. */
+export const farDisk: Disk = new Disk(false);
+
+/**
+ * An open file, as `FileHandle` of Node is one; but that cannot be opened and closed in this thread.
+ * After `close` every call fails with EBADF.
+ */
+export class OpenFile {
+  readonly #pace: ThreadPace | undefined;
+  #fd: number;
+  // Calls in other threads; the descriptor must not be closed under them, for its number is given away
+  // again at once.
+  #calls = 0;
+  #onIdle: (() => void) | undefined;
+
+  /** Made by `Disk.open`. */
+  constructor(fd: number, pace: ThreadPace | undefined) {
+    this.#fd = fd;
+    this.#pace = pace;
+  }
+
+  /** The descriptor; -1 after `close`. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** One write; the system may take fewer bytes than there are. */
+  async write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number | null,
+  ): Promise<{ readonly bytesWritten: number }> {
+    if (length <= mostBytesInThisThread && this.#pace?.takeNext() === true) {
+      const bytesWritten = this.#pace.run(() =>
+        writeSync(this.#fd, bytes, offset, length, position),
+      );
+      return { bytesWritten };
+    }
+    return this.#elsewhere(() => writeAsync(this.#fd, bytes, offset, length, position));
+  }
+
+  /** One write of several parts. */
+  writev(
+    parts: readonly Uint8Array[],
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }> {
+    return this.#elsewhere(() => writevAsync(this.#fd, [...parts], position));
+  }
+
+  /** One read. */
+  read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }> {
+    return this.#elsewhere(() => readAsync(this.#fd, buffer, offset, length, position));
+  }
+
+  /** Of an open file the system knows it without a look at the disk. */
+  stat(): BigIntStats {
+    return fstatSync(this.#fd, { bigint: true });
+  }
+
+  /** Makes what was written survive a power cut; for a directory, the names in it. */
+  sync(): Promise<void> {
+    return this.#elsewhere(() => fsyncAsync(this.#fd));
+  }
+
+  truncate(sizeBytes: number): Promise<void> {
+    return this.#elsewhere(() => ftruncateAsync(this.#fd, sizeBytes));
+  }
+
+  /** Waits for the calls that are under way. */
+  async close(): Promise<void> {
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (this.#calls > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    if (this.#pace?.takeNext() === true) this.#pace.run(() => closeSync(fd));
+    else await closeAsync(fd);
+  }
+
+  async #elsewhere<Result>(call: () => Promise<Result>): Promise<Result> {
+    this.#calls += 1;
+    try {
+      return await call();
+    } finally {
+      this.#calls -= 1;
+      if (this.#calls === 0) this.#onIdle?.();
+    }
+  }
+}
+
+/** Writes all of the bytes behind what the file holds; it was opened for appending, or just made. */
+export async function appendFully(file: OpenFile, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, null);
+    done += bytesWritten;
+  }
+}

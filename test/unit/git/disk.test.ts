@@ -1,0 +1,111 @@
+import {
+  constants,
+  existsSync,
+  fstatSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Disk, appendFully, farDisk } from '../../../src/git/disk.ts';
+import { ThreadPace } from '../../../src/git/thread-pace.ts';
+import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
+
+describe.each([
+  ['near, in this thread', new Disk(true)],
+  ['far, in another thread', farDisk],
+])('a disk that is %s', (_where, disk) => {
+  test('gives files that are written, read, synced and closed', async () => {
+    const path = join(await temporaryDirectory(), 'a');
+    const file = await disk.open(
+      path,
+      constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+      0o444,
+    );
+    const bytes = Buffer.from('some bytes');
+    expect(await file.write(bytes, 5, 5, 3)).toMatchObject({ bytesWritten: 5 });
+    expect(await file.writev([Buffer.from('a'), Buffer.from('bc')], 0)).toMatchObject({
+      bytesWritten: 3,
+    });
+    await file.sync();
+    const buffer = Buffer.alloc(20);
+    expect(await file.read(buffer, 1, 19, 0)).toMatchObject({ bytesRead: 8 });
+    expect(buffer.toString('latin1', 1, 9)).toBe('abcbytes');
+    expect(file.stat().size).toBe(8n);
+    await file.truncate(2);
+    await file.close();
+    expect(readFileSync(path, 'latin1')).toBe('ab');
+    expect(statSync(path).mode & 0o777).toBe(0o444);
+  });
+
+  test('renames, links, touches and removes', async () => {
+    const directory = await temporaryDirectory();
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(a, '1');
+    await disk.rename(a, b);
+    await disk.link(b, c);
+    utimesSync(c, 1000, 1000);
+    await disk.touch(b);
+    expect(Math.abs(statSync(c).mtimeMs - Date.now())).toBeLessThan(10_000);
+    await disk.access(c);
+    expect((await disk.lstat(c))?.nlink).toBe(2);
+    await disk.unlink(c);
+    expect(existsSync(c)).toBe(false);
+    expect(await disk.lstat(c)).toBeUndefined();
+    expect(await disk.lstat(join(b, 'below a file'))).toBeUndefined();
+  });
+
+  test('fails as the system does', async () => {
+    const directory = await temporaryDirectory();
+    const none = join(directory, 'none');
+    const code = 'ENOENT';
+    await expect(disk.open(none, 'r')).rejects.toMatchObject({ code });
+    await expect(disk.rename(none, `${none}-2`)).rejects.toMatchObject({ code });
+    await expect(disk.link(none, `${none}-2`)).rejects.toMatchObject({ code });
+    await expect(disk.unlink(none)).rejects.toMatchObject({ code });
+    await expect(disk.access(none)).rejects.toMatchObject({ code });
+    await expect(disk.touch(none)).rejects.toMatchObject({ code });
+    await expect(disk.lstat('/none\0')).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+  });
+
+  test('closes a file after what is under way, and lets nothing begin then', async () => {
+    const path = join(await temporaryDirectory(), 'a');
+    const file = await disk.open(path, 'wx+');
+    const large = Buffer.alloc(4 * 1024 * 1024, 'x');
+    const writing = file.write(large, 0, large.length, 0);
+    const closing = file.close();
+    // Its number would belong to another file soon.
+    expect(file.fd).toBe(-1);
+    await expect(file.write(large, 0, 1, 0)).rejects.toThrow();
+    await expect(file.sync()).rejects.toThrow();
+    expect(await writing).toMatchObject({ bytesWritten: large.length });
+    await closing;
+    expect(statSync(path).size).toBe(large.length);
+  });
+
+  test('appends behind what is there', async () => {
+    const path = join(await temporaryDirectory(), 'a');
+    writeFileSync(path, 'one ');
+    const file = await disk.open(path, 'a');
+    await appendFully(file, Buffer.from('two'));
+    await file.close();
+    expect(readFileSync(path, 'latin1')).toBe('one two');
+  });
+});
+
+test('small writes to a near disk that is not slow are over when the call returns', async () => {
+  vi.spyOn(ThreadPace.prototype, 'takeNext').mockReturnValue(true);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const path = join(await temporaryDirectory(), 'a');
+  const file = await new Disk(true).open(path, 'wx');
+  const writing = file.write(Buffer.alloc(1000), 0, 1000, 0);
+  expect(fstatSync(file.fd).size).toBe(1000);
+  await writing;
+  await file.close();
+});
