@@ -8,6 +8,7 @@ import type { Ino, Timespec } from '../vfs/operations.ts';
 import type { Vnode } from '../vfs/vnode.ts';
 import type { BranchContext } from './branch-context.ts';
 import type { CleanFile, CleanSymlink } from './clean-nodes.ts';
+import { MostlyEmptyMap, MostlyEmptySet } from './empty-collections.ts';
 
 /** Makes the node of an entry that nobody has touched, by its place in the row. */
 export type CleanNodeMaker = (
@@ -33,9 +34,9 @@ export class CleanRow implements RowOwner {
   readonly seenTime: Timespec;
   readonly #context: BranchContext;
   readonly #clean: CleanNodeMaker;
-  readonly #others = new Map<ByteString, Ino>();
+  readonly #others = new MostlyEmptyMap<ByteString, Ino>();
   /** Names whose files show another time. */
-  readonly #changed = new Set<ByteString>();
+  readonly #changed = new MostlyEmptySet<ByteString>();
   /** A bit for each file whose content was read. */
   #read: Uint8Array | undefined;
 

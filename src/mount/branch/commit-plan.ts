@@ -131,7 +131,7 @@ export class CommitPlan {
 function collectingOf(directory: BranchDirectory, outer?: Collecting['outer']): Collecting {
   const { origin, pending } = directory.names;
   const planned = { directory, origin, entries: new Map() };
-  return { planned, children: new Map(), names: pending.values(), outer };
+  return { planned, children: new Map(), names: pending[Symbol.iterator](), outer };
 }
 
 function editOf({ planned: { directory, origin }, children }: Collecting): TreeEdit {

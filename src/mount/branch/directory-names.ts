@@ -14,6 +14,7 @@ import type { CleanFile, CleanSymlink } from './clean-nodes.ts';
 import { CleanRow } from './clean-rows.ts';
 import type { CleanNodeMaker } from './clean-rows.ts';
 import { DirectoryListing } from './directory-listing.ts';
+import { MostlyEmptyMap, MostlyEmptySet } from './empty-collections.ts';
 import { LateNames } from './late-names.ts';
 
 /** Makes the nodes of a directory. */
@@ -45,9 +46,9 @@ const noTree: Tree = Tree.parse(Buffer.alloc(0), 'sha1');
 export class DirectoryNames {
   /** `null` for the empty tree. Changed when a commit took what differs, or the branch moved on. */
   origin: Oid | null;
-  readonly children: Map<ByteString, BranchNode> = new Map();
-  readonly removed: Set<ByteString> = new Set();
-  readonly pending: Set<ByteString> = new Set();
+  readonly children: MostlyEmptyMap<ByteString, BranchNode> = new MostlyEmptyMap();
+  readonly removed: MostlyEmptySet<ByteString> = new MostlyEmptySet();
+  readonly pending: MostlyEmptySet<ByteString> = new MostlyEmptySet();
   readonly #context: BranchContext;
   readonly #maker: NodeMaker;
   #subdirectories: number | undefined;
