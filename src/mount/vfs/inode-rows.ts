@@ -8,19 +8,27 @@ export interface RowOwner {
   rowNode(index: number, isLink: boolean): Vnode;
 }
 
-const linkBit = 0x8000_0000;
-const countMask = 0x7fff_ffff;
+// The kernel's references to one node are few, as a rule; a row in which they are not takes four bytes.
+const narrow: CountWidth = { linkBit: 0x80, mostReferences: 0x7f };
+const wide: CountWidth = { linkBit: 0x8000_0000, mostReferences: 0x7fff_ffff };
+
+interface CountWidth {
+  /** Stands in a count whose node is a link. */
+  readonly linkBit: number;
+  readonly mostReferences: number;
+}
 
 /**
  * A row of inode numbers whose nodes hold nothing but their place in it. They are not kept: only how
- * often the kernel knows each is, and whether it is a link, in four bytes. (Whoever made the node
+ * often the kernel knows each is, and whether it is a link, in a byte. (Whoever made the node
  * knows the rest from the disk, and the disk cannot be waited for when the kernel names a number.)
  */
 export class InodeRow {
   readonly first: Ino;
   readonly size: number;
   readonly #owner: RowOwner;
-  #counts: Uint32Array | undefined;
+  #counts: Uint8Array | Uint32Array | undefined;
+  #width = narrow;
   #live = 0;
 
   constructor(first: Ino, size: number, owner: RowOwner) {
@@ -37,27 +45,27 @@ export class InodeRow {
   get(ino: Ino): Vnode | undefined {
     const index = ino - this.first;
     const counted = this.#counts?.[index] ?? 0;
-    return counted === 0 ? undefined : this.#owner.rowNode(index, counted >= linkBit);
+    return counted === 0 ? undefined : this.#owner.rowNode(index, counted >= this.#width.linkBit);
   }
 
   /** Counts more references, one at least. */
   hold(ino: Ino, isLink: boolean, references: number): void {
-    this.#counts ??= new Uint32Array(this.size);
+    this.#counts ??= new Uint8Array(this.size);
     const index = ino - this.first;
-    const counted = this.#counts[index] ?? 0;
-    const count = counted & countMask;
+    const count = this.#referencesAt(index);
     if (count === 0) this.#live += 1;
+    if (count + references > this.#width.mostReferences) this.#widen(this.#counts);
+    const { linkBit, mostReferences } = this.#width;
     // A count that is full stays so: the number is then live for good, which harms nobody.
-    if (count === countMask) return;
-    this.#counts[index] = Math.min(count + references, countMask) + (isLink ? linkBit : 0);
+    this.#counts[index] = Math.min(count + references, mostReferences) + (isLink ? linkBit : 0);
   }
 
   /** Takes references back. */
   release(ino: Ino, references: number): void {
     const index = ino - this.first;
-    const counted = this.#counts?.[index] ?? 0;
-    const count = counted & countMask;
-    if (this.#counts === undefined || count === 0 || count === countMask) return;
+    const count = this.#referencesAt(index);
+    if (this.#counts === undefined || count === 0 || count === wide.mostReferences) return;
+    const counted = this.#counts[index] ?? 0;
     this.#counts[index] = count > references ? counted - references : 0;
     if (count <= references) this.#live -= 1;
   }
@@ -65,11 +73,25 @@ export class InodeRow {
   /** Gives up a number, and with it all references to it, whose count it gives. */
   take(ino: Ino): number {
     const index = ino - this.first;
-    const count = (this.#counts?.[index] ?? 0) & countMask;
+    const count = this.#referencesAt(index);
     if (this.#counts === undefined || count === 0) return 0;
     this.#counts[index] = 0;
     this.#live -= 1;
     return count;
+  }
+
+  #referencesAt(index: number): number {
+    const counted = this.#counts?.[index] ?? 0;
+    return counted >= this.#width.linkBit ? counted - this.#width.linkBit : counted;
+  }
+
+  #widen(counts: Uint8Array | Uint32Array): void {
+    if (this.#width === wide) return;
+    const toWide = wide.linkBit - narrow.linkBit;
+    this.#counts = Uint32Array.from(counts, (counted) =>
+      counted >= narrow.linkBit ? counted + toWide : counted,
+    );
+    this.#width = wide;
   }
 }
 
