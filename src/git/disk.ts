@@ -22,6 +22,7 @@ import {
   write,
   writeSync,
   writev,
+  writevSync,
 } from 'node:fs';
 import type { BigIntStats, PathLike, Stats } from 'node:fs';
 import { promisify } from 'node:util';
@@ -42,8 +43,8 @@ const utimesAsync = promisify(utimes);
 const writeAsync = promisify(write);
 const writevAsync = promisify(writev);
 
-/** So much is copied into the system's memory in less time than another thread takes to begin with it. */
-export const mostBytesInThisThread: number = 32 * 1024;
+/** So much is copied into the system's memory in less time than another thread takes to do it. */
+export const mostBytesInThisThread: number = 256 * 1024;
 
 /**
  * Calls that change a name or a few bytes, of which a commit makes some dozens. Where the disk is near
@@ -167,10 +168,14 @@ export class OpenFile {
   }
 
   /** One write of several parts. */
-  writev(
+  async writev(
     parts: readonly Uint8Array[],
     position: number,
   ): Promise<{ readonly bytesWritten: number }> {
+    const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
+    if (sizeBytes <= mostBytesInThisThread && this.#pace?.takeNext() === true) {
+      return { bytesWritten: this.#pace.run(() => writevSync(this.#fd, parts, position)) };
+    }
     return this.#elsewhere(() => writevAsync(this.#fd, [...parts], position));
   }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeSync } from 'node:fs';
+import { writevSync } from 'node:fs';
 import { CorruptObjectError } from '../../errors.ts';
 import { farDisk, mostBytesInThisThread } from '../disk.ts';
 import type { Disk } from '../disk.ts';
@@ -59,11 +59,11 @@ export class PackFile {
     if (pace === undefined || sizeBytes > mostBytesInThisThread || !pace.takeNext()) {
       return writePartsFully(this.#file.handle, parts, position);
     }
-    const bytes = Buffer.concat(parts, sizeBytes);
     const { fd } = this.#file.handle;
-    const written = pace.run(() => writeSync(fd, bytes, 0, sizeBytes, position));
+    const written = pace.run(() => writevSync(fd, parts, position));
     if (written === sizeBytes) return undefined;
-    return writeFully(this.#file.handle, bytes.subarray(written), position + written);
+    const rest = Buffer.concat(parts, sizeBytes).subarray(written);
+    return writeFully(this.#file.handle, rest, position + written);
   }
 
   /** Gives the disk back what a failed write has taken of it, so far as that works. */
