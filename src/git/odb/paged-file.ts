@@ -116,9 +116,17 @@ export class PagedFile {
     const descriptor = await this.#acquire();
     try {
       const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, this.sizeBytes - offset)));
-      const count = await readAt(descriptor, buffer, offset);
-      if (count < buffer.length) throw this.#cutOff(offset + buffer.length);
-      return buffer;
+      return await this.#fill(descriptor, buffer, offset);
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** As `readDirect`, into memory that is there; all of `buffer` must be in the file. */
+  async readInto(buffer: Buffer, offset: number): Promise<Buffer> {
+    const descriptor = await this.#acquire();
+    try {
+      return await this.#fill(descriptor, buffer, offset);
     } finally {
       this.#release();
     }
@@ -172,6 +180,12 @@ export class PagedFile {
     this.#closed = true;
     this.#cache.closed(this);
     this.releaseDescriptor();
+  }
+
+  async #fill(descriptor: number, buffer: Buffer, offset: number): Promise<Buffer> {
+    const count = await readAt(descriptor, buffer, offset);
+    if (count < buffer.length) throw this.#cutOff(offset + buffer.length);
+    return buffer;
   }
 
   #page(index: number): Buffer {
