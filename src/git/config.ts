@@ -40,15 +40,16 @@ export class GitConfig {
   static async load(locations: ConfigLocations): Promise<GitConfig> {
     const { gitDir, commonDir = gitDir, env = process.env } = locations;
     const home = env['HOME'] ?? homedir();
-    const outside = [];
-    for (const file of outsideFiles(env, home)) outside.push(...(await readOutside(file, home)));
-    const local = await readWithIncludes(join(commonDir, 'config'), home);
+    const [local, ...outside] = await Promise.all([
+      readWithIncludes(join(commonDir, 'config'), home),
+      ...outsideFiles(env, home).map((file) => readOutside(file, home)),
+    ]);
     const config = new GitConfig(local);
     const worktree =
       config.getBool('extensions.worktreeConfig') === true
         ? await readWithIncludes(join(gitDir, 'config.worktree'), home)
         : [];
-    return new GitConfig([...outside, ...local, ...worktree, ...entriesOfEnvironment(env)]);
+    return new GitConfig([...outside.flat(), ...local, ...worktree, ...entriesOfEnvironment(env)]);
   }
 
   /** The last value of a variable: `core.bare`, `remote.origin.url`. `''` when it has none. */

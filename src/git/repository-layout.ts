@@ -21,7 +21,8 @@ const validHead = /^(?:ref:[ \t\r\n]*refs\/|[0-9a-f]{40})/;
  */
 export async function findRepository(path: string): Promise<RepositoryLayout> {
   const start = resolve(path);
-  const kind = await kindOf(start);
+  const inside = join(start, '.git');
+  const [kind, insideKind] = await Promise.all([kindOf(start), kindOf(inside)]);
   if (kind === 'nothing') {
     throw new FileNotFoundError(`there is no repository at ${path}: nothing has that name`, {
       path,
@@ -29,8 +30,6 @@ export async function findRepository(path: string): Promise<RepositoryLayout> {
   }
   if (kind === 'file') return followGitFile(start, path);
   // As git does: a worktree before a directory that only looks like a bare repository.
-  const inside = join(start, '.git');
-  const insideKind = await kindOf(inside);
   if (insideKind === 'file') return followGitFile(inside, path);
   const gitDir = insideKind === 'directory' ? inside : start;
   const layout = await layoutOf(gitDir);
@@ -56,12 +55,15 @@ async function layoutOf(gitDir: string): Promise<RepositoryLayout> {
 
 /** What keeps git from taking these directories for a repository; `undefined` when nothing does. */
 async function faultOf({ gitDir, commonDir }: RepositoryLayout): Promise<string | undefined> {
-  const head = await readIfFile(join(gitDir, 'HEAD'));
+  const [head, objects, refs] = await Promise.all([
+    readIfFile(join(gitDir, 'HEAD')),
+    kindOf(join(commonDir, 'objects')),
+    kindOf(join(commonDir, 'refs')),
+  ]);
   if (head === undefined) return 'it holds no HEAD';
   if (!validHead.test(head)) return 'its HEAD is neither the name of a ref nor an object id';
-  for (const name of ['objects', 'refs']) {
-    if ((await kindOf(join(commonDir, name))) !== 'directory') return `it holds no ${name}`;
-  }
+  if (objects !== 'directory') return 'it holds no objects';
+  if (refs !== 'directory') return 'it holds no refs';
   return undefined;
 }
 

@@ -10,6 +10,7 @@ import { GitConfig, readConfigFile } from './config.ts';
 import { Disk } from './disk.ts';
 import type { Identity } from './identity.ts';
 import { ObjectDatabase } from './odb/object-database.ts';
+import type { ObjectDatabaseOptions } from './odb/object-database.ts';
 import type { HashAlgorithm } from './oid.ts';
 import type { ReflogPolicy } from './refs/ref-logs.ts';
 import { isNear } from './near-filesystem.ts';
@@ -142,16 +143,35 @@ export class Repository {
     options: RepositoryOptions,
   ): Promise<Repository> {
     const { gitDir, commonDir } = layout;
-    const algorithm = algorithmOf(await readConfigFile(join(commonDir, 'config')), commonDir);
-    const config = await GitConfig.load(layout);
+    const [ownEntries, config] = await Promise.all([
+      readConfigFile(join(commonDir, 'config')),
+      GitConfig.load(layout),
+    ]);
+    const algorithm = algorithmOf(ownEntries, commonDir);
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
-    const isCommonNear = await isNear(Buffer.from(commonDir));
-    const disk = new Disk(isCommonNear);
-    const recent = new RecentPaths(isCommonNear);
-    const lockMarks =
-      options.markLocks === true ? await LockMarks.open(commonDir, disk) : undefined;
     const objectsDirectory = join(commonDir, 'objects');
+    const [isCommonNear, isObjectsNear] = await Promise.all(
+      [commonDir, objectsDirectory].map((directory) => isNear(Buffer.from(directory))),
+    );
+    const recent = new RecentPaths(isCommonNear === true);
+    const disk = new Disk(isCommonNear === true);
+    const { cacheSizeBytes } = options;
+    const objectOptions: ObjectDatabaseOptions = {
+      isNear: isObjectsNear === true,
+      objectsDirectory,
+      algorithm,
+      compressionLevel: compressionLevelOf(config, options),
+      bigFileThresholdBytes:
+        options.bigFileThresholdBytes ??
+        config.getInt('core.bigFileThreshold') ??
+        defaultBigFileThresholdBytes,
+      ...(cacheSizeBytes === undefined ? {} : { cacheSizeBytes }),
+    };
+    const [odb, lockMarks] = await openBoth(
+      ObjectDatabase.open(objectOptions),
+      options.markLocks === true ? LockMarks.open(commonDir, disk) : Promise.resolve(undefined),
+    );
     const refs = new RefStore({
       recent,
       disk,
@@ -162,18 +182,6 @@ export class Repository {
       reflogPolicy: reflogPolicyOf(config, isBare),
       lockTimeoutMs: timeoutOf(config, 'core.filesRefLockTimeout', options.lockTimeoutMs),
       packedRefsTimeoutMs: timeoutOf(config, 'core.packedRefsTimeout'),
-    });
-    const { cacheSizeBytes } = options;
-    const odb = await ObjectDatabase.open({
-      isNear: await isNear(Buffer.from(objectsDirectory)),
-      objectsDirectory,
-      algorithm,
-      compressionLevel: compressionLevelOf(config, options),
-      bigFileThresholdBytes:
-        options.bigFileThresholdBytes ??
-        config.getInt('core.bigFileThreshold') ??
-        defaultBigFileThresholdBytes,
-      ...(cacheSizeBytes === undefined ? {} : { cacheSizeBytes }),
     });
     const parts = { gitDir, commonDir, algorithm, isBare, config, odb, refs, recent };
     return new Repository(parts, lockMarks);
@@ -192,6 +200,23 @@ export class Repository {
     await this.#lockMarks?.close();
   }
 }
+
+/** What both promises give; when one of them fails, what the other gives is closed again. */
+async function openBoth<First extends Closable, Second extends Closable>(
+  first: Promise<First>,
+  second: Promise<Second>,
+): Promise<[First, Second]> {
+  try {
+    return await Promise.all([first, second]);
+  } catch (error) {
+    for (const outcome of await Promise.allSettled<Closable>([first, second])) {
+      if (outcome.status === 'fulfilled') await outcome.value?.close();
+    }
+    throw error;
+  }
+}
+
+type Closable = { close(): Promise<void> } | undefined;
 
 function reflogPolicyOf(config: GitConfig, isBare: boolean): ReflogPolicy {
   const value = config.get('core.logAllRefUpdates');

@@ -90,14 +90,22 @@ export async function prepareMountpoint(
   options: { readonly nonEmpty: boolean },
 ): Promise<string> {
   const mountpoint = await canonicalMountpoint(resolve(path));
-  for (const neededPath of [needed.repository, needed.spoolDirectory]) {
-    if (!isInside(await canonicalAsFarAsThere(resolve(neededPath)), mountpoint)) continue;
+  const [repository = '', spoolDirectory = repository] = await Promise.all(
+    Array.from(new Set([needed.repository, needed.spoolDirectory]), (neededPath) =>
+      canonicalAsFarAsThere(resolve(neededPath)),
+    ),
+  );
+  for (const [neededPath, canonical] of [
+    [needed.repository, repository],
+    [needed.spoolDirectory, spoolDirectory],
+  ] as const) {
+    if (!isInside(canonical, mountpoint)) continue;
     throw new MountpointError(
       `${mountpoint} holds ${neededPath}, which the mount itself needs; mount somewhere else`,
       mountpoint,
     );
   }
-  if (isInside(mountpoint, await canonicalAsFarAsThere(resolve(needed.repository)))) {
+  if (isInside(mountpoint, repository)) {
     throw new MountpointError(
       `${mountpoint} is inside the repository; mount somewhere else`,
       mountpoint,
@@ -132,10 +140,11 @@ async function canonicalMountpoint(path: string): Promise<string> {
   const candidate = join(parent, basename(path));
   await clearOldMounts(candidate);
   const canonical = await onDisk(path, async () => {
-    if (!(await stat(candidate)).isDirectory()) {
+    const [status, canonical] = await Promise.all([stat(candidate), realpath(candidate)]);
+    if (!status.isDirectory()) {
       throw new MountpointError(`${path} is not a directory; mount on an empty one`, path);
     }
-    return realpath(candidate);
+    return canonical;
   });
   if (canonical !== candidate) await clearOldMounts(canonical);
   return canonical;

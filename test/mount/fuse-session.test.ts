@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { MountFailedError, rootMounter } from '../../src/mount/fuse/mounting.ts';
 import { mountAt } from '../../src/mount/mount-table.ts';
 import type { DaemonOptions } from '../fixtures/memory-filesystem-daemon.ts';
@@ -257,6 +258,8 @@ describe('what the kernel keeps', () => {
 });
 
 describe('mounting as root', () => {
+  afterEach(() => vi.restoreAllMocks());
+
   it('shows the source in the mount table, whatever is in it', async () => {
     const mount = await mountMemory();
     expect(await mountAt(mount.mountpoint)).toMatchObject({
@@ -272,6 +275,22 @@ describe('mounting as root', () => {
     await mount.ended();
     expect(await mountAt(mount.mountpoint)).toBeUndefined();
     expect(await rootMounter.unmount(mount.mountpoint)).toEqual({ lazyReason: undefined });
+  });
+
+  it.each([
+    ['by a call', process.arch],
+    ['by mount(8) where koffi is not', 'another'],
+  ])('gives the same mount %s', async (_way, arch) => {
+    const mountpoint = await freshMountpoint();
+    vi.spyOn(process, 'arch', 'get').mockReturnValue(arch as NodeJS.Architecture);
+    const { fd } = await rootMounter.mount({ mountpoint, source: 'x', readOnly: true });
+    const { options, ...entry } = (await mountAt(mountpoint))!;
+    expect(entry).toMatchObject({ mountpoint, type: 'fuse.vost', source: 'x' });
+    expect([...options].sort().join()).toBe(
+      'default_permissions,group_id=0,max_read=1048576,nodev,nosuid,relatime,ro,ro,user_id=0',
+    );
+    expect(await rootMounter.unmount(mountpoint)).toEqual({ lazyReason: undefined });
+    closeSync(fd);
   });
 
   it('fails with what mount(8) says', async () => {

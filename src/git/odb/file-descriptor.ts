@@ -1,4 +1,4 @@
-import { close, fstat, open, read } from 'node:fs';
+import { close, fstat, open, read, readSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { promisify } from 'node:util';
 
@@ -27,6 +27,17 @@ export async function readAt(descriptor: number, buffer: Buffer, offset: number)
   let filled = 0;
   while (filled < buffer.length) {
     const count = await readOnce(descriptor, buffer, filled, offset + filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return filled;
+}
+
+/** As `readAt`, in this thread. */
+export function readAtSync(descriptor: number, buffer: Buffer, offset: number): number {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const count = readSync(descriptor, buffer, filled, buffer.length - filled, offset + filled);
     if (count === 0) break;
     filled += count;
   }

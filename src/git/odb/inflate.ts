@@ -1,8 +1,8 @@
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import { constants, createInflate, inflateSync } from 'node:zlib';
 import type { Inflate } from 'node:zlib';
 import { CorruptObjectError } from '../../errors.ts';
-import { allocateObject } from './allocate.ts';
+import { allocateObject, allocating } from './allocate.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { inflateSmall } from './inflate-small.ts';
 
@@ -15,9 +15,14 @@ export const largestSyncInflateBytes: number = 512 * 1024;
 /** Input for `inflateStart` that is enough: the tables of a deflate block take up to 285 bytes. */
 export const inflateStartInputBytes = 512;
 
+/** Input that comes in pieces of this size goes to zlib one by one: it is more than a stream queues. */
+export const wholeInputBytes: number = 256 * 1024;
+
 // Deflate says 258 bytes with 2 bits at best.
 const highestRatio = 1032;
 const outputChunkSizeBytes = 256 * 1024;
+// zlib is given room for as much at once: memory that is new costs more than what is done with it.
+const largestInOnePieceBytes = 64 * 1024 * 1024;
 const leastChunkSizeBytes = 64;
 // What is larger zlib inflates sooner.
 const smallContentBytes = 512;
@@ -92,6 +97,9 @@ export function inflateStart(input: Buffer, sizeBytes: number = Infinity): Buffe
  * Inflates a stream piece by piece, on zlib's threads and with bounded memory. When it does not give
  * exactly `sizeBytes` bytes, or its checksum is wrong, a `CorruptObjectError` ends it; errors of the
  * input come as they are. At the end `onEnd` is told how long the stream was.
+ *
+ * A piece of the input is done with when the next one is asked for, if it is no smaller than
+ * `wholeInputBytes`.
  */
 export async function* inflateChunks(
   input: AsyncIterable<Buffer>,
@@ -118,14 +126,54 @@ export async function* inflateChunks(
 
 /** All that `inflateChunks` gives, in one buffer. Check the size with `checkDeclaredSize` first. */
 export function inflateLarge(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
-  return beingInflated.run(sizeBytes, async () => {
-    const data = allocateObject(sizeBytes);
-    let filled = 0;
-    for await (const chunk of inflateChunks(input, sizeBytes)) {
-      filled += chunk.copy(data, filled);
-    }
-    return data;
+  const inflated = sizeBytes <= largestInOnePieceBytes ? inflateInOnePiece : inflateInPieces;
+  return beingInflated.run(sizeBytes, () => inflated(input, sizeBytes));
+}
+
+async function inflateInPieces(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
+  const data = allocateObject(sizeBytes);
+  let filled = 0;
+  for await (const chunk of inflateChunks(input, sizeBytes)) {
+    filled += chunk.copy(data, filled);
+  }
+  return data;
+}
+
+async function inflateInOnePiece(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
+  // One byte more than needed, so that zlib reaches the checksum without another buffer.
+  const chunkSize = Math.max(leastChunkSizeBytes, sizeBytes + 1);
+  const inflate = allocating(sizeBytes, () => createInflate({ chunkSize }));
+  const parts: Buffer[] = [];
+  let total = 0;
+  inflate.on('data', (part: Buffer) => {
+    parts.push(part);
+    total += part.length;
+    if (total > sizeBytes) inflate.destroy(wrongSize(total, sizeBytes));
   });
+  // As in `inflateChunks`.
+  pipeline(input, inflate).catch(() => undefined);
+  try {
+    await finished(inflate, { writable: false });
+  } catch (error) {
+    throw isZlibError(error) ? corruptStream(error, sizeBytes) : error;
+  } finally {
+    inflate.destroy();
+  }
+  if (total !== sizeBytes) throw wrongSize(total, sizeBytes);
+  return joined(parts, sizeBytes);
+}
+
+/** The parts in one: where they stand side by side, as zlib leaves them, nothing is copied. */
+function joined(parts: readonly Buffer[], sizeBytes: number): Buffer {
+  const { buffer, byteOffset = 0 } = parts[0] ?? {};
+  let end = byteOffset;
+  const isOne = parts.every((part) => {
+    const follows = part.buffer === buffer && part.byteOffset === end;
+    end += part.length;
+    return follows;
+  });
+  if (buffer === undefined || !isOne) return Buffer.concat(parts, sizeBytes);
+  return Buffer.from(buffer, byteOffset, sizeBytes);
 }
 
 function errorCode(error: unknown): string {

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { CorruptObjectError, InvalidArgumentError } from '../../errors.ts';
 import { Disk } from '../disk.ts';
@@ -152,7 +153,12 @@ export class ObjectDatabase {
   /** Opens a database; only the names of its packs are read. */
   static async open(options: ObjectDatabaseOptions): Promise<ObjectDatabase> {
     const database = new ObjectDatabase(options);
-    await database.refresh();
+    const { isNear = false, objectsDirectory } = options;
+    const [device] = await Promise.all([
+      isNear ? stat(objectsDirectory).then(({ dev }) => dev) : undefined,
+      database.refresh(),
+    ]);
+    if (device !== undefined) database.#caches.pages.readHere(device);
     return database;
   }
 

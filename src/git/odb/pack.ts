@@ -12,6 +12,7 @@ import {
   inflateStart,
   inflateStartInputBytes,
   largestSyncInflateBytes,
+  wholeInputBytes,
 } from './inflate.ts';
 import { freshenFile } from './loose-objects.ts';
 import { PackIndex } from './pack-index.ts';
@@ -20,7 +21,6 @@ import { PagedFile } from './paged-file.ts';
 
 const magic = 0x5041434b; // "PACK"
 const headerSizeBytes = 12;
-const directReadSizeBytes = 256 * 1024;
 
 // Its time need not be more exact than this, however many objects are looked for.
 const freshMs = 1000;
@@ -201,10 +201,26 @@ export class Pack {
     this.index.file.close();
   }
 
+  /** The pack from `offset` on. Two buffers take turns: one is filled while the other is worked on. */
   async *#compressed(offset: number): AsyncGenerator<Buffer, void, undefined> {
-    for (let at = offset, end = this.#dataEnd; at < end; at += directReadSizeBytes) {
-      yield await this.file.readDirect(at, Math.min(directReadSizeBytes, end - at));
+    const end = this.#dataEnd;
+    const sizeBytes = Math.min(wholeInputBytes, end - offset);
+    let [buffer, other] = [Buffer.allocUnsafe(sizeBytes), Buffer.allocUnsafe(sizeBytes)];
+    let reading = this.#readPiece(buffer, offset);
+    for (let at = offset; at < end; at += wholeInputBytes) {
+      const piece = await reading;
+      [buffer, other] = [other, buffer];
+      reading = this.#readPiece(buffer, at + wholeInputBytes);
+      yield piece;
     }
+  }
+
+  #readPiece(buffer: Buffer, offset: number): Promise<Buffer> {
+    const sizeBytes = Math.max(0, Math.min(buffer.length, this.#dataEnd - offset));
+    const reading = this.file.readInto(buffer.subarray(0, sizeBytes), offset);
+    // Whoever has all he needs does not wait for the last one; everybody else is told.
+    reading.catch(() => undefined);
+    return reading;
   }
 
   get #dataEnd(): number {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { ThreadPace } from '../thread-pace.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { CountedCache } from './counted-cache.ts';
 import type { CacheCounts } from './counted-cache.ts';
@@ -11,6 +12,9 @@ const leastPages = 32;
 const maxOpenFiles = 256;
 // What is being read is not in the cache yet, and needs a bound of its own.
 const pagesReadAtOnce = 32;
+
+// Each takes up to half a millisecond, and nothing else happens on the event loop meanwhile.
+const mostReadHereInARow = 16;
 
 /** What can let go of its descriptor, and open the file again when it needs to. */
 export interface DescriptorHolder {
@@ -26,6 +30,8 @@ export class PageCache {
   readonly #open: LRUCache<DescriptorHolder, true>;
   /** Read since `closeIdle` was called. */
   readonly #busy = new Set<DescriptorHolder>();
+  #near: { readonly device: number; readonly pace: ThreadPace } | undefined;
+  #readHereInARow = 0;
   #files = 0;
   /** The page that was asked for last: as a rule it is the next one too, and found sooner here. */
   #lastKey = -1;
@@ -52,6 +58,23 @@ export class PageCache {
   /** How useful it is. */
   counts(): CacheCounts {
     return this.#pages.counts('pages');
+  }
+
+  /** From now on pages of files on this device, which is near (see `isNear`), are read in this thread. */
+  readHere(device: number): void {
+    this.#near = { device, pace: new ThreadPace() };
+  }
+
+  /** With what the next page on a device is to be read in this thread; to be asked once for each. */
+  takeNextHere(device: number): ThreadPace | undefined {
+    if (this.#near?.device !== device) return undefined;
+    // Now and then others have their turn.
+    if (this.#readHereInARow === mostReadHereInARow || !this.#near.pace.takeNext()) {
+      this.#readHereInARow = 0;
+      return undefined;
+    }
+    this.#readHereInARow += 1;
+    return this.#near.pace;
   }
 
   /** The number that a new file counts its pages from; numbers are never used twice. */

@@ -1,7 +1,13 @@
 import { access } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
 import { Fault } from './fault.ts';
-import { closeDescriptor, openForReading, readAt, statDescriptor } from './file-descriptor.ts';
+import {
+  closeDescriptor,
+  openForReading,
+  readAt,
+  readAtSync,
+  statDescriptor,
+} from './file-descriptor.ts';
 import type { PageCache } from './page-cache.ts';
 import { isSystemError } from './temporary-file.ts';
 
@@ -40,8 +46,8 @@ class PageFault extends Fault {
 
 /**
  * A file that does not change, read through pages in memory. The synchronous methods throw a `Fault`
- * when a page has to be read first (run them in `whenReady` or `ifReady`), and a `CorruptObjectError`
- * beyond the file's end. It is opened at first need; `FileGoneError` comes when it is not there (any more).
+ * when a page has to be read first (run them in `whenReady` or `ifReady`), unless it is likely in the
+ * system's memory (`PageCache.readHere`), and a `CorruptObjectError` beyond the file's end. It is opened at first need; `FileGoneError` comes when it is not there (any more).
  */
 export class PagedFile {
   readonly path: string;
@@ -56,6 +62,8 @@ export class PagedFile {
   #sizeBytes: number | undefined;
   #identity: string | undefined;
   #descriptor: Promise<number> | undefined;
+  /** What `#descriptor` gives, when the file is open, and on which device it is. */
+  #opened: { readonly descriptor: number; readonly device: number } | undefined;
   #users = 0;
   #releaseWanted = false;
   #closed = false;
@@ -116,9 +124,17 @@ export class PagedFile {
     const descriptor = await this.#acquire();
     try {
       const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, this.sizeBytes - offset)));
-      const count = await readAt(descriptor, buffer, offset);
-      if (count < buffer.length) throw this.#cutOff(offset + buffer.length);
-      return buffer;
+      return await this.#fill(descriptor, buffer, offset);
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** As `readDirect`, into memory that is there; all of `buffer` must be in the file. */
+  async readInto(buffer: Buffer, offset: number): Promise<Buffer> {
+    const descriptor = await this.#acquire();
+    try {
+      return await this.#fill(descriptor, buffer, offset);
     } finally {
       this.#release();
     }
@@ -161,7 +177,7 @@ export class PagedFile {
       return;
     }
     const descriptor = this.#descriptor;
-    this.#descriptor = undefined;
+    this.#descriptor = this.#opened = undefined;
     this.#releaseWanted = false;
     // Nothing can be done about a descriptor that cannot be opened or closed; whoever opened it has the error.
     descriptor.then(closeDescriptor).catch(() => undefined);
@@ -174,9 +190,35 @@ export class PagedFile {
     this.releaseDescriptor();
   }
 
+  async #fill(descriptor: number, buffer: Buffer, offset: number): Promise<Buffer> {
+    const count = await readAt(descriptor, buffer, offset);
+    if (count < buffer.length) throw this.#cutOff(offset + buffer.length);
+    return buffer;
+  }
+
   #page(index: number): Buffer {
-    const page = this.#cache.get(this.#firstKey + index);
+    const page = this.#cache.get(this.#firstKey + index) ?? this.#readHere(index);
     if (page === undefined) throw this.#fault.on(index, index);
+    return page;
+  }
+
+  /** Reads a page in this thread; `undefined` when it is to be waited for. */
+  #readHere(index: number): Buffer | undefined {
+    if (this.#opened === undefined || this.#loading.has(index)) return undefined;
+    const { descriptor, device } = this.#opened;
+    const pace = this.#cache.takeNextHere(device);
+    if (pace === undefined) return undefined;
+    const start = index * this.#pageSizeBytes;
+    const page = Buffer.allocUnsafeSlow(Math.min(this.#pageSizeBytes, this.sizeBytes - start));
+    try {
+      const count = pace.run(() => readAtSync(descriptor, page, start));
+      if (count < page.length) return undefined;
+    } catch {
+      // Whoever waits for the page meets the error again, and a file that is cut off, too.
+      return undefined;
+    }
+    if (!this.#releaseWanted) this.#cache.opened(this);
+    this.#keep(index, page);
     return page;
   }
 
@@ -190,7 +232,7 @@ export class PagedFile {
     );
     const parts: Buffer[] = [];
     for (let index = firstPage; index <= lastPage; index++) {
-      const page = this.#cache.get(this.#firstKey + index);
+      const page = this.#cache.get(this.#firstKey + index) ?? this.#readHere(index);
       if (page === undefined) throw this.#fault.on(firstPage, lastPage);
       parts.push(index === firstPage ? page.subarray(start) : page);
     }
@@ -274,6 +316,7 @@ export class PagedFile {
     if (this.#identity !== undefined && this.#identity !== identity) throw new FileGoneError(this);
     this.#identity = identity;
     this.#sizeBytes = size;
+    this.#opened = { descriptor, device: dev };
   }
 
   #cutOff(neededBytes: number): CorruptObjectError {

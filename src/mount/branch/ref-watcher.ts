@@ -126,9 +126,8 @@ export class RefWatcher {
   async #compare(again: readonly RefName[]): Promise<void> {
     const { refs } = this.#options;
     const now = new Map<RefName, Oid>();
-    for (const prefix of [branchPrefix, tagPrefix]) {
-      for (const { name, oid } of await refs.list(prefix)) now.set(name, oid);
-    }
+    const lists = [branchPrefix, tagPrefix].map((prefix) => refs.list(prefix));
+    for (const { name, oid } of (await Promise.all(lists)).flat()) now.set(name, oid);
     const moved = this.#known === undefined ? [] : changedNames(this.#known, now);
     const changed = [...new Set([...moved, ...again])];
     const left = leftTips(this.#seen, now);

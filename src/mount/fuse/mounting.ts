@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { GitStoreError, InvalidArgumentError } from '../../errors.ts';
 import { mountAt, vostMountType } from '../mount-table.ts';
 import { transferLimitBytes } from './handshake.ts';
+import { callMount, mountCall } from './mount-call.ts';
 
 /** The kernel cannot be asked to mount or unmount, or refused; the message says why (`MOUNT_FAILED`). */
 export class MountFailedError extends GitStoreError {
@@ -53,16 +54,18 @@ const openFile = promisify(open);
 const closeFile = promisify(close);
 
 /**
- * Mounts as root: opens the device, and mount(8) tells the kernel of it. The programs run beside
- * this process and are never waited for synchronously: while they work, the kernel may ask it for
- * something.
+ * Mounts as root: opens the device, and tells the kernel of it by a call, or else by mount(8). The call
+ * is made in another thread, and the programs run beside this process; neither is waited for
+ * synchronously: while they work, the kernel may ask it for something.
  */
 export const rootMounter: Mounter = {
   async mount(request) {
     const args = mountArguments(request);
     const fd = await openDevice(request.mountpoint);
     try {
-      await runProgram('mount', args, request.mountpoint, { fd });
+      const call = mountCall(request, fuseOptions(request, fd));
+      const isMounted = call !== undefined && (await callMount(request, call));
+      if (!isMounted) await runProgram('mount', args, request.mountpoint, { fd });
     } catch (error) {
       await closeFile(fd);
       throw withAdvice(error, request.mountpoint);
@@ -90,21 +93,29 @@ export async function chooseMounter(): Promise<Mounter> {
   return (await import('./fusermount.ts')).fusermountMounter;
 }
 
-/** The arguments of mount(8); values with a comma would be options of their own, and are refused. */
-export function mountArguments(request: MountRequest): string[] {
+/** The options that FUSE itself understands. */
+function fuseOptions(request: MountRequest, fd: number): string[] {
   const options = [
-    `fd=${inheritedFd}`,
+    `fd=${fd}`,
     'rootmode=40000',
     `user_id=${process.getuid?.() ?? 0}`,
     `group_id=${process.getgid?.() ?? 0}`,
     'default_permissions',
     `max_read=${transferLimitBytes}`,
+  ];
+  if (request.allowOther === true) options.push('allow_other');
+  return options;
+}
+
+/** The arguments of mount(8); values with a comma would be options of their own, and are refused. */
+export function mountArguments(request: MountRequest): string[] {
+  const options = [
+    ...fuseOptions(request, inheritedFd),
     'nosuid',
     'nodev',
     request.readOnly === true ? 'ro' : 'rw',
+    ...checkedExtraOptions(request),
   ];
-  if (request.allowOther === true) options.push('allow_other');
-  options.push(...checkedExtraOptions(request));
   return [
     '-i',
     '-t',

@@ -1,8 +1,8 @@
-import { renameSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { renameSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CorruptObjectError } from '../../../../src/errors.ts';
 import { Fault, ifReady, whenReady } from '../../../../src/git/odb/fault.ts';
 import { PageCache } from '../../../../src/git/odb/page-cache.ts';
@@ -181,6 +181,95 @@ describe('PagedFile', () => {
     for (const [at, part] of parts.entries()) expect(part).toEqual(content.subarray(at, at + 10));
     // All of them are views of the one page.
     expect(new Set(parts.map((part) => part.buffer)).size).toBe(1);
+    file.close();
+  });
+});
+
+describe('PagedFile on a device that is near', () => {
+  function openNear(maxSizeBytes = 1): { file: PagedFile; cache: PageCache } {
+    const cache = new PageCache({ maxSizeBytes, pageSizeBytes });
+    cache.readHere(statSync(path).dev);
+    return { file: openPaged(cache), cache };
+  }
+
+  /** So that it does not count how busy the machine is. */
+  function withoutHurry(): void {
+    vi.spyOn(performance, 'now').mockReturnValue(0);
+  }
+
+  afterEach(() => vi.restoreAllMocks());
+
+  it('is read at once as soon as it is open', async () => {
+    withoutHurry();
+    const { file } = openNear();
+    expect(ifReady(() => file.slice(0, 10))).toBeUndefined();
+    await whenReady(() => file.slice(0, 10));
+    const offset = 7 * pageSizeBytes + 500;
+    expect(ifReady(() => file.slice(offset, 1000))).toEqual(
+      content.subarray(offset, offset + 1000),
+    );
+    expect(ifReady(() => file.readUInt32(content.length - 4))).toBe(
+      content.readUInt32BE(content.length - 4),
+    );
+    file.close();
+    expect(ifReady(() => file.slice(20 * pageSizeBytes, 10))).toBeUndefined();
+  });
+
+  it('lets others have their turn now and then', async () => {
+    withoutHurry();
+    const { file } = openNear(50 * pageSizeBytes);
+    await whenReady(() => file.slice(0, 10));
+    const isThere = (page: number): boolean =>
+      ifReady(() => file.slice(page * pageSizeBytes, 1)) !== undefined;
+    const there = Array.from({ length: 34 }, (_, at) => isThere(at + 1));
+    expect(there.map((is, at) => (is ? -1 : at)).filter((at) => at >= 0)).toEqual([16, 33]);
+    file.close();
+  });
+
+  it('is left to others as long as it is slow', async () => {
+    let nowMs = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => (nowMs += 1));
+    const { file } = openNear();
+    await whenReady(() => file.slice(0, 10));
+    expect(ifReady(() => file.slice(5 * pageSizeBytes, 10))).toBeDefined();
+    expect(ifReady(() => file.slice(9 * pageSizeBytes, 10))).toBeUndefined();
+    expect(await whenReady(() => file.slice(9 * pageSizeBytes, 10))).toHaveLength(10);
+    file.close();
+  });
+
+  it('is waited for on another device', async () => {
+    const cache = new PageCache({ maxSizeBytes: 1, pageSizeBytes });
+    cache.readHere(statSync(path).dev + 1);
+    const file = openPaged(cache);
+    await whenReady(() => file.slice(0, 10));
+    expect(ifReady(() => file.slice(5 * pageSizeBytes, 10))).toBeUndefined();
+    file.close();
+  });
+
+  it('says so when it ends too early, and when it is another one', async () => {
+    withoutHurry();
+    const { file } = openNear();
+    await whenReady(() => file.slice(0, 10));
+    truncateSync(path, pageSizeBytes);
+    expect(ifReady(() => file.slice(9 * pageSizeBytes, 2))).toBeUndefined();
+    await expect(whenReady(() => file.slice(9 * pageSizeBytes, 2))).rejects.toThrow(/is cut off/);
+    file.releaseDescriptor();
+    expect(ifReady(() => file.slice(8 * pageSizeBytes, 2))).toBeUndefined();
+    await expect(whenReady(() => file.slice(8 * pageSizeBytes, 2))).rejects.toThrow(FileGoneError);
+    file.close();
+  });
+
+  it('counts as in use when it is read', async () => {
+    withoutHurry();
+    const { file, cache } = openNear();
+    await whenReady(() => file.slice(0, 10));
+    cache.closeIdle();
+    expect(ifReady(() => file.slice(5 * pageSizeBytes, 10))).toBeDefined();
+    cache.closeIdle();
+    expect(ifReady(() => file.slice(9 * pageSizeBytes, 10))).toBeDefined();
+    cache.closeIdle();
+    cache.closeIdle();
+    expect(ifReady(() => file.slice(13 * pageSizeBytes, 10))).toBeUndefined();
     file.close();
   });
 });

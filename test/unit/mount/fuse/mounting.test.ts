@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidArgumentError } from '../../../../src/errors.ts';
 import { fusermountOptions } from '../../../../src/mount/fuse/fusermount.ts';
+import { mountCall } from '../../../../src/mount/fuse/mount-call.ts';
 import { mountArguments } from '../../../../src/mount/fuse/mounting.ts';
 
 const request = { mountpoint: '/mnt/x', source: '/srv/a,allow_other.git' };
@@ -34,6 +35,21 @@ describe('the arguments of mount(8)', () => {
       );
     },
   );
+});
+
+describe('the call of mount(2)', () => {
+  it('says what the arguments of mount(8) do', () => {
+    expect(mountCall(request, ['fd=7', 'rootmode=40000'])).toEqual({
+      flags: 2 | 4,
+      data: 'fd=7,rootmode=40000',
+    });
+    expect(mountCall({ ...request, readOnly: true }, [])?.flags).toBe(1 | 2 | 4);
+  });
+
+  it('is left to mount(8) for options that only that knows', () => {
+    expect(mountCall({ ...request, extraOptions: [] }, [])).toBeDefined();
+    expect(mountCall({ ...request, extraOptions: ['noatime'] }, [])).toBeUndefined();
+  });
 });
 
 describe('the options of fusermount3', () => {

@@ -1,0 +1,83 @@
+import { deflateSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { CorruptObjectError } from '../../../../src/errors.ts';
+import { inflateChunks, inflateLarge, wholeInputBytes } from '../../../../src/git/odb/inflate.ts';
+import { noise } from '../../../helpers/git-objects.ts';
+
+const content = noise(5 * wholeInputBytes + 4711, 1);
+const deflated = deflateSync(content);
+
+/** The bytes in pieces that all stand in one buffer, one after the other. */
+async function* inOneBuffer(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  const buffer = Buffer.alloc(wholeInputBytes);
+  for (let at = 0; at < bytes.length; at += buffer.length) {
+    await Promise.resolve();
+    yield buffer.subarray(0, bytes.copy(buffer, 0, at));
+  }
+}
+
+async function inChunks(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of inflateChunks(input, sizeBytes)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+describe.each([
+  ['inflateLarge', inflateLarge],
+  ['inflateChunks', inChunks],
+])('%s', (_, inflate) => {
+  it('is done with a piece of the input when it asks for the next', async () => {
+    const data = await inflate(inOneBuffer(deflated), content.length);
+    expect(data.equals(content)).toBe(true);
+  });
+
+  it('leaves alone what stands behind the stream', async () => {
+    let isOver = false;
+    const input = async function* (): AsyncGenerator<Buffer, void, undefined> {
+      try {
+        yield* inOneBuffer(Buffer.concat([deflated, noise(3 * wholeInputBytes, 2)]));
+      } finally {
+        isOver = true;
+      }
+    };
+    const data = await inflate(input(), content.length);
+    expect(data.equals(content)).toBe(true);
+    await expect.poll(() => isOver).toBe(true);
+  });
+
+  it('gives what is empty', async () => {
+    expect(await inflate(inOneBuffer(deflateSync(Buffer.alloc(0))), 0)).toHaveLength(0);
+  });
+
+  it.each([
+    ['is longer than declared', deflated, content.length - 1],
+    ['is much longer than declared', deflated, 1000],
+    ['is shorter than declared', deflated, content.length + 1],
+    ['has no end', deflated.subarray(0, -5), content.length],
+    ['is nothing', Buffer.alloc(0), content.length],
+    ['is no stream', noise(1000, 3), 1000],
+    [
+      'has another checksum',
+      Buffer.concat([deflated.subarray(0, -1), Buffer.of(deflated.at(-1)! ^ 1)]),
+      content.length,
+    ],
+  ])('refuses what %s', async (_what, bytes, sizeBytes) => {
+    await expect(inflate(inOneBuffer(bytes), sizeBytes)).rejects.toThrow(CorruptObjectError);
+  });
+
+  it('passes on an error of the input', async () => {
+    const failure = new Error('the disk');
+    const input = async function* (): AsyncGenerator<Buffer, void, undefined> {
+      yield* inOneBuffer(deflated.subarray(0, 2 * wholeInputBytes));
+      throw failure;
+    };
+    await expect(inflate(input(), content.length)).rejects.toBe(failure);
+  });
+});
+
+describe('inflateLarge', () => {
+  it('copies nothing', async () => {
+    const data = await inflateLarge(inOneBuffer(deflated), content.length);
+    expect(data.buffer.byteLength).toBe(content.length + 1);
+  });
+});
