@@ -80,6 +80,16 @@ describe('what was compiled', () => {
     expect(await run()).toBe('somebody else   \n');
   });
 
+  test.each([
+    ['nothing', '', ''],
+    ['letters beyond ASCII', `console.log('caf\u00e9 \u2713')`, 'caf\u00e9 \u2713\n'],
+    ['a comment at its end', `console.log('x') // y`, 'x\n'],
+  ])('may be a program of %s', async (_what, text, output) => {
+    await writeFile(program, text);
+    expect(await run()).toBe(output);
+    expect(await run()).toBe(output);
+  });
+
   test('is made again when the program is another one', async () => {
     await run();
     const { ino } = await stat(cacheFile);
