@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import {
   lstat,
   mkdir,
   open,
   readdir,
-  readFile,
   rename,
   rm,
   stat,
@@ -88,8 +88,8 @@ export class LockMarks {
     const directory = await open(path, 'r');
     try {
       const server = await listen(directory);
-      const final = join(parent, `${await kernelName()}-${name}`);
-      await rename(path, final);
+      const final = join(parent, `${kernelName()}-${name}`);
+      await disk.rename(path, final);
       return new LockMarks(final, disk, directory, server);
     } catch (error) {
       await directory.close();
@@ -179,7 +179,7 @@ async function mayBeAlive(directory: string, name: string): Promise<boolean> {
   }
   await stat(directory);
   const [machine, boot] = name.split('-');
-  const [ourMachine, ourBoot] = (await kernelName()).split('-');
+  const [ourMachine, ourBoot] = kernelName().split('-');
   if (machine !== ourMachine) return true;
   return boot === ourBoot && (await answers(directory));
 }
@@ -257,17 +257,24 @@ async function answers(path: string): Promise<boolean> {
   }
 }
 
-/** `<machine>-<boot>`: the kernel that runs this process, and where it runs. */
-async function kernelName(): Promise<string> {
-  const machine = await machineName();
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
-  return [machine, boot]
+/**
+ * `<machine>-<boot>`: the kernel that runs this process, and where it runs. The files are read in this
+ * thread: one is the kernel's, and the other was read by whatever was started before.
+ */
+function kernelName(): string {
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
+  return [machineName(), boot]
     .map((text) => createHash('sha256').update(text.trim()).digest('hex').slice(0, 16))
     .join('-');
 }
 
 /** machine-id(5): the file is empty, or says that it is not set, in an image that many machines start from. */
-async function machineName(): Promise<string> {
-  const id = (await readFile('/etc/machine-id', 'utf8').catch(() => '')).trim();
+function machineName(): string {
+  let id = '';
+  try {
+    id = readFileSync('/etc/machine-id', 'utf8').trim();
+  } catch {
+    // Some systems have none, and some users may not read it.
+  }
   return id === '' || id === 'uninitialized' ? hostname() : id;
 }
