@@ -108,9 +108,10 @@ export class Tree {
   modeAt(index: number): FileMode {
     const raw = this.#raw;
     let mode = 0;
-    for (let at = this.#start(index), byte = raw.readUInt8(at); byte !== space;) {
+    // Not `readUInt8`: a process that has just started makes a call of it for each byte.
+    for (let at = this.#start(index), byte = raw[at]; byte !== space && byte !== undefined;) {
       mode = mode * 8 + byte - digit0;
-      byte = raw.readUInt8(++at);
+      byte = raw[++at];
     }
     return mode;
   }

@@ -123,19 +123,27 @@ export class LooseObjects {
    * nothing when it is there, and else since when (`performance.now()`) it is known to be missing.
    */
   async missingSince(oid: Oid): Promise<number | undefined> {
-    const directory = oid.slice(0, 2);
-    let listing = this.#listings.get(directory);
-    if (listing === undefined || performance.now() - listing.takenMs > listingMs) {
-      // Why a directory cannot be read is for those to say who need what is in it.
-      const names = this.#list(directory).then(
-        (found) => new Set(found),
-        () => noNames,
-      );
-      listing = { takenMs: performance.now(), names };
-      this.#listings.set(directory, listing);
-    }
-    if (!(await listing.names).has(oid.slice(2))) return listing.takenMs;
+    // Where all is packed, none of the 256 directories is there.
+    const top = this.#listing('');
+    if (!(await top.names).has(oid.slice(0, 2))) return top.takenMs;
+    const { takenMs, names } = this.#listing(oid.slice(0, 2));
+    if (!(await names).has(oid.slice(2))) return takenMs;
     return (await this.freshen(oid)) ? undefined : performance.now();
+  }
+
+  /** What a directory, or the one above them (`''`), holds, or held a moment ago. */
+  #listing(directory: string): Listing {
+    const known = this.#listings.get(directory);
+    const takenMs = performance.now();
+    if (known !== undefined && takenMs - known.takenMs <= listingMs) return known;
+    // Why a directory cannot be read is for those to say who need what is in it.
+    const names = this.#list(directory).then(
+      (found) => new Set(found),
+      () => noNames,
+    );
+    const listing = { takenMs, names };
+    this.#listings.set(directory, listing);
+    return listing;
   }
 
   /** Removes the object, if it is still there: nothing else may need it. */

@@ -47,7 +47,8 @@ class PageFault extends Fault {
 /**
  * A file that does not change, read through pages in memory. The synchronous methods throw a `Fault`
  * when a page has to be read first (run them in `whenReady` or `ifReady`), unless it is likely in the
- * system's memory (`PageCache.readHere`), and a `CorruptObjectError` beyond the file's end. It is opened at first need; `FileGoneError` comes when it is not there (any more).
+ * system's memory (`PageCache.readHere`), and a `CorruptObjectError` beyond the file's end. It is opened
+ * at first need; `FileGoneError` comes when it is not there (any more).
  */
 export class PagedFile {
   readonly path: string;

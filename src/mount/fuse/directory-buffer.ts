@@ -1,6 +1,6 @@
 import type { ByteString } from '../../git/byte-string.ts';
 import type { DirectorySink, EntryReply, Ino } from '../vfs/operations.ts';
-import { entryOutSizeBytes, writeEntryOut, writeU64 } from './wire.ts';
+import { entryOutSizeBytes, wordsOf, writeEntryOut, writeU64 } from './wire.ts';
 
 const direntHeaderSizeBytes = 24;
 const fileTypeShift = 12;
@@ -16,12 +16,14 @@ const withoutNode: EntryReply = { attr: null, entryValidSec: 0, attrValidSec: 0 
 export class DirectoryBuffer implements DirectorySink {
   readonly #plus: boolean;
   readonly buffer: Buffer;
+  readonly #words: Uint32Array;
   #sizeBytes = 0;
 
   /** As much as fits into the buffer, which may hold anything. */
   constructor(buffer: Buffer, plus: boolean) {
     this.#plus = plus;
     this.buffer = buffer;
+    this.#words = wordsOf(buffer);
   }
 
   /** What was added. */
@@ -42,18 +44,21 @@ export class DirectoryBuffer implements DirectorySink {
 
   #add(name: ByteString, entry: EntryReply, ino: Ino, mode: number, offset: number): boolean {
     const { buffer } = this;
+    const words = this.#words;
     const start = this.#sizeBytes;
     const at = this.#plus ? start + entryOutSizeBytes : start;
     const end = at + direntHeaderSizeBytes + name.length;
     const paddedEnd = (end + 7) & ~7;
     if (paddedEnd > buffer.length) return false;
-    if (this.#plus) writeEntryOut(buffer, entry, start);
-    writeU64(buffer, ino, at);
-    writeU64(buffer, offset, at + 8);
-    buffer.writeUInt32LE(name.length, at + 16);
-    buffer.writeUInt32LE((mode >>> fileTypeShift) & 0o17, at + 20);
+    // What pads the name is in the last eight bytes.
+    words[(paddedEnd >>> 2) - 2] = 0;
+    words[(paddedEnd >>> 2) - 1] = 0;
+    if (this.#plus) writeEntryOut(words, entry, start);
+    writeU64(words, ino, at);
+    writeU64(words, offset, at + 8);
+    words[(at + 16) >>> 2] = name.length;
+    words[(at + 20) >>> 2] = (mode >>> fileTypeShift) & 0o17;
     buffer.write(name, at + direntHeaderSizeBytes, 'latin1');
-    buffer.fill(0, end, paddedEnd);
     this.#sizeBytes = paddedEnd;
     return true;
   }

@@ -3,7 +3,7 @@ import type { Ino, KernelNotifier } from '../vfs/operations.ts';
 import type { Log } from '../observe/log.ts';
 import { notices } from './opcodes.ts';
 import { replyHeaderSizeBytes } from './reply.ts';
-import { writeU64 } from './wire.ts';
+import { wordsOf, writeU64 } from './wire.ts';
 
 /** One thing that the kernel is to be told. */
 export type Notice =
@@ -145,15 +145,15 @@ export function encodeNotice(notice: Notice): Buffer {
     case 'inode':
     case 'attributes': {
       const message = emptyNotice(notices.invalidateInode, 24);
-      writeU64(message, notice.ino, replyHeaderSizeBytes);
+      writeU64(wordsOf(message), notice.ino, replyHeaderSizeBytes);
       // The content from offset 0 to the end (length 0); a negative offset spares it.
-      writeU64(message, notice.kind === 'inode' ? 0 : -1, replyHeaderSizeBytes + 8);
+      writeU64(wordsOf(message), notice.kind === 'inode' ? 0 : -1, replyHeaderSizeBytes + 8);
       return message;
     }
     case 'entry': {
       const { parent, name } = notice;
       const message = emptyNotice(notices.invalidateEntry, 16 + name.length + 1);
-      writeU64(message, parent, replyHeaderSizeBytes);
+      writeU64(wordsOf(message), parent, replyHeaderSizeBytes);
       message.writeUInt32LE(name.length, replyHeaderSizeBytes + 8);
       message.write(name, replyHeaderSizeBytes + 16, 'latin1');
       return message;
@@ -169,7 +169,7 @@ export function encodeNotice(notice: Notice): Buffer {
 export function encodeStoreHeader(ino: Ino, sizeBytes: number): Buffer {
   const message = emptyNotice(notices.store, 24);
   message.writeUInt32LE(message.length + sizeBytes, 0);
-  writeU64(message, ino, replyHeaderSizeBytes);
+  writeU64(wordsOf(message), ino, replyHeaderSizeBytes);
   message.writeUInt32LE(sizeBytes, replyHeaderSizeBytes + 16);
   return message;
 }

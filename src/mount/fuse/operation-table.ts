@@ -59,25 +59,25 @@ type Call<T> = Operation<T>['call'];
 
 const nothing = (): void => undefined;
 const entry = (reply: Reply, result: EntryReply): void =>
-  wire.writeEntryOut(reply.buffer, result, reply.grow(wire.entryOutSizeBytes));
+  wire.writeEntryOut(reply.words, result, reply.grow(wire.entryOutSizeBytes));
 const attr = (reply: Reply, result: AttrReply): void =>
-  wire.writeAttrOut(reply.buffer, result, reply.grow(wire.attrOutSizeBytes));
+  wire.writeAttrOut(reply.words, result, reply.grow(wire.attrOutSizeBytes));
 /** `backingId` is the kernel's number of the file that it reads from, where there is one. */
 type OpenedReply = OpenReply & { readonly backingId?: number | undefined };
 
 const opened = (reply: Reply, result: OpenedReply): void =>
-  wire.writeOpenOut(reply.buffer, result, reply.grow(wire.openOutSizeBytes), result.backingId);
+  wire.writeOpenOut(reply.words, result, reply.grow(wire.openOutSizeBytes), result.backingId);
 const created = (reply: Reply, result: { entry: EntryReply; open: OpenReply }): void => {
   entry(reply, result.entry);
   opened(reply, result.open);
 };
 const bytes = (reply: Reply, result: Uint8Array): void => reply.append(result);
 const number32 = (reply: Reply, result: number): void => {
-  reply.buffer.writeUInt32LE(result, reply.grow(4));
-  reply.buffer.writeUInt32LE(0, reply.grow(4));
+  reply.words[reply.grow(4) >>> 2] = result;
+  reply.words[reply.grow(4) >>> 2] = 0;
 };
 const number64 = (reply: Reply, result: number): void =>
-  wire.writeU64(reply.buffer, result, reply.grow(8));
+  wire.writeU64(reply.words, result, reply.grow(8));
 
 const served: readonly Operation<unknown>[] = [
   // Names and attributes
@@ -100,7 +100,7 @@ const served: readonly Operation<unknown>[] = [
     'statfs',
     (vfs, r) => vfs.statfs(r.ino),
     (reply, result) =>
-      wire.writeStatfsOut(reply.buffer, result, reply.grow(wire.statfsOutSizeBytes)),
+      wire.writeStatfsOut(reply.words, result, reply.grow(wire.statfsOutSizeBytes)),
   ),
 
   // Changes of directories

@@ -1,5 +1,5 @@
 import { ErrnoError } from '../vfs/errno.ts';
-import { writeU64 } from './wire.ts';
+import { wordsOf, writeU64 } from './wire.ts';
 
 /** The size of `struct fuse_out_header`, with which every answer begins. */
 export const replyHeaderSizeBytes = 16;
@@ -14,6 +14,8 @@ const structsSizeBytes = 512;
  */
 export class Reply {
   readonly buffer: Buffer = Buffer.alloc(structsSizeBytes);
+  /** The same memory. */
+  readonly words: Uint32Array = wordsOf(this.buffer);
   sizeBytes: number = replyHeaderSizeBytes;
   payload: Uint8Array | undefined;
 
@@ -40,9 +42,9 @@ export class Reply {
    * request that was sent again is known to the kernel by its number with the highest bit set.
    */
   finish(unique: number, errno: number, isResent = false): void {
-    this.buffer.writeUInt32LE(this.totalSizeBytes, 0);
-    this.buffer.writeInt32LE(-errno, 4);
-    writeU64(this.buffer, unique, 8);
+    this.words[0] = this.totalSizeBytes;
+    this.words[1] = -errno;
+    writeU64(this.words, unique, 8);
     if (isResent) this.buffer.writeUInt8(this.buffer.readUInt8(15) | 0x80, 15);
   }
 
@@ -66,8 +68,8 @@ export interface SizedAnswer {
  */
 export function appendSized(reply: Reply, { value, roomBytes }: SizedAnswer): void {
   if (roomBytes === 0) {
-    reply.buffer.writeUInt32LE(value.length, reply.grow(4));
-    reply.buffer.writeUInt32LE(0, reply.grow(4));
+    reply.words[reply.grow(4) >>> 2] = value.length;
+    reply.words[reply.grow(4) >>> 2] = 0;
   } else if (value.length > roomBytes) {
     throw new ErrnoError('ERANGE');
   } else {

@@ -5,6 +5,7 @@ import {
   entryOutSizeBytes,
   openOutSizeBytes,
   statfsOutSizeBytes,
+  wordsOf,
   writeAttrOut,
   writeEntryOut,
   writeOpenOut,
@@ -16,6 +17,8 @@ import type { StructValues } from '../../../helpers/fuse-structs.ts';
 
 const u32 = fc.nat(0xffff_ffff);
 const u53 = fc.maxSafeNat();
+/** Where structs stand. */
+const position = fc.constantFrom(0, 8, 16);
 const time = fc.record({
   sec: fc.integer({ min: -(2 ** 40), max: 2 ** 40 }),
   nsec: fc.nat(999_999_999),
@@ -58,9 +61,9 @@ describe('the structs of answers', () => {
 
   it('carry every entry', () => {
     fc.assert(
-      fc.property(anyAttr, u32, u32, fc.nat(16), (attr, entryValidSec, attrValidSec, at) => {
+      fc.property(anyAttr, u32, u32, position, (attr, entryValidSec, attrValidSec, at) => {
         const buffer = dirtyBuffer(entryOutSizeBytes);
-        writeEntryOut(buffer, { attr, entryValidSec, attrValidSec }, at);
+        writeEntryOut(wordsOf(buffer), { attr, entryValidSec, attrValidSec }, at);
         expect(unpack('entry_out', buffer, at)).toEqual({
           ...{ nodeid: attr.ino, generation: 0, entry_valid: entryValidSec },
           ...{ attr_valid: attrValidSec, entry_valid_nsec: 0, attr_valid_nsec: 0 },
@@ -75,7 +78,7 @@ describe('the structs of answers', () => {
 
   it('say that there is no such name with node id 0 and zeros for attributes', () => {
     const buffer = dirtyBuffer(entryOutSizeBytes);
-    writeEntryOut(buffer, { attr: null, entryValidSec: 7, attrValidSec: 0 }, 0);
+    writeEntryOut(wordsOf(buffer), { attr: null, entryValidSec: 7, attrValidSec: 0 }, 0);
     expect(unpack('entry_out', buffer)).toMatchObject({ nodeid: 0, entry_valid: 7 });
     expect(new Set(Object.values(unpack('attr', buffer, 40)))).toEqual(new Set([0]));
   });
@@ -84,7 +87,7 @@ describe('the structs of answers', () => {
     fc.assert(
       fc.property(anyAttr, u32, (attr, attrValidSec) => {
         const buffer = dirtyBuffer(attrOutSizeBytes);
-        writeAttrOut(buffer, { attr, attrValidSec }, 0);
+        writeAttrOut(wordsOf(buffer), { attr, attrValidSec }, 0);
         expect(unpack('attr_out', buffer)).toEqual({
           ...{ attr_valid: attrValidSec, attr_valid_nsec: 0, dummy: 0 },
         });
@@ -100,9 +103,10 @@ describe('the structs of answers', () => {
       ...{ ino: 1 as Ino, mode: 0, nlink: 1, uid: 0, gid: 0, rdev: 0, size: 0, blocks: 0 },
       ...{ atime: { sec: 0, nsec: 0 }, mtime: { sec: 0, nsec: 0 }, ctime: { sec: 0, nsec: 0 } },
     };
-    for (const wrong of [{ uid: -1 }, { size: 2 ** 70 }, { mode: 2 ** 32 }]) {
+    const early = { sec: 0, nsec: -1 };
+    for (const wrong of [{ uid: -1 }, { size: 2 ** 70 }, { mode: 2 ** 32 }, { mtime: early }]) {
       const reply = { attr: { ...attr, ...wrong }, attrValidSec: 0 };
-      expect(() => writeAttrOut(buffer, reply, 0)).toThrow(RangeError);
+      expect(() => writeAttrOut(wordsOf(buffer), reply, 0)).toThrow(RangeError);
     }
   });
 
@@ -118,7 +122,7 @@ describe('the structs of answers', () => {
         (fh, directIo, keepCache, cacheDirectory, noFlush, backingId) => {
           const buffer = dirtyBuffer(openOutSizeBytes);
           const open = { fh: fh as Fh, directIo, keepCache, cacheDirectory, noFlush };
-          writeOpenOut(buffer, open, 0, backingId);
+          writeOpenOut(wordsOf(buffer), open, 0, backingId);
           const flags =
             Number(directIo) +
             2 * Number(keepCache && backingId === undefined) +
@@ -138,7 +142,7 @@ describe('the structs of answers', () => {
     fc.assert(
       fc.property(counts, u32, u32, (some, bsize, namelen) => {
         const buffer = dirtyBuffer(statfsOutSizeBytes);
-        writeStatfsOut(buffer, { ...some, bsize, namelen }, 0);
+        writeStatfsOut(wordsOf(buffer), { ...some, bsize, namelen }, 0);
         const { frsize, ...rest } = unpack('kstatfs', buffer);
         expect(frsize).toBe(bsize);
         expect(rest).toMatchObject({ ...some, bsize, namelen, padding: 0, spare0: 0, spare5: 0 });
