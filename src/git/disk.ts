@@ -10,6 +10,8 @@ import {
   linkSync,
   lstat,
   lstatSync,
+  mkdir,
+  mkdirSync,
   open,
   openSync,
   read,
@@ -35,6 +37,7 @@ const fsyncAsync = promisify(fsync);
 const ftruncateAsync = promisify(ftruncate);
 const linkAsync = promisify(link);
 const lstatAsync = promisify(lstat);
+const mkdirAsync = promisify(mkdir);
 const openAsync = promisify(open);
 const readAsync = promisify(read);
 const renameAsync = promisify(rename);
@@ -80,6 +83,14 @@ export class Disk {
     await this.#call(
       () => linkSync(existing, path),
       () => linkAsync(existing, path),
+    );
+  }
+
+  /** Makes a directory, in one that is there. */
+  async mkdir(path: PathLike): Promise<void> {
+    await this.#call(
+      () => mkdirSync(path),
+      () => mkdirAsync(path),
     );
   }
 

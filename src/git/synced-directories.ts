@@ -23,40 +23,46 @@ export class SyncedDirectories {
   /** Syncs directories, together, so that the disk can do it in one go. */
   async sync(directories: Iterable<ByteString>): Promise<void> {
     const found = new Map<ByteString, string>();
-    for (let level = new Set(directories); level.size > 0;) {
-      const above = new Set<ByteString>();
-      await Promise.all(
-        [...level].map(async (path) => {
-          const identity = await syncDirectory(path, this.#disk);
-          if (path.length <= this.#top.length) return;
-          if (identity !== undefined && this.#known.get(path) === identity) return;
-          // The name of a directory is in the one above it; so is the news that it is gone.
-          above.add(path.slice(0, path.lastIndexOf('/')) as ByteString);
-          if (identity !== undefined) found.set(path, identity);
-        }),
-      );
-      level = above;
+    const opened: OpenFile[] = [];
+    try {
+      for (let level = new Set(directories); level.size > 0;) {
+        const above = new Set<ByteString>();
+        await Promise.all(
+          [...level].map(async (path) => {
+            const directory = await this.#open(path);
+            if (directory !== undefined) opened.push(directory);
+            if (path.length <= this.#top.length) return;
+            const identity = directory && identityOf(directory);
+            if (identity !== undefined && this.#known.get(path) === identity) return;
+            // The name of a directory is in the one above it; so is the news that it is gone.
+            above.add(path.slice(0, path.lastIndexOf('/')) as ByteString);
+            if (identity !== undefined) found.set(path, identity);
+          }),
+        );
+        level = above;
+      }
+      await Promise.all(opened.map((directory) => directory.sync()));
+    } finally {
+      // Nobody waits for it: a directory that was only read loses nothing.
+      for (const directory of opened) directory.close().catch(() => undefined);
     }
     for (const [path, identity] of found) this.#known.set(path, identity);
   }
+
+  /** `undefined` when there is none. */
+  async #open(path: ByteString): Promise<OpenFile | undefined> {
+    try {
+      return await this.#disk.open(bufferFromByteString(path), 'r');
+    } catch (error) {
+      // Nothing has been put there, or it is gone again.
+      if (isNothingThere(error)) return undefined;
+      throw error;
+    }
+  }
 }
 
-/** Gives what tells a directory from an earlier one of the same name; `undefined` when there is none. */
-async function syncDirectory(path: ByteString, disk: Disk): Promise<string | undefined> {
-  let file: OpenFile;
-  try {
-    file = await disk.open(bufferFromByteString(path), 'r');
-  } catch (error) {
-    // Nothing has been put there, or it is gone again.
-    if (isNothingThere(error)) return undefined;
-    throw error;
-  }
-  try {
-    await file.sync();
-    const { ino, birthtimeNs } = file.stat();
-    return `${ino} ${birthtimeNs}`;
-  } finally {
-    // Nobody waits for it: a directory that was only read loses nothing.
-    file.close().catch(() => undefined);
-  }
+/** What tells a directory from an earlier one of the same name. */
+function identityOf(directory: OpenFile): string {
+  const { ino, birthtimeNs } = directory.stat();
+  return `${ino} ${birthtimeNs}`;
 }

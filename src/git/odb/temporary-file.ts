@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { constants, unlinkSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { farDisk } from '../disk.ts';
 import type { Disk, OpenFile } from '../disk.ts';
@@ -59,7 +58,7 @@ export class TemporaryFile {
       return new TemporaryFile(path, await disk.open(path, flags, 0o444), disk);
     } catch (error) {
       if (!isSystemError(error, 'ENOENT')) throw error;
-      await mkdir(directory).catch(ignoring('EEXIST'));
+      await disk.mkdir(directory).catch(ignoring('EEXIST'));
       return new TemporaryFile(path, await disk.open(path, flags, 0o444), disk);
     }
   }

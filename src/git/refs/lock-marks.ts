@@ -2,17 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import {
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  stat,
-  unlink,
-  type FileHandle,
-} from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
@@ -62,11 +52,11 @@ export class LockMarks {
   readonly #path: string;
   readonly #disk: Disk;
   /** Open as long as the socket is, whose path goes through it. */
-  readonly #directory: FileHandle;
+  readonly #directory: OpenFile;
   readonly #server: Server;
   #count = 0;
 
-  private constructor(path: string, disk: Disk, directory: FileHandle, server: Server) {
+  private constructor(path: string, disk: Disk, directory: OpenFile, server: Server) {
     this.#path = path;
     this.#disk = disk;
     this.#directory = directory;
@@ -84,8 +74,8 @@ export class LockMarks {
     // Complete before it gets a name under which others look for its owner.
     const name = randomBytes(8).toString('hex');
     const path = join(parent, `${unfinished}${name}`);
-    await mkdir(path);
-    const directory = await open(path, 'r');
+    await disk.mkdir(path);
+    const directory = await disk.open(path, 'r');
     try {
       const server = await listen(directory);
       const final = join(parent, `${kernelName()}-${name}`);
@@ -231,11 +221,11 @@ async function lstatIfThere(path: ByteString): Promise<BigIntStats | undefined> 
 }
 
 /** A socket in a directory, by a path that is short enough for one wherever the directory is. */
-function socketIn(directory: FileHandle): string {
+function socketIn(directory: { readonly fd: number }): string {
   return `/proc/self/fd/${directory.fd}/${socketName}`;
 }
 
-async function listen(directory: FileHandle): Promise<Server> {
+async function listen(directory: OpenFile): Promise<Server> {
   const server = createServer((connection) => connection.destroy());
   server.listen(socketIn(directory));
   await once(server, 'listening');

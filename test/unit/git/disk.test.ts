@@ -40,7 +40,7 @@ describe.each([
     expect(statSync(path).mode & 0o777).toBe(0o444);
   });
 
-  test('renames, links, touches and removes', async () => {
+  test('makes directories, renames, links, touches and removes', async () => {
     const directory = await temporaryDirectory();
     const [a, b, c] = ['a', 'b', 'c'].map((name) => join(directory, name)) as [
       string,
@@ -48,6 +48,9 @@ describe.each([
       string,
     ];
     writeFileSync(a, '1');
+    await disk.mkdir(join(directory, 'd'));
+    expect(statSync(join(directory, 'd')).isDirectory()).toBe(true);
+    await expect(disk.mkdir(a)).rejects.toMatchObject({ code: 'EEXIST' });
     await disk.rename(a, b);
     await disk.link(b, c);
     utimesSync(c, 1000, 1000);
