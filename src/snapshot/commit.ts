@@ -110,6 +110,7 @@ export async function commitChanges(
     const objects = [...contentOf(request.change), ...(request.extraParents ?? []), ...staged];
     unsure = { commit: made.oid, staged: objects.filter((oid) => staging.hasStaged(oid)) };
     await publishAndMove(repository, staging, request, { commit: made.oid, objects, message });
+    odb.forgetTrees(tree.replaced);
     return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
   } catch (error) {
     // After another failure the ref may have moved all the same, and what is staged is needed to mend that.

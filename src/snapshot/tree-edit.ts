@@ -44,10 +44,14 @@ export interface EditTreeOptions {
   readonly pruneEmpty: boolean;
 }
 
-/** The tree that an edit led to, and the trees that were staged for it (some may be stored already). */
+/**
+ * The tree that an edit led to, the trees that were staged for it (some may be stored already), and those
+ * that they take the place of.
+ */
 export interface EditedTree {
   readonly oid: Oid;
   readonly written: readonly Oid[];
+  readonly replaced: readonly Oid[];
 }
 
 /** The changes that put these objects at these paths; `null` empties a path. A later path wins over an earlier one. */
@@ -96,13 +100,15 @@ export async function editTree(
   const editor = new TreeEditor(odb, staging, options.pruneEmpty);
   const result = await editor.apply(root, change);
   if (result !== null && isTreeMode(result.mode)) {
-    return { oid: result.oid, written: editor.written };
+    return { oid: result.oid, written: editor.written, replaced: editor.replaced };
   }
-  return { oid: await editor.write(editor.empty), written: editor.written };
+  const oid = await editor.write(editor.empty);
+  return { oid, written: editor.written, replaced: editor.replaced };
 }
 
 class TreeEditor {
   readonly written: Oid[] = [];
+  readonly replaced: Oid[] = [];
   readonly empty: Tree;
   readonly #odb: ObjectDatabase;
   readonly #staging: StagingArea;
@@ -133,7 +139,9 @@ class TreeEditor {
         if (base !== null && places.size === 0) return { mode: modeTree, oid: base };
         const after = (tree ?? this.empty).edited(places, this.#odb.algorithm);
         if (this.#pruneEmpty && after.size === 0) return null;
-        return { mode: modeTree, oid: await this.write(after) };
+        const oid = await this.write(after);
+        if (standing !== null && oid !== standing) this.replaced.push(standing);
+        return { mode: modeTree, oid };
       }
     }
   }

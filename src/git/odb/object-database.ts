@@ -289,7 +289,15 @@ export class ObjectDatabase {
     this.#caches.trees.set(oid, tree);
   }
 
-  /** The same for a commit. */
+  /**
+   * Lets go of trees that others have taken the place of: as a rule nobody asks for them again, and whoever
+   * saves files in a large directory would fill the cache with all that it ever was.
+   */
+  forgetTrees(oids: Iterable<Oid>): void {
+    for (const oid of oids) this.#caches.trees.delete(oid);
+  }
+
+  /** Takes note of a commit as of a tree. */
   noteCommit(oid: Oid, data: Buffer): void {
     this.#caches.keepObject(oid, { type: 'commit', data });
   }

@@ -46,6 +46,11 @@ export class TreeCache {
     this.#isLargeBusy = true;
   }
 
+  delete(oid: Oid): void {
+    this.#trees.delete(oid);
+    if (this.#large?.oid === oid) this.#large = undefined;
+  }
+
   /** Lets go of the large tree, unless it was asked for since this was called last. */
   closeIdle(): void {
     if (!this.#isLargeBusy) this.#large = undefined;
