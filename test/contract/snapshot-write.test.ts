@@ -344,6 +344,23 @@ describeOnEveryRepository('apply', (it) => {
     expect(await fs.readText('README.md')).toBe('new');
   });
 
+  it('keeps one tree of a directory in memory, not all that it was', async ({ main, store }) => {
+    const cachedBytes = (): number =>
+      store.context.repository.odb.cacheCounts().find(({ name }) => name === 'trees')!.sizeBytes;
+    const names = Array.from({ length: 500 }, (_, at) => `large/file-${at}`);
+    let fs = await main.apply(Object.fromEntries(names.map((name) => [name, { data: name }])));
+    const before = cachedBytes();
+    const snapshots = [fs];
+    for (let save = 0; save < 10; save++) {
+      fs = await fs.write('large/file-7', bytes(`${save}`));
+      snapshots.push(fs);
+    }
+    expect(cachedBytes()).toBeLessThan(1.5 * before);
+    expect(await fs.readText('large/file-7')).toBe('9');
+    // What was forgotten is read again.
+    expect(await snapshots[3]!.readText('large/file-7')).toBe('2');
+  });
+
   it('changes nothing when a part of it fails', async ({ main, git }) => {
     const failing: (() => Promise<unknown>)[] = [
       () => main.apply({ a: { data: 'x', target: 'y' } }),
