@@ -46,8 +46,8 @@ const utimesAsync = promisify(utimes);
 const writeAsync = promisify(write);
 const writevAsync = promisify(writev);
 
-/** So much is copied into the system's memory in less time than another thread takes to do it. */
-export const mostBytesInThisThread: number = 256 * 1024;
+// So much is copied into the system's memory in less time than another thread takes to do it.
+const mostBytesInThisThread = 256 * 1024;
 
 /**
  * Calls that change a name or a few bytes, of which a commit makes some dozens. Where the disk is near
@@ -56,12 +56,11 @@ export const mostBytesInThisThread: number = 256 * 1024;
  * of the system.
  */
 export class Disk {
-  /** In which thread; `undefined` where the disk is not near. */
-  readonly pace: ThreadPace | undefined;
+  readonly #pace: ThreadPace | undefined;
 
   /** See the function `isNear`. */
   constructor(isNear: boolean) {
-    this.pace = isNear ? new ThreadPace() : undefined;
+    this.#pace = isNear ? new ThreadPace() : undefined;
   }
 
   async open(path: PathLike, flags: string | number, mode?: number): Promise<OpenFile> {
@@ -69,7 +68,7 @@ export class Disk {
       () => openSync(path, flags, mode),
       () => openAsync(path, flags, mode),
     );
-    return new OpenFile(fd, this.pace);
+    return new OpenFile(fd, this.#pace);
   }
 
   async rename(from: PathLike, to: PathLike): Promise<void> {
@@ -132,7 +131,7 @@ export class Disk {
   }
 
   #call<Result>(here: () => Result, elsewhere: () => Promise<Result>): Result | Promise<Result> {
-    return this.pace?.takeNext() === true ? this.pace.run(here) : elsewhere();
+    return this.#pace?.takeNext() === true ? this.#pace.run(here) : elsewhere();
   }
 }
 
@@ -141,7 +140,7 @@ export const farDisk: Disk = new Disk(false);
 
 /**
  * An open file, as `FileHandle` of Node is one; but that cannot be opened and closed in this thread.
- * After `close` every call fails with EBADF.
+ * After `close` every call fails.
  */
 export class OpenFile {
   readonly #pace: ThreadPace | undefined;
@@ -178,15 +177,20 @@ export class OpenFile {
     return this.#elsewhere(() => writeAsync(this.#fd, bytes, offset, length, position));
   }
 
+  /** `writev` in this thread, which gives how many bytes were written; `undefined` where that is not the way. */
+  writevHere(parts: readonly Uint8Array[], position: number): number | undefined {
+    const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
+    if (sizeBytes > mostBytesInThisThread || this.#pace?.takeNext() !== true) return undefined;
+    return this.#pace.run(() => writevSync(this.#fd, parts, position));
+  }
+
   /** One write of several parts. */
   async writev(
     parts: readonly Uint8Array[],
     position: number,
   ): Promise<{ readonly bytesWritten: number }> {
-    const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
-    if (sizeBytes <= mostBytesInThisThread && this.#pace?.takeNext() === true) {
-      return { bytesWritten: this.#pace.run(() => writevSync(this.#fd, parts, position)) };
-    }
+    const bytesWritten = this.writevHere(parts, position);
+    if (bytesWritten !== undefined) return { bytesWritten };
     return this.#elsewhere(() => writevAsync(this.#fd, [...parts], position));
   }
 

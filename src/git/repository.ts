@@ -151,14 +151,15 @@ export class Repository {
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
     const objectsDirectory = join(commonDir, 'objects');
-    const [isCommonNear, isObjectsNear] = await Promise.all(
-      [commonDir, objectsDirectory].map((directory) => isNear(Buffer.from(directory))),
-    );
-    const recent = new RecentPaths(isCommonNear === true);
-    const disk = new Disk(isCommonNear === true);
+    const [isCommonNear, isObjectsNear] = await Promise.all([
+      isNear(Buffer.from(commonDir)),
+      isNear(Buffer.from(objectsDirectory)),
+    ]);
+    const recent = new RecentPaths(isCommonNear);
+    const disk = new Disk(isCommonNear);
     const { cacheSizeBytes } = options;
     const objectOptions: ObjectDatabaseOptions = {
-      isNear: isObjectsNear === true,
+      isNear: isObjectsNear,
       objectsDirectory,
       algorithm,
       compressionLevel: compressionLevelOf(config, options),

@@ -20,8 +20,7 @@ const piecesAtOnce = 3;
 // Of RFC 1951: the kind of block in a byte, its length, and that inverted.
 const storedBlockHeadBytes = 5;
 
-/** What zlib is told about the content. */
-export type DeflateSettings = Required<Pick<ZlibOptions, 'level' | 'windowBits' | 'chunkSize'>>;
+type DeflateSettings = Required<Pick<ZlibOptions, 'level' | 'windowBits' | 'chunkSize'>>;
 
 type InPool = (data: Uint8Array, options: ZlibOptions) => Promise<Buffer>;
 const deflateInPool: InPool = promisify(deflate);
@@ -83,8 +82,7 @@ function settingsFor(
   return { level: chosen, windowBits: windowBitsFor(data), chunkSize: roomFor(data) };
 }
 
-/** How a tree, or a part of one, is deflated. */
-export function treeSettings(data: Uint8Array, level = 1): DeflateSettings {
+function treeSettings(data: Uint8Array, level = 1): DeflateSettings {
   return { level: level === 0 ? 0 : 1, windowBits: treeWindowBits, chunkSize: roomFor(data) };
 }
 
@@ -108,7 +106,7 @@ export async function* deflatePieces(
 ): AsyncGenerator<Buffer, void, undefined> {
   let checksum = 1;
   const underWay: (Buffer | Promise<Buffer>)[] = [];
-  yield Buffer.from([0x78, 0x01]);
+  yield zlibHead;
   let last:
     | {
         readonly piece: Buffer;
@@ -135,10 +133,7 @@ export async function* deflatePieces(
     if (first !== undefined) yield await first;
   }
   for (const deflated of underWay) yield await deflated;
-  // A last, empty block (fixed codes, nothing but the end mark), then the checksum of the content.
-  const tail = Buffer.from([0x03, 0x00, 0, 0, 0, 0]);
-  tail.writeUInt32BE(checksum, 2);
-  yield tail;
+  yield zlibTail(checksum);
 }
 
 /**
@@ -158,8 +153,28 @@ function storedPiece(piece: Buffer): { readonly blocks: Buffer; readonly checksu
   return { blocks: stream.subarray(2, end), checksum: stream.readUInt32BE(end) };
 }
 
+/** What a zlib stream begins with (RFC 1950). It is not to be written to. */
+export const zlibHead: Buffer = Buffer.from([0x78, 0x01]);
+
+/** What a zlib stream of pieces ends with: an empty last block, and the checksum of the content. */
+export function zlibTail(checksum: number): Buffer {
+  // Fixed codes, and nothing but the end mark.
+  const tail = Buffer.from([0x03, 0x00, 0, 0, 0, 0]);
+  tail.writeUInt32BE(checksum, 2);
+  return tail;
+}
+
+/** Deflates a part of a tree to blocks that end at a byte and refer to nothing before them. */
+export async function deflateTreePart(part: Buffer, inPool: boolean): Promise<Buffer> {
+  const settings = treeSettings(part);
+  return inPool ? deflatePiece(part, settings) : deflateRawSync(part, { ...settings, ...asPiece });
+}
+
+// It ends at a byte, and others may follow.
+const asPiece = { finishFlush: constants.Z_SYNC_FLUSH };
+
 function deflatePiece(piece: Buffer, settings: ZlibOptions): Promise<Buffer> {
-  return deflateRawInPool(piece, { ...settings, finishFlush: constants.Z_SYNC_FLUSH });
+  return deflateRawInPool(piece, { ...settings, ...asPiece });
 }
 
 /** Inflates one piece of `deflatePieces`, in the thread pool. Broken bytes are an error of zlib. */

@@ -1,9 +1,5 @@
-import { deflateRaw, deflateRawSync, constants } from 'node:zlib';
-import { promisify } from 'node:util';
 import { adler32, adler32Joined } from './adler32.ts';
-import { treeSettings } from './deflate.ts';
-
-const deflateRawInPool = promisify(deflateRaw);
+import { deflateTreePart, zlibHead, zlibTail } from './deflate.ts';
 
 // Smaller trees are deflated whole in less than a millisecond.
 const leastTreeBytes = 64 * 1024;
@@ -36,22 +32,19 @@ export class DeflatedTrees {
 
   /** The zlib stream of a tree whose bytes will never change. */
   async deflate(raw: Buffer): Promise<Buffer> {
-    const similar = this.#mostSimilar(raw);
-    const { before, after } = similar;
+    const { tree, before, after } = this.#similar(raw);
     const start = sizeOf(before);
     const end = raw.length - sizeOf(after);
     const between = await deflatedParts(raw.subarray(start, end));
     const parts = [...moved(before, raw, 0), ...between, ...moved(after, raw, end)];
-    this.#remember(parts, similar.tree);
-    const tail = Buffer.from([0x03, 0x00, 0, 0, 0, 0]);
+    this.#remember(parts, tree);
     let checksum = 1;
     for (const part of parts) checksum = adler32Joined(checksum, part.checksum, part.raw.length);
-    tail.writeUInt32BE(checksum, 2);
-    return Buffer.concat([Buffer.from([0x78, 0x01]), ...parts.map((part) => part.deflated), tail]);
+    return Buffer.concat([zlibHead, ...parts.map((part) => part.deflated), zlibTail(checksum)]);
   }
 
-  /** The tree of which most parts are also in this one, at its start or its end. */
-  #mostSimilar(raw: Buffer): {
+  /** The latest tree that this one has parts in common with, and those parts at its start and its end. */
+  #similar(raw: Buffer): {
     readonly tree?: readonly Part[];
     readonly before: readonly Part[];
     readonly after: readonly Part[];
@@ -113,18 +106,12 @@ async function deflatedParts(raw: Buffer): Promise<Part[]> {
   // Of about the same length: a few bytes at the end would be a part for ever.
   const count = raw.length === 0 ? 0 : Math.max(1, Math.round(raw.length / partBytes));
   const length = Math.ceil(raw.length / count);
-  const raws = Array.from({ length: count }, (_, index) =>
-    raw.subarray(index * length, (index + 1) * length),
-  );
-  const underWay = raws.map(async (part) => {
-    const settings = { ...treeSettings(part), finishFlush: constants.Z_SYNC_FLUSH };
-    return count === 1 ? deflateRawSync(part, settings) : deflateRawInPool(part, settings);
+  const parts = Array.from({ length: count }, async (_, index): Promise<Part> => {
+    const part = raw.subarray(index * length, (index + 1) * length);
+    // The pool is at work while this thread sums up.
+    const deflating = deflateTreePart(part, count > 1);
+    const checksum = adler32(part, 1);
+    return { raw: part, deflated: await deflating, checksum };
   });
-  const checksums = raws.map((part) => adler32(part, 1));
-  const deflated = await Promise.all(underWay);
-  return deflated.map((content, index) => ({
-    raw: raws[index] ?? content,
-    deflated: content,
-    checksum: checksums[index] ?? 0,
-  }));
+  return Promise.all(parts);
 }

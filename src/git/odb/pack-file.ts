@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { writevSync } from 'node:fs';
 import { CorruptObjectError } from '../../errors.ts';
-import { farDisk, mostBytesInThisThread } from '../disk.ts';
+import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { pieceBytes } from './deflate.ts';
@@ -54,16 +53,13 @@ export class PackFile {
 
   /** The same for bytes in several parts; few of them are written when this returns, as a rule. */
   writePartsAt(parts: readonly Buffer[], position: number): Promise<void> | undefined {
-    const { pace } = this.#disk;
+    const { handle } = this.#file;
+    const written = handle.writevHere(parts, position);
+    if (written === undefined) return writePartsFully(handle, parts, position);
     const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
-    if (pace === undefined || sizeBytes > mostBytesInThisThread || !pace.takeNext()) {
-      return writePartsFully(this.#file.handle, parts, position);
-    }
-    const { fd } = this.#file.handle;
-    const written = pace.run(() => writevSync(fd, parts, position));
     if (written === sizeBytes) return undefined;
     const rest = Buffer.concat(parts, sizeBytes).subarray(written);
-    return writeFully(this.#file.handle, rest, position + written);
+    return writeFully(handle, rest, position + written);
   }
 
   /** Gives the disk back what a failed write has taken of it, so far as that works. */

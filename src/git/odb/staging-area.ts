@@ -109,12 +109,9 @@ export class StagingArea {
 
   /** `write` for a tree whose bytes will never change: of large ones much is deflated already. */
   writeTree(raw: Buffer): Promise<Oid> {
-    const isSimilar = DeflatedTrees.isLarge(raw) && this.#options.compressionLevel !== 0;
-    return this.#write(
-      'tree',
-      raw,
-      isSimilar ? () => this.#options.trees.deflate(raw) : deflateWhole,
-    );
+    const { trees, compressionLevel } = this.#options;
+    const inParts = DeflatedTrees.isLarge(raw) && compressionLevel !== 0;
+    return this.#write('tree', raw, inParts ? () => trees.deflate(raw) : deflateWhole);
   }
 
   #write(type: ObjectType, data: Uint8Array, deflate: typeof deflateWhole): Promise<Oid> {

@@ -8,7 +8,7 @@ import type { Ino, Timespec } from '../vfs/operations.ts';
 import type { Vnode } from '../vfs/vnode.ts';
 import type { BranchContext } from './branch-context.ts';
 import type { CleanFile, CleanSymlink } from './clean-nodes.ts';
-import { MostlyEmptyMap, MostlyEmptySet } from './empty-collections.ts';
+import { MostlyEmptyMap, MostlyEmptySet } from './mostly-empty.ts';
 
 /** Makes the node of an entry that nobody has touched, by its place in the row. */
 export type CleanNodeMaker = (

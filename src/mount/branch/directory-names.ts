@@ -14,7 +14,7 @@ import type { CleanFile, CleanSymlink } from './clean-nodes.ts';
 import { CleanRow } from './clean-rows.ts';
 import type { CleanNodeMaker } from './clean-rows.ts';
 import { DirectoryListing } from './directory-listing.ts';
-import { MostlyEmptyMap, MostlyEmptySet } from './empty-collections.ts';
+import { MostlyEmptyMap, MostlyEmptySet } from './mostly-empty.ts';
 import { LateNames } from './late-names.ts';
 
 /** Makes the nodes of a directory. */

@@ -1,8 +1,8 @@
 import { realpath } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { vostMountType } from '../mount-table.ts';
-import type { Koffi } from './koffi.ts';
+import { loadNativeKoffi } from './koffi.ts';
+import type { CFunction } from './koffi.ts';
 import type { MountRequest } from './mounting.ts';
 
 // To fork a process of Node takes 10 ms, and each page that it writes to afterwards costs another fault;
@@ -31,22 +31,16 @@ export async function callMount(
   { mountpoint, source }: MountRequest,
   { flags, data }: MountCall,
 ): Promise<boolean> {
-  let native: Koffi;
+  let call: CFunction['async'];
   try {
-    native = createRequire(import.meta.url)(nativeKoffi()) as Koffi;
+    const types = ['str', 'str', 'str', 'ulong', 'str'];
+    call = loadNativeKoffi().load(null).func('mount', 'int', types).async;
   } catch {
-    // It need not be there, or for this system.
+    // It need not be there, or for this system, or be what it is today.
     return false;
   }
-  const types = ['str', 'str', 'str', 'ulong', 'str'];
-  const { async: call } = native.load(null).func('mount', 'int', types);
   const mount = promisify<string, string, string, number, string, number>(call);
   // As mount(8) shows it in the mount table.
   const shown = await realpath(source).catch(() => source);
   return (await mount(shown, mountpoint, vostMountType, flags, data)) === 0;
-}
-
-function nativeKoffi(): string {
-  const system = `${process.platform}-${process.arch}`;
-  return `@koromix/koffi-${system}/${system.replace('-', '_')}/koffi.node`;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { MostlyEmptyMap, MostlyEmptySet } from '../../../../src/mount/branch/empty-collections.ts';
+import { MostlyEmptyMap, MostlyEmptySet } from '../../../../src/mount/branch/mostly-empty.ts';
 
 const steps = fc.array(
   fc.tuple(fc.constantFrom('put', 'delete', 'ask'), fc.integer({ min: 0, max: 5 })),
