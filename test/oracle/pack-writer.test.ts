@@ -9,6 +9,7 @@ import { cutIntoPieces, deflateWhole, pieceBytes } from '../../src/git/odb/defla
 import { writePackIndex } from '../../src/git/odb/pack-index-writer.ts';
 import type { PackIndexEntry } from '../../src/git/odb/pack-index-writer.ts';
 import { PackWriter, packEntryHeader } from '../../src/git/odb/pack-writer.ts';
+import type { DeflatedObject, PackedObject } from '../../src/git/odb/pack-writer.ts';
 import type { FinishedPack } from '../../src/git/odb/pack-naming.ts';
 import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
 import { fsck, git, gitBytes } from '../helpers/git.ts';
@@ -28,7 +29,7 @@ async function appendBlob(
     expect(appended.oid).toBe(oid);
     return oid;
   }
-  const deflated = await deflateWhole(data, -1);
+  const deflated = [await deflateWhole(data, -1)];
   await writer.append({ oid, type: 'blob', sizeBytes: data.length, deflated });
   return oid;
 }
@@ -118,6 +119,66 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     await fsck(gitDir);
   });
 
+  test('have what may wait only once something else is asked for', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const append = async (sizeBytes: number, mayWait: boolean): Promise<PackedObject> => {
+      const data = randomBytes(sizeBytes);
+      const oid = hashObject(algorithm, 'blob', data);
+      const deflated = [deflateSync(data, { level: 0 })];
+      return writer.append({ oid, type: 'blob', sizeBytes, deflated, mayWait });
+    };
+    const [path] = await temporaryPacks(options.objectsDirectory);
+    const sizeBytes = async (): Promise<number> => (await stat(path!)).size;
+    const first = await append(1000, true);
+    await Promise.all([append(2000, true), append(3000, true)]);
+    expect(await sizeBytes()).toBe(0);
+    await append(10, false);
+    expect(await sizeBytes()).toBe(writer.sizeBytes);
+    const { dataOffset, endOffset } = await append(4000, true);
+    expect(await sizeBytes()).toBeLessThan(writer.sizeBytes);
+    await writer.readAt(first.dataOffset, 10);
+    expect(await sizeBytes()).toBe(writer.sizeBytes);
+    expect(await writer.readAt(dataOffset, endOffset - dataOffset)).toHaveLength(
+      endOffset - dataOffset,
+    );
+    // As much as is held at most, and some more.
+    for (let count = 0; count < 5; count++) await append(250_000, true);
+    expect(await sizeBytes()).toBe(writer.sizeBytes);
+    await append(5000, true);
+    const copy = await PackWriter.create(options.objectsDirectory, algorithm);
+    await copy.copyFrom(writer, [await append(6000, true)]);
+    await append(7000, true);
+    await expectGitAgrees(await writer.finish({ fsync: true }), algorithm);
+    await expectGitAgrees(await copy.finish({ fsync: false }), algorithm);
+    for (const one of [writer, copy]) await one.close();
+    await fsck(gitDir);
+  });
+
+  test('have what waited also after a write that failed', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const object = (content: string, mayWait: boolean): DeflatedObject => {
+      const data = Buffer.from(content);
+      const oid = hashObject(algorithm, 'blob', data);
+      const deflated = [deflateSync(data)];
+      return { oid, type: 'blob', sizeBytes: data.length, deflated, mayWait };
+    };
+    const { dataOffset } = await writer.append(object('waits', true));
+    vi.spyOn(openFileMethods, 'write').mockRejectedValueOnce(systemError('ENOSPC'));
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
+    await expect(writer.append(object('fails', false))).rejects.toThrow('ENOSPC');
+    await writer.append(object('is written', false));
+    expect((await writer.readAt(dataOffset, 2))[0]).toBe(0x78);
+    await expectGitAgrees(await writer.finish({ fsync: true }), algorithm);
+    await writer.close();
+    const listed = await git(['cat-file', '--batch-all-objects', '--batch-check'], { cwd: gitDir });
+    expect(listed.trim().split('\n')).toHaveLength(2);
+    await fsck(gitDir);
+  });
+
   test('are written anew when a sync has failed, for the next would not tell', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
     const writer = await PackWriter.create(options.objectsDirectory, algorithm);
@@ -161,7 +222,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
           oid: String(index).repeat(algorithm === 'sha1' ? 40 : 64) as Oid,
           type: 'blob',
           sizeBytes: 5000,
-          deflated: stream,
+          deflated: [stream],
         }),
       ),
     );
@@ -189,7 +250,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
       Array.from({ length: 50 }, async (_, index) => {
         const data = randomBytes(200 * index);
         const oid = hashObject(algorithm, 'blob', data);
-        const deflated = await deflateWhole(data, 6);
+        const deflated = [await deflateWhole(data, 6)];
         return source.append({ oid, type: 'blob', sizeBytes: data.length, deflated });
       }),
     );

@@ -30,8 +30,8 @@ export class DeflatedTrees {
     return raw.length >= leastTreeBytes;
   }
 
-  /** The zlib stream of a tree whose bytes will never change. */
-  async deflate(raw: Buffer): Promise<Buffer> {
+  /** The zlib stream of a tree whose bytes will never change, in parts. */
+  async deflate(raw: Buffer): Promise<Buffer[]> {
     const { tree, before, after } = this.#similar(raw);
     const start = sizeOf(before);
     const end = raw.length - sizeOf(after);
@@ -40,7 +40,7 @@ export class DeflatedTrees {
     this.#remember(parts, tree);
     let checksum = 1;
     for (const part of parts) checksum = adler32Joined(checksum, part.checksum, part.raw.length);
-    return Buffer.concat([zlibHead, ...parts.map((part) => part.deflated), zlibTail(checksum)]);
+    return [zlibHead, ...parts.map((part) => part.deflated), zlibTail(checksum)];
   }
 
   /** The latest tree that this one has parts in common with, and those parts at its start and its end. */

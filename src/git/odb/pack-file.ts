@@ -6,16 +6,22 @@ import type { HashAlgorithm } from '../oid.ts';
 import { pieceBytes } from './deflate.ts';
 import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';
 
+const mostHeldBytes = 1024 * 1024;
+
 /**
  * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
  * end", and what has been counted is not written again: a write that fails half way leaves nothing
- * that a later one could trip over.
+ * that a later one could trip over. The last bytes that count may be held in memory, until others come
+ * behind them or the file is asked for something.
  */
 export class PackFile {
   readonly #directory: string;
   readonly #disk: Disk;
   #file: TemporaryFile;
   #endOffset: number;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #writingHeld: Promise<void> | undefined;
   #hasFailedToSync = false;
   #packPath: string | undefined;
 
@@ -46,32 +52,68 @@ export class PackFile {
     this.#endOffset = endOffset;
   }
 
-  /** Writes at a position, without making the bytes count. */
-  writeAt(bytes: Uint8Array, position: number): Promise<void> {
-    return writeFully(this.#file.handle, bytes, position);
+  /** Holds some bytes behind those that count, and makes them count; `false` when they are too many. */
+  hold(parts: readonly Buffer[]): boolean {
+    const heldBytes = this.#heldBytes + totalBytes(parts);
+    if (heldBytes > mostHeldBytes) return false;
+    this.#endOffset += heldBytes - this.#heldBytes;
+    this.#heldBytes = heldBytes;
+    this.#held.push(...parts);
+    return true;
   }
 
-  /** The same for bytes in several parts; few of them are written when this returns, as a rule. */
-  writePartsAt(parts: readonly Buffer[], position: number): Promise<void> | undefined {
+  /**
+   * Writes bytes in several parts behind those that count, without making them count; few are written
+   * when this returns, as a rule.
+   */
+  append(parts: readonly Buffer[]): Promise<void> | undefined {
+    if (this.#heldBytes === 0) return this.#writeParts(parts, this.#endOffset);
+    return this.#writeHeld().then(() => this.#writeParts(parts, this.#endOffset));
+  }
+
+  /** Writes at a position, without making the bytes count. */
+  async writeAt(bytes: Uint8Array, position: number): Promise<void> {
+    await this.#writeHeld();
+    await writeFully(this.#file.handle, bytes, position);
+  }
+
+  #writeParts(parts: readonly Buffer[], position: number): Promise<void> | undefined {
     const { handle } = this.#file;
     const written = handle.writevHere(parts, position);
     if (written === undefined) return writePartsFully(handle, parts, position);
-    const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
+    const sizeBytes = totalBytes(parts);
     if (written === sizeBytes) return undefined;
     const rest = Buffer.concat(parts, sizeBytes).subarray(written);
     return writeFully(handle, rest, position + written);
+  }
+
+  /** Writes what is held. After a failure it is held on. */
+  async #writeHeld(): Promise<void> {
+    // More of it may come while some is written.
+    while (this.#heldBytes > 0) {
+      this.#writingHeld ??= this.#writeSomeHeld().finally(() => (this.#writingHeld = undefined));
+      await this.#writingHeld;
+    }
+  }
+
+  async #writeSomeHeld(): Promise<void> {
+    const parts = [...this.#held];
+    await this.#writeParts(parts, this.#endOffset - this.#heldBytes);
+    this.#held.splice(0, parts.length);
+    this.#heldBytes -= totalBytes(parts);
   }
 
   /** Gives the disk back what a failed write has taken of it, so far as that works. */
   async dropTail(): Promise<void> {
     // The failure of the write is the one to tell. What stays is written over by the next one, or
     // `cutOffTail` fails.
-    await this.cutOffTail().catch(() => undefined);
+    await this.#file.handle.truncate(this.#endOffset - this.#heldBytes).catch(() => undefined);
   }
 
   /** Removes all bytes that do not count. */
-  cutOffTail(): Promise<void> {
-    return this.#file.handle.truncate(this.#endOffset);
+  async cutOffTail(): Promise<void> {
+    await this.#writeHeld();
+    await this.#file.handle.truncate(this.#endOffset);
   }
 
   /** Bytes of the file, as many as asked for. */
@@ -80,6 +122,7 @@ export class PackFile {
   }
 
   async #readInto(target: Buffer, position: number): Promise<Buffer> {
+    await this.#writeHeld();
     const bytes = await readFully(this.#file.handle, position, target.length, target);
     if (bytes.length === target.length) return bytes;
     throw new CorruptObjectError('a temporary pack has been cut off');
@@ -170,4 +213,8 @@ export class PackFile {
     await this.#file.unlink();
     await this.#file.handle.close();
   }
+}
+
+function totalBytes(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }

@@ -27,12 +27,14 @@ export interface PackedObject extends PackIndexEntry {
   readonly pieceEdges?: readonly number[];
 }
 
-/** An object of at most `pieceBytes` of content, as a zlib stream. */
+/** An object of at most `pieceBytes` of content, as a zlib stream in parts. */
 export interface DeflatedObject {
   readonly oid: Oid;
   readonly type: ObjectType;
   readonly sizeBytes: number;
-  readonly deflated: Buffer;
+  readonly deflated: readonly Buffer[];
+  /** Whether it may stay in memory until something else is done with the pack. */
+  readonly mayWait?: boolean;
 }
 
 /** The content of an object of more than `pieceBytes`, from `cutIntoPieces`. */
@@ -138,8 +140,8 @@ export class PackWriter {
   }
 
   /**
-   * Appends an object that is deflated already. It resolves when the system has taken the bytes.
-   * Objects that come while others are written go together with the next write.
+   * Appends an object that is deflated already. It resolves when the system has taken the bytes, or they
+   * wait for that. Objects that come while others are written go together with the next write.
    */
   append(object: DeflatedObject): Promise<PackedObject> {
     return new Promise((resolve, reject) => {
@@ -166,7 +168,7 @@ export class PackWriter {
     let bytes = 0;
     for (const { object } of this.#queue) {
       count += 1;
-      bytes += object.deflated.length;
+      for (const part of object.deflated) bytes += part.length;
       if (bytes >= mostBytesInOneWrite) break;
     }
     return this.#queue.splice(0, count);
@@ -176,15 +178,17 @@ export class PackWriter {
     const entries = batch.map(({ object, resolve }) => {
       return { object, resolve, header: packEntryHeader(object.type, object.sizeBytes) };
     });
-    const parts = entries.flatMap(({ object, header }) => [header, object.deflated]);
-    await this.#file.writePartsAt(parts, this.#file.endOffset);
+    const parts = entries.flatMap(({ object, header }) => [header, ...object.deflated]);
+    let offset = this.#file.endOffset;
+    const isHeld = batch.every(({ object }) => object.mayWait) && this.#file.hold(parts);
+    if (!isHeld) await this.#file.append(parts);
     for (const { object, header, resolve } of entries) {
       const { oid, type, sizeBytes, deflated } = object;
-      const offset = this.#file.endOffset;
       const dataOffset = offset + header.length;
-      const endOffset = dataOffset + deflated.length;
-      const checksum = crc32(deflated, crc32(header));
+      const endOffset = deflated.reduce((sum, { length }) => sum + length, dataOffset);
+      const checksum = deflated.reduce((sum, part) => crc32(part, sum), crc32(header));
       resolve(this.#add({ oid, type, sizeBytes, offset, dataOffset, endOffset, crc32: checksum }));
+      offset = endOffset;
     }
   }
 

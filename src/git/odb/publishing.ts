@@ -132,16 +132,18 @@ async function publishLoose(
  * The zlib stream of a staged object, as it was when it was staged: what memory or the disk has lost
  * since then must not become an object that a commit leads to.
  */
-async function intactStream({ pack, packed, deflated }: StagedObject): Promise<Buffer> {
+async function intactStream({ pack, packed, deflated }: StagedObject): Promise<readonly Buffer[]> {
   if (deflated !== undefined && isIntact(packed, deflated)) return deflated;
   const { oid, dataOffset, endOffset } = packed;
-  const stored = await pack.writer.readAt(dataOffset, endOffset - dataOffset);
+  const stored = [await pack.writer.readAt(dataOffset, endOffset - dataOffset)];
   if (isIntact(packed, stored)) return stored;
   throw new CorruptObjectError(`what was staged is damaged: ${oid}`);
 }
 
-function isIntact({ type, sizeBytes, crc32: checksum }: PackedObject, deflated: Buffer): boolean {
-  return crc32(deflated, crc32(packEntryHeader(type, sizeBytes))) === checksum;
+function isIntact(packed: PackedObject, deflated: readonly Buffer[]): boolean {
+  const { type, sizeBytes, crc32: checksum } = packed;
+  const header = crc32(packEntryHeader(type, sizeBytes));
+  return deflated.reduce((sum, part) => crc32(part, sum), header) === checksum;
 }
 
 function packsToFinish(wanted: readonly StagedObject[]): {

@@ -128,7 +128,7 @@ async function appendAll(
         const data = await file.content();
         if (hashObject(algorithm, type, data) !== oid) throw damaged(oid);
         const deflated = await deflateWhole(data, compressionLevel, type);
-        await writer.append({ oid, type, sizeBytes, deflated });
+        await writer.append({ oid, type, sizeBytes, deflated: [deflated] });
         note(oid);
       } finally {
         await file.close();

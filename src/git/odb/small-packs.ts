@@ -244,5 +244,5 @@ function storedObject(pack: Pack, oid: Oid): DeflatedObject | undefined {
   const entry = pack.entryAt(offset);
   const { type, sizeBytes } = entry;
   const deflated = pack.deflated(entry);
-  return type && deflated && { oid, type, sizeBytes, deflated };
+  return type && deflated && { oid, type, sizeBytes, deflated: [deflated] };
 }

@@ -113,10 +113,10 @@ export class StagedObjects {
   }
 
   /** What was staged last is published next, as a rule. */
-  #remember(object: StagedObject, deflated: Buffer): void {
+  #remember(object: StagedObject, deflated: readonly Buffer[]): void {
     object.deflated = deflated;
     this.#remembered.add(object);
-    this.#rememberedBytes += deflated.length;
+    this.#rememberedBytes += deflatedBytes(object);
     for (const oldest of this.#remembered) {
       if (this.#rememberedBytes <= mostRememberedBytes) break;
       this.#forget(oldest);
@@ -125,7 +125,7 @@ export class StagedObjects {
 
   #forget(object: StagedObject): void {
     if (!this.#remembered.delete(object)) return;
-    this.#rememberedBytes -= object.deflated?.length ?? 0;
+    this.#rememberedBytes -= deflatedBytes(object);
     object.deflated = undefined;
   }
 
@@ -191,6 +191,10 @@ export class StagedObjects {
     }
     await this.#drop(pack);
   }
+}
+
+function deflatedBytes({ packed }: StagedObject): number {
+  return packed.endOffset - packed.dataOffset;
 }
 
 function isMostlyWaste(pack: StagedPack): boolean {

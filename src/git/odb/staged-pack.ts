@@ -13,8 +13,8 @@ export interface StagedObject {
   published?: PackKeeps | undefined;
   /** Whether a ref came to lead to it. */
   isReferred: boolean;
-  /** Its zlib stream, as long as that is remembered beside the file. */
-  deflated?: Buffer | undefined;
+  /** Its zlib stream in parts, as long as that is remembered beside the file. */
+  deflated?: readonly Buffer[] | undefined;
 }
 
 /**

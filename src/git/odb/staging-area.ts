@@ -64,8 +64,9 @@ const fewObjects = 32;
 
 /**
  * Content on its way into the repository, which git does not see yet. What is written goes to a
- * temporary pack in the object directory, deflated, and can be read back at once; `publish` makes
- * it a part of the repository, and `release` forgets it. `git gc --prune=now` may remove what was
+ * temporary pack in the object directory, deflated, and can be read back at once (trees and commits wait
+ * in memory as long as they are few, for they are published next); `publish` makes it a part of the
+ * repository, and `release` forgets it. `git gc --prune=now` may remove what was
  * published before a ref leads to it, and the temporary pack itself: until it is released the content
  * stays at hand through the open file, `publish` does not need the file's name, and
  * `republishMissing` puts back what was lost.
@@ -100,21 +101,21 @@ export class StagingArea {
   }
 
   /**
-   * Stages an object and gives its id. It resolves when the system has taken the bytes, so a full
-   * disk is noticed here; `data` must stay as it is until then.
+   * Stages an object and gives its id. For a blob it resolves when the system has taken the bytes, so a
+   * full disk is noticed here; `data` must stay as it is until then.
    */
   write(type: ObjectType, data: Uint8Array): Promise<Oid> {
-    return this.#write(type, data, deflateWhole);
+    return this.#write(type, data, deflateInOnePart);
   }
 
   /** `write` for a tree whose bytes will never change: of large ones much is deflated already. */
   writeTree(raw: Buffer): Promise<Oid> {
     const { trees, compressionLevel } = this.#options;
     const inParts = DeflatedTrees.isLarge(raw) && compressionLevel !== 0;
-    return this.#write('tree', raw, inParts ? () => trees.deflate(raw) : deflateWhole);
+    return this.#write('tree', raw, inParts ? () => trees.deflate(raw) : deflateInOnePart);
   }
 
-  #write(type: ObjectType, data: Uint8Array, deflate: typeof deflateWhole): Promise<Oid> {
+  #write(type: ObjectType, data: Uint8Array, deflate: Deflate): Promise<Oid> {
     return this.#writing(async () => {
       const oid = await this.#hash(type, data);
       if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, type, data, deflate);
@@ -300,12 +301,7 @@ export class StagingArea {
   }
 
   /** Stores an object; who comes with the same one meanwhile shares what becomes of it. */
-  #storeOnce(
-    oid: Oid,
-    type: ObjectType,
-    data: Uint8Array,
-    deflate: typeof deflateWhole,
-  ): Promise<void> {
+  #storeOnce(oid: Oid, type: ObjectType, data: Uint8Array, deflate: Deflate): Promise<void> {
     const beingStored = this.#beingStored.get(oid);
     if (beingStored !== undefined) return beingStored;
     const budget = data.length > pieceBytes ? this.#bigBudget : this.#budget;
@@ -316,12 +312,7 @@ export class StagingArea {
     return storing;
   }
 
-  async #store(
-    oid: Oid,
-    type: ObjectType,
-    data: Uint8Array,
-    deflate: typeof deflateWhole,
-  ): Promise<void> {
+  async #store(oid: Oid, type: ObjectType, data: Uint8Array, deflate: Deflate): Promise<void> {
     const { compressionLevel, keepsAll, isKnown } = this.#options;
     const existing = keepsAll === true ? false : isKnown(oid);
     // The disk looks while this thread deflates.
@@ -336,7 +327,8 @@ export class StagingArea {
       return;
     }
     const deflated = await (early ?? deflate(data, compressionLevel, type));
-    await this.#objects.append({ oid, type, sizeBytes: data.length, deflated });
+    const mayWait = type !== 'blob';
+    await this.#objects.append({ oid, type, sizeBytes: data.length, deflated, mayWait });
   }
 
   #storePieces(type: ObjectType, sizeBytes: number, pieces: AsyncIterable<Buffer>): Promise<Oid> {
@@ -437,6 +429,18 @@ export class StagingArea {
     return result;
   }
 }
+
+/** Makes the zlib stream of some content, in parts. */
+type Deflate = (
+  data: Uint8Array,
+  level: number,
+  type: ObjectType,
+) => readonly Buffer[] | Promise<readonly Buffer[]>;
+
+const deflateInOnePart: Deflate = (data, level, type) => {
+  const deflated = deflateWhole(data, level, type);
+  return deflated instanceof Promise ? deflated.then((whole) => [whole]) : [deflated];
+};
 
 async function* joined(
   start: readonly Buffer[],

@@ -16,16 +16,20 @@ test.each(['blob', 'tree'] as const)('the stream of a %s has header and content'
   for (const content of contents) {
     const deflated = await deflateWhole(content, 6, type);
     const expected = Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]);
-    expect(
-      inflateSync(Buffer.concat(looseStream(type, content.length, deflated))).equals(expected),
-    ).toBe(true);
+    // Wherever the parts meet, also within the head and the tail.
+    for (const edges of [[], [1], [2], [deflated.length - 3], [1, 1, 5, deflated.length - 1]]) {
+      const starts = [0, ...edges];
+      const parts = starts.map((start, index) => deflated.subarray(start, edges[index]));
+      const stream = Buffer.concat(looseStream(type, content.length, parts));
+      expect(inflateSync(stream).equals(expected)).toBe(true);
+    }
   }
 });
 
 test('a stream that does not hold what it says is found out by its checksum', () => {
   const deflated = deflateSync(Buffer.from('content'));
   deflated[deflated.length - 1]! ^= 1;
-  expect(() => inflateSync(Buffer.concat(looseStream('blob', 7, deflated)))).toThrow(
+  expect(() => inflateSync(Buffer.concat(looseStream('blob', 7, [deflated])))).toThrow(
     'incorrect data check',
   );
 });
