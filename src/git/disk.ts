@@ -3,6 +3,7 @@ import {
   accessSync,
   close,
   closeSync,
+  existsSync,
   fstatSync,
   fsync,
   ftruncate,
@@ -121,13 +122,22 @@ export class Disk {
     }
   }
 
-  /** Sets the times of a file to now. */
-  async touch(path: PathLike): Promise<void> {
+  /** Sets the times of a file to now; `false` where that cannot be done, as where no file is. */
+  async touch(path: PathLike): Promise<boolean> {
     const now = new Date();
-    await this.#call(
-      () => utimesSync(path, now, now),
-      () => utimesAsync(path, now, now),
-    );
+    try {
+      return await this.#call(
+        () => {
+          // As a rule none is, and to throw an error takes longer than to ask.
+          if (!existsSync(path)) return false;
+          utimesSync(path, now, now);
+          return true;
+        },
+        () => utimesAsync(path, now, now).then(() => true),
+      );
+    } catch {
+      return false;
+    }
   }
 
   #call<Result>(here: () => Result, elsewhere: () => Promise<Result>): Result | Promise<Result> {

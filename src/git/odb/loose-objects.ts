@@ -114,7 +114,7 @@ export class LooseObjects {
    * old. False also when that is not allowed: then a copy that can be kept has to be written.
    */
   async freshen(oid: Oid): Promise<boolean> {
-    return freshenFile(this.pathOf(oid), this.#disk);
+    return this.#disk.touch(this.pathOf(oid));
   }
 
   /**
@@ -175,16 +175,6 @@ export class LooseObjects {
       if (isSystemError(error, 'ENOENT')) return [];
       throw error;
     }
-  }
-}
-
-/** Sets the time of a file to now; false when it is not there, or when that is not allowed. */
-export async function freshenFile(path: string, disk: Disk = farDisk): Promise<boolean> {
-  try {
-    await disk.touch(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import { objectHeader } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
@@ -7,7 +8,6 @@ import { cutIntoPieces, deflatePieces, deflateWhole, pieceBytes } from './deflat
 import { parallelSyncs, syncPath } from './durable.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
-import { freshenFile } from './loose-objects.ts';
 import { TemporaryFile, isSystemError, writePartsFully } from './temporary-file.ts';
 
 /** An object with its id, which is trusted to be right. */
@@ -49,10 +49,10 @@ export async function writeLooseObjects(
   objects: Iterable<LooseObject>,
   options: LooseWriterOptions,
 ): Promise<void> {
-  const { fsync, compressionLevel, disk } = options;
+  const { fsync, compressionLevel, disk = farDisk } = options;
   await writeAll(objects, options, async ({ oid, type, data }) => {
     const path = pathOf(oid, options);
-    if (await freshenFile(path, disk)) {
+    if (await disk.touch(path)) {
       if (!fsync) return;
       try {
         await syncPath(path, disk);

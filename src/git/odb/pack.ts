@@ -1,4 +1,5 @@
 import { CorruptObjectError } from '../../errors.ts';
+import { farDisk } from '../disk.ts';
 import type { ObjectType } from '../object.ts';
 import { oidSizeBytes } from '../oid.ts';
 import type { HashAlgorithm } from '../oid.ts';
@@ -14,7 +15,6 @@ import {
   largestSyncInflateBytes,
   wholeInputBytes,
 } from './inflate.ts';
-import { freshenFile } from './loose-objects.ts';
 import { PackIndex } from './pack-index.ts';
 import type { PageCache } from './page-cache.ts';
 import { PagedFile } from './paged-file.ts';
@@ -104,7 +104,7 @@ export class Pack {
   async freshen(): Promise<boolean> {
     const nowMs = performance.now();
     if (nowMs - this.#freshenedMs < freshMs) return true;
-    if (!(await freshenFile(this.file.path))) return false;
+    if (!(await farDisk.touch(this.file.path))) return false;
     this.#freshenedMs = nowMs;
     return true;
   }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { constants, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { farDisk } from '../disk.ts';
@@ -51,7 +51,8 @@ export class TemporaryFile {
     prefix: string,
     disk: Disk = farDisk,
   ): Promise<TemporaryFile> {
-    const name = `${prefix}${process.pid}_${randomBytes(6).toString('hex')}`;
+    // Its last twelve digits are random, and it asks the system for many at once, as `randomBytes` does not.
+    const name = `${prefix}${process.pid}_${randomUUID().slice(-12)}`;
     const path = join(directory, name);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
     try {
