@@ -6,7 +6,7 @@ import type { FileMode } from './mode.ts';
 import { oidFromBytes, oidSizeBytes } from './oid.ts';
 import type { HashAlgorithm, Oid } from './oid.ts';
 import { ownBytes } from './own-bytes.ts';
-import { scanTree } from './tree-scan.ts';
+import { TreeScanner } from './tree-scan.ts';
 
 /** One entry of a tree. */
 export interface TreeEntry {
@@ -59,11 +59,12 @@ export class Tree {
   /**
    * Reads a tree, which keeps `raw`. A `CorruptObjectError` tells of an entry that is cut off, of a
    * name that is empty, `.`, `..` or holds a `/`, of a mode that is no file, directory, link or
-   * submodule, and of names that are not in order or twice there.
+   * submodule, and of names that are not in order or twice there. `scanner` may have seen some of it.
    */
-  static parse(raw: Buffer, algorithm: HashAlgorithm): Tree {
+  static parse(raw: Buffer, algorithm: HashAlgorithm, scanner?: TreeScanner): Tree {
     const oidSize = oidSizeBytes[algorithm];
-    const { offsets, doubtful, directories } = scanTree(raw, oidSize);
+    const scan = (scanner ?? new TreeScanner(raw.length, oidSize)).finish(raw);
+    const { offsets, doubtful, directories } = scan;
     const tree = new Tree(raw, offsets, directories, oidSize);
     for (const index of doubtful) {
       const name = tree.nameAt(index);

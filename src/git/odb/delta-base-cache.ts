@@ -2,12 +2,15 @@ import type { ObjectType } from '../object.ts';
 import { ownBytes } from '../own-bytes.ts';
 import { CountedCache } from './counted-cache.ts';
 import type { CacheCounts } from './counted-cache.ts';
+import type { TreeScanner } from '../tree-scan.ts';
 import type { Pack } from './pack.ts';
 
 /** An object with its content. The bytes are shared with caches: they must not be written to. */
 export interface ObjectData {
   readonly type: ObjectType;
   readonly data: Buffer;
+  /** What has been seen of a large tree while it was inflated. */
+  readonly scanner?: TreeScanner | undefined;
 }
 
 // The object, its key and the place in the cache.

@@ -124,10 +124,23 @@ export async function* inflateChunks(
   onEnd?.(inflate.bytesWritten);
 }
 
-/** All that `inflateChunks` gives, in one buffer. Check the size with `checkDeclaredSize` first. */
-export function inflateLarge(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
-  const inflated = sizeBytes <= largestInOnePieceBytes ? inflateInOnePiece : inflateInPieces;
-  return beingInflated.run(sizeBytes, () => inflated(input, sizeBytes));
+/** What is told the first bytes of content while the others are inflated, more of them each time. */
+export type OnStart = (start: Buffer) => void;
+
+/**
+ * All that `inflateChunks` gives, in one buffer. Check the size with `checkDeclaredSize` first. Of what
+ * comes to be damaged `onStart` may have been told as well.
+ */
+export function inflateLarge(
+  input: AsyncIterable<Buffer>,
+  sizeBytes: number,
+  onStart?: OnStart,
+): Promise<Buffer> {
+  return beingInflated.run(sizeBytes, () =>
+    sizeBytes <= largestInOnePieceBytes
+      ? inflateInOnePiece(input, sizeBytes, onStart)
+      : inflateInPieces(input, sizeBytes),
+  );
 }
 
 async function inflateInPieces(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
@@ -139,7 +152,11 @@ async function inflateInPieces(input: AsyncIterable<Buffer>, sizeBytes: number):
   return data;
 }
 
-async function inflateInOnePiece(input: AsyncIterable<Buffer>, sizeBytes: number): Promise<Buffer> {
+async function inflateInOnePiece(
+  input: AsyncIterable<Buffer>,
+  sizeBytes: number,
+  onStart?: OnStart,
+): Promise<Buffer> {
   // One byte more than needed, so that zlib reaches the checksum without another buffer.
   const chunkSize = Math.max(leastChunkSizeBytes, sizeBytes + 1);
   const inflate = allocating(sizeBytes, () => createInflate({ chunkSize }));
@@ -149,6 +166,13 @@ async function inflateInOnePiece(input: AsyncIterable<Buffer>, sizeBytes: number
     parts.push(part);
     total += part.length;
     if (total > sizeBytes) inflate.destroy(wrongSize(total, sizeBytes));
+    else if (onStart !== undefined && total < sizeBytes) {
+      // Later, when zlib has got its next piece, and works on that meanwhile.
+      setImmediate(() => {
+        const start = inflate.destroyed ? undefined : sideBySide(parts, total);
+        if (start !== undefined) onStart(start);
+      });
+    }
   });
   // As in `inflateChunks`.
   pipeline(input, inflate).catch(() => undefined);
@@ -160,11 +184,11 @@ async function inflateInOnePiece(input: AsyncIterable<Buffer>, sizeBytes: number
     inflate.destroy();
   }
   if (total !== sizeBytes) throw wrongSize(total, sizeBytes);
-  return joined(parts, sizeBytes);
+  return sideBySide(parts, sizeBytes) ?? Buffer.concat(parts, sizeBytes);
 }
 
-/** The parts in one: where they stand side by side, as zlib leaves them, nothing is copied. */
-function joined(parts: readonly Buffer[], sizeBytes: number): Buffer {
+/** The parts in one, where they stand side by side, as zlib leaves them. */
+function sideBySide(parts: readonly Buffer[], sizeBytes: number): Buffer | undefined {
   const { buffer, byteOffset = 0 } = parts[0] ?? {};
   let end = byteOffset;
   const isOne = parts.every((part) => {
@@ -172,8 +196,7 @@ function joined(parts: readonly Buffer[], sizeBytes: number): Buffer {
     end += part.length;
     return follows;
   });
-  if (buffer === undefined || !isOne) return Buffer.concat(parts, sizeBytes);
-  return Buffer.from(buffer, byteOffset, sizeBytes);
+  return buffer === undefined || !isOne ? undefined : Buffer.from(buffer, byteOffset, sizeBytes);
 }
 
 function errorCode(error: unknown): string {

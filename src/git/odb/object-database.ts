@@ -463,9 +463,9 @@ export class ObjectDatabase {
   }
 
   #parseTree(oid: Oid, object: ObjectData): Tree {
-    const { data } = ofType(oid, object, 'tree');
+    const { data, scanner } = ofType(oid, object, 'tree');
     try {
-      const tree = Tree.parse(data, this.algorithm);
+      const tree = Tree.parse(data, this.algorithm, scanner);
       this.#caches.trees.set(oid, tree);
       return tree;
     } catch (error) {

@@ -15,6 +15,7 @@ import {
   largestSyncInflateBytes,
   wholeInputBytes,
 } from './inflate.ts';
+import type { OnStart } from './inflate.ts';
 import { PackIndex } from './pack-index.ts';
 import type { PageCache } from './page-cache.ts';
 import { PagedFile } from './paged-file.ts';
@@ -57,7 +58,8 @@ export class Pack {
   readonly index: PackIndex;
   /** A cruft pack (`git gc --cruft`): its objects are on their way out. */
   readonly isCruft: boolean;
-  readonly #oidSizeBytes: number;
+  /** How long the ids in it are. */
+  readonly oidSizeBytes: number;
   #indexFailure: CorruptObjectError | undefined;
   #packFailure: CorruptObjectError | undefined;
   #isChecked = false;
@@ -74,7 +76,7 @@ export class Pack {
     this.file = new PagedFile(path.replace(/idx$/, 'pack'), options.cache);
     this.index = new PackIndex(path, options.algorithm, options.cache);
     this.isCruft = options.isCruft;
-    this.#oidSizeBytes = oidSizeBytes[options.algorithm];
+    this.oidSizeBytes = oidSizeBytes[options.algorithm];
   }
 
   /** Why nothing can be looked up in it, once that is known: it may hold any object then. */
@@ -120,7 +122,7 @@ export class Pack {
     const end = this.#dataEnd;
     if (offset < headerSizeBytes || offset >= end) throw this.#corrupt(offset, 'is outside of it');
     // A size of 10 bytes at most, then a distance of 10 or an id.
-    const head = this.file.slice(offset, Math.min(20 + this.#oidSizeBytes, end - offset));
+    const head = this.file.slice(offset, Math.min(20 + this.oidSizeBytes, end - offset));
     const first = head.readUInt8(0);
     let at = 1;
     let sizeBytes = first & 0x0f;
@@ -144,11 +146,11 @@ export class Pack {
         throw this.#corrupt(offset, 'has its base outside of it');
       }
     } else if (kind === refDelta) {
-      if (at + this.#oidSizeBytes > head.length) throw this.#corrupt(offset, 'has no end');
-      const base = this.index.find(head.subarray(at, at + this.#oidSizeBytes));
+      if (at + this.oidSizeBytes > head.length) throw this.#corrupt(offset, 'has no end');
+      const base = this.index.find(head.subarray(at, at + this.oidSizeBytes));
       if (base === undefined) throw this.#corrupt(offset, 'has a base that is not in it');
       baseOffset = base;
-      at += this.#oidSizeBytes;
+      at += this.oidSizeBytes;
     } else if (type === undefined) {
       throw this.#corrupt(offset, `has the unknown type ${kind}`);
     }
@@ -189,10 +191,10 @@ export class Pack {
     return inflateChunks(this.#compressed(entry.dataOffset), entry.sizeBytes);
   }
 
-  /** Inflates an entry that is too large for `inflate`. */
-  inflateLarge(entry: PackEntry): Promise<Buffer> {
+  /** Inflates an entry that is too large for `inflate`; see `inflateLarge` about `onStart`. */
+  inflateLarge(entry: PackEntry, onStart?: OnStart): Promise<Buffer> {
     checkDeclaredSize(entry.sizeBytes, this.#compressedBoundBytes(entry));
-    return inflateLarge(this.#compressed(entry.dataOffset), entry.sizeBytes);
+    return inflateLarge(this.#compressed(entry.dataOffset), entry.sizeBytes, onStart);
   }
 
   /** Lets go of the files. */
@@ -224,7 +226,7 @@ export class Pack {
   }
 
   get #dataEnd(): number {
-    return this.file.sizeBytes - this.#oidSizeBytes;
+    return this.file.sizeBytes - this.oidSizeBytes;
   }
 
   /** Once: that this is a pack, and the one that the index was made for. */
@@ -246,7 +248,7 @@ export class Pack {
     if (this.file.readUInt32(0) !== magic || (version !== 2 && version !== 3)) {
       throw new CorruptObjectError(`${path} is no pack of version 2 or 3`);
     }
-    const checksum = this.file.slice(this.#dataEnd, this.#oidSizeBytes);
+    const checksum = this.file.slice(this.#dataEnd, this.oidSizeBytes);
     if (!checksum.equals(this.index.packChecksum())) {
       throw new CorruptObjectError(`${path} does not belong to its index, or is cut off`);
     }

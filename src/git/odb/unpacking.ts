@@ -5,6 +5,7 @@ import type { DeltaBaseCache, ObjectData } from './delta-base-cache.ts';
 import { Fault, YieldFault } from './fault.ts';
 import { largestSyncInflateBytes } from './inflate.ts';
 import type { Pack, PackEntry } from './pack.ts';
+import { TreeScanner } from '../tree-scan.ts';
 
 /** What is known of an object without its content. */
 export interface ObjectInfo {
@@ -46,6 +47,7 @@ export class Unpacking {
   #baseEntry: PackEntry | undefined;
   #base: ObjectData | undefined;
   #inflated: { readonly offset: number; readonly data: Buffer } | undefined;
+  #scanner: TreeScanner | undefined;
   #application: DeltaApplication | undefined;
   #workBytes = 0;
 
@@ -95,8 +97,9 @@ export class Unpacking {
   }
 
   #made(type: ObjectType, data: Buffer): ObjectData {
+    if (this.#deltas.length === 0) return { type, data, scanner: this.#scanner };
     const object = { type, data };
-    if (this.#deltas.length > 0) this.#bases.set(this.#pack, this.#baseOffset, object);
+    this.#bases.set(this.#pack, this.#baseOffset, object);
     return object;
   }
 
@@ -126,7 +129,14 @@ export class Unpacking {
       if (data !== undefined) return data;
     }
     throw new InflateFault(async () => {
-      this.#inflated = { offset: entry.offset, data: await this.#pack.inflateLarge(entry) };
+      const isTree = entry.type === 'tree' && this.#deltas.length === 0;
+      const scanner = isTree
+        ? new TreeScanner(entry.sizeBytes, this.#pack.oidSizeBytes)
+        : undefined;
+      const onStart = scanner && ((start: Buffer) => scanner.advance(start));
+      const data = await this.#pack.inflateLarge(entry, onStart);
+      this.#inflated = { offset: entry.offset, data };
+      this.#scanner = scanner;
     });
   }
 

@@ -5,6 +5,8 @@ import type { ByteString } from '../../../src/git/byte-string.ts';
 import { Tree, emptyTreeOid, hashObject, serializeTree } from '../../../src/git/object.ts';
 import type { TreeEntry } from '../../../src/git/object.ts';
 import type { HashAlgorithm, Oid } from '../../../src/git/oid.ts';
+import { TreeScanner, scanTree } from '../../../src/git/tree-scan.ts';
+import type { TreeScan } from '../../../src/git/tree-scan.ts';
 
 const someOid = 'ce013625030ba8dba906f756967f9e9ca394464a' as Oid;
 const name = (text: string): ByteString => text as ByteString;
@@ -204,5 +206,44 @@ test('bytes that are no tree are refused with a CorruptObjectError, never someth
         }
       },
     ),
+  );
+});
+
+test('a tree that is looked at while it comes is seen as one that is there', () => {
+  const outcome = (scan: () => TreeScan): unknown => {
+    try {
+      const { offsets, doubtful, directories } = scan();
+      return { offsets: [...offsets], doubtful, directories };
+    } catch (error) {
+      return error;
+    }
+  };
+  const manyNames = fc.uniqueArray(fc.tuple(names, fc.nat(60), fc.boolean()), {
+    selector: ([text, count]) => text.repeat(count + 1),
+    maxLength: 60,
+  });
+  fc.assert(
+    fc.property(
+      manyNames,
+      fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 6 }),
+      fc.option(fc.nat(5000)),
+      (chosen, cuts, damage) => {
+        // Some are longer than an entry is taken to be.
+        const entries = chosen.map(([text, count, isTree], index) =>
+          entry(text.repeat((index % 9 === 0 ? 10 : 1) * (count + 1)), isTree ? 0o40000 : 0o100644),
+        );
+        const raw = serializeTree(entries, 'sha1');
+        if (damage !== null && raw.length > 0) raw[damage % raw.length]! ^= 0x40;
+        const scanner = new TreeScanner(raw.length, 20);
+        for (const cut of cuts.toSorted((a, b) => a - b)) {
+          // What comes behind is not there yet, and may be anything.
+          scanner.advance(raw.subarray(0, Math.floor(cut * raw.length)));
+        }
+        const expected = outcome(() => scanTree(raw, 20));
+        expect(outcome(() => scanner.finish(raw))).toEqual(expected);
+        expect(outcome(() => scanner.finish(raw))).toEqual(expected);
+      },
+    ),
+    { numRuns: 500 },
   );
 });

@@ -80,4 +80,16 @@ describe('inflateLarge', () => {
     const data = await inflateLarge(inOneBuffer(deflated), content.length);
     expect(data.buffer.byteLength).toBe(content.length + 1);
   });
+
+  it('shows what is there while it inflates the rest, more each time', async () => {
+    const lengths: number[] = [];
+    const data = await inflateLarge(inOneBuffer(deflated), content.length, (start) => {
+      expect(start.equals(content.subarray(0, start.length))).toBe(true);
+      lengths.push(start.length);
+    });
+    expect(data.equals(content)).toBe(true);
+    expect(lengths.length).toBeGreaterThan(1);
+    expect(lengths.toSorted((a, b) => a - b)).toEqual(lengths);
+    expect(lengths.at(-1)).toBeLessThan(content.length);
+  });
 });
