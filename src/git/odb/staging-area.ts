@@ -1,34 +1,25 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { BatchClosedError, InvalidArgumentError } from '../../errors.ts';
 import type { Disk } from '../disk.ts';
-import { beginObjectHash, finishObjectHash, hashObject } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
-import type { HashAlgorithm, Oid } from '../oid.ts';
-import { ByteBudget } from './byte-budget.ts';
-import { cutIntoPieces, deflateWhole, pieceBytes, smallContentBytes } from './deflate.ts';
-import { DeflatedTrees } from './deflated-trees.ts';
+import type { Oid } from '../oid.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
 import { heldAlready } from './held-already.ts';
 import type { HeldQuestions } from './held-already.ts';
+import { ObjectStorer } from './object-storer.ts';
+import type { ObjectStorerOptions } from './object-storer.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import { publishObjects } from './publishing.ts';
 import type { PublishOptions } from './publishing.ts';
 import type { SmallPacks } from './small-packs.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
-import { Spool } from './spool.ts';
 import { StagedContent } from './staged-content.ts';
 import { StagedObjects } from './staged-objects.ts';
 import type { StagedObject } from './staged-pack.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
 /** What a staging area needs of the object database that it belongs to. */
-export interface StagingAreaOptions extends HeldQuestions {
-  readonly objectsDirectory: string;
-  readonly algorithm: HashAlgorithm;
-  /** The zlib level, -1 to 9; what does not shrink and what is big gets a lower one. */
-  readonly compressionLevel: number;
+export interface StagingAreaOptions extends HeldQuestions, ObjectStorerOptions {
   /** Shared by all that writes to the object directory. */
   readonly unsynced: UnsyncedFiles;
   /** The same. */
@@ -41,21 +32,12 @@ export interface StagingAreaOptions extends HeldQuestions {
   readonly filesOf: (oid: Oid) => Promise<readonly string[]>;
   /** Makes `exists` see what happened to the repository meanwhile, packs that are gone above all. */
   readonly refresh: () => Promise<void>;
-  /**
-   * Stage also what the repository holds: `git gc` may take from it what no ref leads to, before a
-   * commit that needs it is made. What it still holds then is not published a second time.
-   */
-  readonly keepsAll?: boolean;
-  /** The large trees that were staged last, in whatever area. */
-  readonly trees: DeflatedTrees;
   /** Where the object directory is; without it, nothing is known of that. */
   readonly disk?: Disk | undefined;
   /** Called when the area is discarded. */
   readonly onDiscard?: () => void;
 }
 
-// How much content of up to a piece each is deflated and on its way to the disk at a time.
-const mostBytesUnderWay = 4 * 1024 * 1024;
 const existenceChecksAtOnce = 16;
 // Some megabytes. Of attempts at a commit that came to nothing, the next one needs the most.
 const mostUnprotected = 20_000;
@@ -66,10 +48,9 @@ const fewObjects = 32;
  * Content on its way into the repository, which git does not see yet. What is written goes to a
  * temporary pack in the object directory, deflated, and can be read back at once (trees and commits wait
  * in memory as long as they are few, for they are published next); `publish` makes it a part of the
- * repository, and `release` forgets it. `git gc --prune=now` may remove what was
- * published before a ref leads to it, and the temporary pack itself: until it is released the content
- * stays at hand through the open file, `publish` does not need the file's name, and
- * `republishMissing` puts back what was lost.
+ * repository, and `release` forgets it. `git gc --prune=now` may remove what was published before a ref
+ * leads to it, and the temporary pack itself: until it is released the content stays at hand through the
+ * open file, `publish` does not need the file's name, and `republishMissing` puts back what was lost.
  *
  * Objects that the repository holds already are not staged, unless `keepsAll` says so.
  *
@@ -79,18 +60,11 @@ const fewObjects = 32;
 export class StagingArea {
   readonly #options: StagingAreaOptions;
   readonly #objects: StagedObjects;
+  readonly #storer: ObjectStorer;
   readonly #content = new StagedContent();
   readonly #keeps = new PackKeeps();
   /** Released without a ref that leads to them: see `publish`. */
   readonly #unprotected = new Set<Oid>();
-  /** Not staged, because the repository holds them. */
-  readonly #passedOver = new Set<Oid>();
-  readonly #beingStored = new Map<Oid, Promise<void>>();
-  readonly #budget = new ByteBudget(mostBytesUnderWay);
-  // One at a time, so that they end up in one pack.
-  readonly #bigBudget = new ByteBudget(1);
-  #writes = 0;
-  #onLastWrite: (() => void) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #discarding: Promise<void> | undefined;
 
@@ -98,53 +72,26 @@ export class StagingArea {
     this.#options = options;
     const { objectsDirectory, algorithm, disk } = options;
     this.#objects = new StagedObjects(objectsDirectory, algorithm, disk);
+    this.#storer = new ObjectStorer(this.#objects, options);
   }
 
-  /**
-   * Stages an object and gives its id. For a blob it resolves when the system has taken the bytes, so a
-   * full disk is noticed here; `data` must stay as it is until then.
-   */
+  /** See `ObjectStorer.write`. */
   write(type: ObjectType, data: Uint8Array): Promise<Oid> {
-    return this.#write(type, data, deflateInOnePart);
+    return this.#storer.write(type, data);
   }
 
-  /** `write` for a tree whose bytes will never change: of large ones much is deflated already. */
+  /** See `ObjectStorer.writeTree`. */
   writeTree(raw: Buffer): Promise<Oid> {
-    const { trees, compressionLevel } = this.#options;
-    const inParts = DeflatedTrees.isLarge(raw) && compressionLevel !== 0;
-    return this.#write('tree', raw, inParts ? () => trees.deflate(raw) : deflateInOnePart);
+    return this.#storer.writeTree(raw);
   }
 
-  #write(type: ObjectType, data: Uint8Array, deflate: Deflate): Promise<Oid> {
-    return this.#writing(async () => {
-      const oid = await this.#hash(type, data);
-      if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, type, data, deflate);
-      return oid;
-    });
-  }
-
-  /**
-   * Stages an object that comes in chunks, with bounded memory however long it is. Without its size
-   * it is first written to a temporary file, for the size is a part of what is hashed. Another size
-   * than announced is an `InvalidArgumentError`; errors of `chunks` come as they are. While a chunk
-   * is waited for, other writes go on. Chunks may be used again once the next one is asked for.
-   */
+  /** See `ObjectStorer.writeStream`. */
   writeStream(
     type: ObjectType,
     sizeBytes: number | undefined,
     chunks: AsyncIterable<Uint8Array>,
   ): Promise<Oid> {
-    return this.#writing(async () => {
-      const pieces = cutIntoPieces(chunks, true);
-      try {
-        if (sizeBytes !== undefined && sizeBytes > pieceBytes) {
-          return await this.#storePieces(type, sizeBytes, pieces);
-        }
-        return await this.#storeStarted(type, sizeBytes, pieces);
-      } finally {
-        await pieces.return();
-      }
-    });
+    return this.#storer.writeStream(type, sizeBytes, chunks);
   }
 
   /** Tells whether an object is staged here. */
@@ -211,10 +158,11 @@ export class StagingArea {
       const wanted: StagedObject[] = [];
       const repeated: StagedObject[] = [];
       const stored: Oid[] = [];
-      for (const oid of new Set(oids ?? [...this.#objects.oids(), ...this.#passedOver])) {
+      const { passedOver } = this.#storer;
+      for (const oid of new Set(oids ?? [...this.#objects.oids(), ...passedOver])) {
         const object = this.#objects.get(oid);
         if (object === undefined) {
-          if (this.#passedOver.has(oid)) stored.push(oid);
+          if (passedOver.has(oid)) stored.push(oid);
           continue;
         }
         const { published, isReferred } = object;
@@ -280,91 +228,12 @@ export class StagingArea {
   }
 
   async #discard(): Promise<void> {
-    if (this.#writes > 0) await new Promise<void>((resolve) => (this.#onLastWrite = resolve));
+    await this.#storer.close();
     try {
       await this.#inTurn(() => this.#objects.clear());
     } finally {
       await this.#keeps.letGo();
       this.#options.onDiscard?.();
-    }
-  }
-
-  async #hash(type: ObjectType, data: Uint8Array): Promise<Oid> {
-    const { algorithm } = this.#options;
-    if (data.length <= pieceBytes) return hashObject(algorithm, type, data);
-    const hash = beginObjectHash(algorithm, type, data.length);
-    for (let start = 0; start < data.length; start += pieceBytes) {
-      hash.update(data.subarray(start, start + pieceBytes));
-      await nextTurn();
-    }
-    return finishObjectHash(hash);
-  }
-
-  /** Stores an object; who comes with the same one meanwhile shares what becomes of it. */
-  #storeOnce(oid: Oid, type: ObjectType, data: Uint8Array, deflate: Deflate): Promise<void> {
-    const beingStored = this.#beingStored.get(oid);
-    if (beingStored !== undefined) return beingStored;
-    const budget = data.length > pieceBytes ? this.#bigBudget : this.#budget;
-    const storing = budget
-      .run(data.length, () => this.#store(oid, type, data, deflate))
-      .finally(() => this.#beingStored.delete(oid));
-    this.#beingStored.set(oid, storing);
-    return storing;
-  }
-
-  async #store(oid: Oid, type: ObjectType, data: Uint8Array, deflate: Deflate): Promise<void> {
-    const { compressionLevel, keepsAll, isKnown } = this.#options;
-    const existing = keepsAll === true ? false : isKnown(oid);
-    // The disk looks while this thread deflates.
-    const early =
-      data.length <= smallContentBytes ? deflate(data, compressionLevel, type) : undefined;
-    if (await existing) {
-      this.#passedOver.add(oid);
-      return;
-    }
-    if (data.length > pieceBytes) {
-      await this.#storePieces(type, data.length, cutIntoPieces([data]));
-      return;
-    }
-    const deflated = await (early ?? deflate(data, compressionLevel, type));
-    const mayWait = type !== 'blob';
-    await this.#objects.append({ oid, type, sizeBytes: data.length, deflated, mayWait });
-  }
-
-  #storePieces(type: ObjectType, sizeBytes: number, pieces: AsyncIterable<Buffer>): Promise<Oid> {
-    const { compressionLevel, keepsAll, exists } = this.#options;
-    const isThere = async (oid: Oid): Promise<boolean> => {
-      if (keepsAll === true || !(await exists(oid))) return false;
-      this.#passedOver.add(oid);
-      return true;
-    };
-    return this.#objects.appendPieces({ type, sizeBytes, pieces, compressionLevel }, isThere);
-  }
-
-  /** Stores content of which it takes the first pieces to tell what is best. */
-  async #storeStarted(
-    type: ObjectType,
-    sizeBytes: number | undefined,
-    pieces: AsyncGenerator<Buffer, void, undefined>,
-  ): Promise<Oid> {
-    const first = await pieces.next();
-    const second = first.done === true ? first : await pieces.next();
-    const start = first.done === true ? Buffer.alloc(0) : first.value;
-    if (second.done !== true && sizeBytes === undefined) {
-      return this.#storeSpooled(type, joined([start, second.value], pieces));
-    }
-    if (sizeBytes !== undefined && (second.done !== true || start.length !== sizeBytes)) {
-      throw new InvalidArgumentError(`${sizeBytes} bytes of content were announced, others came`);
-    }
-    return this.write(type, start);
-  }
-
-  async #storeSpooled(type: ObjectType, pieces: AsyncIterable<Buffer>): Promise<Oid> {
-    const spool = await Spool.fill(this.#options.objectsDirectory, pieces);
-    try {
-      return await this.#storePieces(type, spool.sizeBytes, spool.pieces());
-    } finally {
-      await spool.close();
     }
   }
 
@@ -408,19 +277,6 @@ export class StagingArea {
     if (options.fsync) await this.#options.unsynced.sync();
   }
 
-  async #writing(write: () => Promise<Oid>): Promise<Oid> {
-    if (this.#discarding !== undefined) {
-      throw new BatchClosedError('nothing can be staged any more: the area was discarded');
-    }
-    this.#writes += 1;
-    try {
-      return await write();
-    } finally {
-      this.#writes -= 1;
-      if (this.#writes === 0) this.#onLastWrite?.();
-    }
-  }
-
   /** Runs one after the other what changes which objects are staged, and where they are. */
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const result = this.#turn.then(work);
@@ -428,26 +284,6 @@ export class StagingArea {
     this.#turn = result.catch(() => undefined);
     return result;
   }
-}
-
-/** Makes the zlib stream of some content, in parts. */
-type Deflate = (
-  data: Uint8Array,
-  level: number,
-  type: ObjectType,
-) => readonly Buffer[] | Promise<readonly Buffer[]>;
-
-const deflateInOnePart: Deflate = (data, level, type) => {
-  const deflated = deflateWhole(data, level, type);
-  return deflated instanceof Promise ? deflated.then((whole) => [whole]) : [deflated];
-};
-
-async function* joined(
-  start: readonly Buffer[],
-  rest: AsyncIterable<Buffer>,
-): AsyncGenerator<Buffer, void, undefined> {
-  yield* start;
-  yield* rest;
 }
 
 async function without(
