@@ -15,6 +15,8 @@ export interface OidTableLayout {
 }
 
 const fanoutEntries = 256;
+// Of a million ids nearly every one (3.2 standard deviations) is this near to where it should be.
+const nearbyEntries = 100;
 
 /**
  * The sorted ids in the index of a pack, or of many packs, with the fan-out table in front of them.
@@ -54,6 +56,8 @@ export class OidTable {
     // needed where halving needs several. Every other step halves, in case they are not.
     let lowKey = first * 2 ** 24;
     let highKey = lowKey + 2 ** 24 - 1;
+    const near = this.#findNear(raw, low, high, (wanted - lowKey) / 2 ** 24);
+    if (near !== undefined) return near;
     for (let interpolate = true; low <= high; interpolate = !interpolate) {
       const share = interpolate ? (wanted - lowKey) / (highKey - lowKey + 1) : 0.5;
       const middle = low + Math.min(high - low, Math.floor(share * (high - low + 1)));
@@ -70,6 +74,29 @@ export class OidTable {
       }
     }
     return -1;
+  }
+
+  /** `find` by the ids around the place where it should be; `undefined` where these do not tell. */
+  #findNear(raw: Buffer, low: number, high: number, share: number): number | undefined {
+    const { strideBytes, oidSizeBytes } = this.#layout;
+    const guess = low + Math.floor(share * (high - low + 1));
+    const start = Math.max(low, guess - nearbyEntries);
+    const count = Math.min(high + 1, guess + nearbyEntries) - start;
+    if (count <= 0) return undefined;
+    const lengthBytes = (count - 1) * strideBytes + oidSizeBytes;
+    const ids = this.#file.glance(this.#offsetAt(start), lengthBytes);
+    if (ids === undefined) return undefined;
+    let from = 0;
+    for (let to = count; from < to;) {
+      const middle = (from + to) >> 1;
+      const at = middle * strideBytes;
+      const order = ids.compare(raw, 0, oidSizeBytes, at, at + oidSizeBytes);
+      if (order === 0) return start + middle;
+      if (order < 0) from = middle + 1;
+      else to = middle;
+    }
+    const isBetween = (from > 0 || start === low) && (from < count || start + count === high + 1);
+    return isBetween ? -1 : undefined;
   }
 
   /** The ids that start with these digits; all without any. */

@@ -101,7 +101,8 @@ export class PackIndex {
     return {
       oids,
       offsetAt: (index) => {
-        const offset = file.readUInt32(offsetsOffset + 4 * index);
+        const at = offsetsOffset + 4 * index;
+        const offset = file.glance(at, 4)?.readUInt32BE(0) ?? file.readUInt32(at);
         if (offset < largeOffsetFlag) return offset;
         const large = offset - largeOffsetFlag;
         if (large < largeCount) return file.readUInt64(largeOffset + 8 * large);

@@ -22,6 +22,11 @@ export class FileGoneError extends Error {
 }
 
 const readAheadPages = 3;
+// What `glance` is for: of a smaller file most pages are asked for again. Some glances take as long as a page.
+const leastPagesForGlances = 64;
+const mostGlancesOfPage = 4;
+const mostGlanceBytes = 8 * 1024;
+const glanced = Buffer.allocUnsafeSlow(mostGlanceBytes);
 
 class PageFault extends Fault {
   readonly #file: PagedFile;
@@ -65,6 +70,8 @@ export class PagedFile {
   #descriptor: Promise<number> | undefined;
   /** What `#descriptor` gives, when the file is open, and on which device it is. */
   #opened: { readonly descriptor: number; readonly device: number } | undefined;
+  /** How many there were of each page. */
+  #glances: Uint8Array | undefined;
   #users = 0;
   #releaseWanted = false;
   #closed = false;
@@ -100,6 +107,24 @@ export class PagedFile {
     const index = Math.floor(offset / this.#pageSizeBytes);
     if (offset < 0 || offset >= this.sizeBytes) throw this.#cutOff(offset + 1);
     return this.#page(index).subarray(offset - index * this.#pageSizeBytes);
+  }
+
+  /**
+   * Some bytes (8 KiB at most) of a page that is not in memory, read without the others: a page takes a
+   * quarter of a millisecond, most of it for new memory, and of a large file it is not likely to be needed
+   * again. `undefined` when it was several times, or for other reasons: then `slice` is the way. The bytes
+   * are those of another glance soon.
+   */
+  glance(offset: number, length: number): Buffer | undefined {
+    const pages = Math.ceil(this.sizeBytes / this.#pageSizeBytes);
+    if (pages < leastPagesForGlances || length > mostGlanceBytes) return undefined;
+    const index = Math.floor(offset / this.#pageSizeBytes);
+    this.#glances ??= new Uint8Array(pages);
+    const glances = this.#glances[index] ?? mostGlancesOfPage;
+    if (glances === mostGlancesOfPage || this.#cache.has(this.#firstKey + index)) return undefined;
+    this.#glances[index] = glances + 1;
+    const bytes = glanced.subarray(0, length);
+    return this.#fillHere(bytes, offset) ? bytes : undefined;
   }
 
   readUInt32(offset: number): number {
@@ -206,21 +231,28 @@ export class PagedFile {
   /** Reads a page in this thread; `undefined` when it is to be waited for. */
   #readHere(index: number): Buffer | undefined {
     if (this.#opened === undefined || this.#loading.has(index)) return undefined;
-    const { descriptor, device } = this.#opened;
-    const pace = this.#cache.takeNextHere(device);
-    if (pace === undefined) return undefined;
     const start = index * this.#pageSizeBytes;
     const page = Buffer.allocUnsafeSlow(Math.min(this.#pageSizeBytes, this.sizeBytes - start));
-    try {
-      const count = pace.run(() => readAtSync(descriptor, page, start));
-      if (count < page.length) return undefined;
-    } catch {
-      // Whoever waits for the page meets the error again, and a file that is cut off, too.
-      return undefined;
-    }
-    if (!this.#releaseWanted) this.#cache.opened(this);
+    if (!this.#fillHere(page, start)) return undefined;
     this.#keep(index, page);
     return page;
+  }
+
+  /** Reads in this thread; `false` when whoever needs the bytes has to wait for them. */
+  #fillHere(buffer: Buffer, offset: number): boolean {
+    if (this.#opened === undefined) return false;
+    const { descriptor, device } = this.#opened;
+    const pace = this.#cache.takeNextHere(device);
+    if (pace === undefined) return false;
+    try {
+      const count = pace.run(() => readAtSync(descriptor, buffer, offset));
+      if (count < buffer.length) return false;
+    } catch {
+      // Whoever waits for the bytes meets the error again, and a file that is cut off, too.
+      return false;
+    }
+    if (!this.#releaseWanted) this.#cache.opened(this);
+    return true;
   }
 
   #keep(index: number, page: Buffer): void {

@@ -259,6 +259,35 @@ describe('PagedFile on a device that is near', () => {
     file.close();
   });
 
+  it('is glanced at where it is large, and a page that is glanced at often is read', async () => {
+    withoutHurry();
+    const large = noise(64 * pageSizeBytes, 5);
+    writeFileSync(path, large);
+    const { file, cache } = openNear(64 * pageSizeBytes);
+    expect(() => file.glance(0, 10)).toThrow(Fault);
+    await whenReady(() => file.slice(0, 10));
+    // What is in memory is not read a second time.
+    expect(file.glance(0, 10)).toBeUndefined();
+    const { sizeBytes } = cache;
+    // Also over the end of a page.
+    const offset = 7 * pageSizeBytes + 500;
+    for (let count = 0; count < 4; count++) {
+      expect(file.glance(offset, 1000)).toEqual(large.subarray(offset, offset + 1000));
+    }
+    expect(cache.sizeBytes).toBe(sizeBytes);
+    expect(file.glance(offset, 1000)).toBeUndefined();
+    expect(file.glance(9 * pageSizeBytes, 8 * 1024 + 1)).toBeUndefined();
+    truncateSync(path, 20 * pageSizeBytes);
+    expect(file.glance(30 * pageSizeBytes, 10)).toBeUndefined();
+    file.close();
+    expect(file.glance(12 * pageSizeBytes, 10)).toBeUndefined();
+    writeFileSync(path, large.subarray(pageSizeBytes));
+    const small = openPaged(cache);
+    await whenReady(() => small.slice(0, 10));
+    expect(small.glance(5 * pageSizeBytes, 10)).toBeUndefined();
+    small.close();
+  });
+
   it('counts as in use when it is read', async () => {
     withoutHurry();
     const { file, cache } = openNear();
