@@ -330,10 +330,9 @@ export class FuseSession {
 
   #pendingRequest(operation: string, nameOffset?: number): Pending {
     const { unique, isResent, bodySizeBytes, ino } = this.#request;
-    const about = { unique, isResent, bodySizeBytes, operation, ino };
-    if (!this.#isObserved) return { ...about, startedMs: 0, name: undefined };
+    const startedMs = this.#isObserved ? performance.now() : 0;
     const name = nameOffset === undefined ? undefined : this.#printableName(nameOffset);
-    return { ...about, startedMs: performance.now(), name };
+    return { unique, isResent, bodySizeBytes, operation, startedMs, ino, name };
   }
 
   #printableName(offset: number): string | undefined {
