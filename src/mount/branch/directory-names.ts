@@ -237,6 +237,7 @@ export class DirectoryNames {
   }
 
   #updateLate(tree: Tree, first: Tree): void {
+    if (tree === first && this.children.size === 0 && this.#late === undefined) return;
     const present = new Set<ByteString>();
     for (const name of this.children.keys()) if (first.indexOf(name) < 0) present.add(name);
     for (let index = 0; tree !== first && index < tree.size; index++) {
@@ -308,6 +309,11 @@ export class DirectoryNames {
 
   #countIn(tree: Tree): number {
     let count = 0;
+    if (this.children.size === 0 && this.removed.size === 0) {
+      const hidden = tree.indexOf(repositoryName);
+      const isCounted = hidden >= 0 && tree.isDirectoryAt(hidden);
+      return (this.#subdirectories = tree.directoryCount - (isCounted ? 1 : 0));
+    }
     for (const node of this.children.values()) if (node instanceof DirectoryVnode) count += 1;
     for (let index = 0, left = tree.directoryCount; left > 0; index++) {
       if (!tree.isDirectoryAt(index)) continue;

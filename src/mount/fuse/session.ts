@@ -289,7 +289,7 @@ export class FuseSession {
   #send(pending: Pending, errno: number): void {
     const reply = this.#reply;
     reply.finish(pending.unique, errno, pending.isResent);
-    this.#write(pending.operation, reply.buffer.subarray(0, reply.sizeBytes), reply.payload);
+    this.#write(pending.operation, reply.message, reply.payload);
     if (this.#isObserved) this.#observe(pending, errno, reply.totalSizeBytes);
     reply.reset();
   }

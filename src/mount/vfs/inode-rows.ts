@@ -52,7 +52,7 @@ export class InodeRow {
   hold(ino: Ino, isLink: boolean, references: number): boolean {
     this.#counts ??= new Uint8Array(this.size);
     const index = ino - this.first;
-    const count = this.#referencesAt(index);
+    const count = this.#counts[index] === 0 ? 0 : this.#referencesAt(index);
     if (count === 0) this.#live += 1;
     if (count + references > this.#width.mostReferences) this.#widen(this.#counts);
     const { linkBit, mostReferences } = this.#width;

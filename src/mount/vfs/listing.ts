@@ -1,4 +1,5 @@
 import type { ByteString } from '../../git/byte-string.ts';
+import type { ErrorReport } from './error-report.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { Attr, DirectorySink, MaybePromise } from './operations.ts';
 import { entryReply } from './replies.ts';
@@ -47,10 +48,11 @@ export interface ListingRequest {
   /** With nodes and attributes: READDIRPLUS. */
   readonly plus: boolean;
   readonly inodes: InodeTable;
-  /** Told why the attributes of an entry are left out. */
-  readonly report: (error: unknown) => void;
-  /** Told of an entry that is left out: a longer name cannot be looked up, and some spoil the listing. */
-  readonly nameTooLong: (name: ByteString) => void;
+  /**
+   * Told why the attributes of an entry are left out, and of an entry that is left out: a longer name cannot
+   * be looked up, and some spoil the listing.
+   */
+  readonly report: ErrorReport;
 }
 
 /**
@@ -72,13 +74,14 @@ class Listing {
   }
 
   fill(offset: number): MaybePromise<void> {
-    const { directory, stream } = this.#request;
+    const { directory, stream, plus } = this.#request;
     if (offset < 1 && !this.#addDot('.', directory, 1)) return;
     if (offset < 2 && !this.#addDot('..', directory.parent, 2)) return;
     const start = this.#next(Math.max(0, offset - firstEntryOffset));
     for (let position = start; ; position = this.#next(position + 1)) {
-      const placed = this.#placed(position);
-      if (placed !== undefined) {
+      // In this turn of the event loop: nothing holds what is told without a node.
+      const placed = plus ? stream.placed?.(position) : undefined;
+      if (placed !== undefined && placed.name.length <= nameLimitBytes) {
         if (!this.#takePlaced(placed, position)) return;
         continue;
       }
@@ -130,13 +133,6 @@ class Listing {
     return added;
   }
 
-  /** What can be told without a node, in this turn of the event loop: nothing holds it. */
-  #placed(position: number): PlacedEntry | undefined {
-    const { plus, stream } = this.#request;
-    const placed = plus ? stream.placed?.(position) : undefined;
-    return placed !== undefined && placed.name.length <= nameLimitBytes ? placed : undefined;
-  }
-
   /** Never throws or rejects. */
   #load(position: number): MaybePromise<Loaded> {
     try {
@@ -163,7 +159,7 @@ class Listing {
   #loadEntry(position: number, entry: DirectoryEntry | undefined): MaybePromise<Loaded> {
     if (entry === undefined) return end;
     if (entry.name.length > nameLimitBytes) {
-      this.#request.nameTooLong(entry.name);
+      this.#request.report.nameTooLong(entry.name);
       return gone;
     }
     const { plus, stream, directory } = this.#request;
@@ -207,7 +203,7 @@ class Listing {
   }
 
   #withoutAttr(entry: DirectoryEntry, error: unknown): Loaded {
-    this.#request.report(error);
+    this.#request.report.errnoOf(error, 'readdir');
     return { kind: 'entry', entry };
   }
 
