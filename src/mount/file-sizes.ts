@@ -46,6 +46,17 @@ export class FileSizes implements SizesByTree {
     });
   }
 
+  /** `at` as far as it needs no disk; `undefined` too where that would fail. */
+  atOnce(treeOid: Oid, tree: Tree, index: number): number | undefined {
+    const known = this.#known.get(tree) ?? this.#begin(treeOid, tree);
+    const size = known?.sizes[index] ?? unknownSize;
+    if (size !== unknownSize) return size;
+    const info = this.#odb.headerIfCached(tree.oidAt(index));
+    if (info?.type !== 'blob') return undefined;
+    if (known !== undefined) this.#learn(treeOid, known, index, info.sizeBytes);
+    return info.sizeBytes;
+  }
+
   /** Nobody waits for the file: before it was read, sizes are asked for one by one. */
   #begin(treeOid: Oid, tree: Tree): TreeSizes | undefined {
     if (this.#file?.isReady() === false) return undefined;

@@ -1,4 +1,5 @@
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { endianness } from 'node:os';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { oidFromBytes, oidSizeBytes, oidToBytes } from '../git/oid.ts';
@@ -161,10 +162,9 @@ class SizesContent {
     const oidEnd = start + this.#oidSizeBytes;
     if (oidFromBytes(this.bytes, start, this.#oidSizeBytes) !== tree) return undefined;
     const sizes = new Uint32Array(this.bytes.readUInt32LE(oidEnd));
-    const first = oidEnd + countSizeBytes;
-    for (let index = 0; index < sizes.length; index++) {
-      sizes[index] = this.bytes.readUInt32LE(first + 4 * index);
-    }
+    const copy = Buffer.from(sizes.buffer);
+    this.bytes.copy(copy, 0, oidEnd + countSizeBytes);
+    if (endianness() === 'BE') copy.swap32();
     return sizes;
   }
 

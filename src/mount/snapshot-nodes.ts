@@ -1,6 +1,13 @@
 import type { ByteString } from '../git/byte-string.ts';
 import { repositoryName } from '../git/forbidden-name.ts';
-import { canonicalMode, isGitlinkMode, isSymlinkMode, isTreeMode, modeTree } from '../git/mode.ts';
+import {
+  canonicalMode,
+  isGitlinkMode,
+  isRegularMode,
+  isSymlinkMode,
+  isTreeMode,
+  modeTree,
+} from '../git/mode.ts';
 import { parseCommit } from '../git/object.ts';
 import type { Tree } from '../git/object.ts';
 import type { Oid } from '../git/oid.ts';
@@ -8,14 +15,20 @@ import type { RefName } from '../git/refs/ref-name.ts';
 import { SnapshotFile, SnapshotLink, Submodule, blobSize } from './snapshot-files.ts';
 import { snapshotCache, snapshotXattr, snapshotXattrNames } from './snapshot.ts';
 import type { Snapshot, SnapshotObjects } from './snapshot.ts';
-import { directoryAttr } from './vfs/attr.ts';
+import { directoryAttr, plainAttr } from './vfs/attr.ts';
 import { InodeRow } from './vfs/inode-rows.ts';
 import type { RowOwner } from './vfs/inode-rows.ts';
 import { whenReady } from './vfs/maybe-promise.ts';
 import type { NodeContext } from './vfs/node-context.ts';
 import type { Attr, Ino, MaybePromise } from './vfs/operations.ts';
 import { DirectoryVnode } from './vfs/vnode.ts';
-import type { CacheRule, DirectoryEntry, DirectoryStream, Vnode } from './vfs/vnode.ts';
+import type {
+  CacheRule,
+  DirectoryEntry,
+  DirectoryStream,
+  PlacedEntry,
+  Vnode,
+} from './vfs/vnode.ts';
 
 /** Where the root of a snapshot stands in the mount. */
 export interface SnapshotPlace {
@@ -120,6 +133,19 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
     return context.sizes?.at(this.#treeOid, tree, index) ?? blobSize(odb, tree.oidAt(index));
   }
 
+  /** The file at an index, when its size is at hand. */
+  placed(tree: Tree, index: number): PlacedEntry | undefined {
+    const mode = tree.modeAt(index);
+    if (!isRegularMode(mode)) return undefined;
+    const { context, time } = this.snapshot;
+    const sizeBytes = context.sizes?.atOnce(this.#treeOid, tree, index);
+    if (sizeBytes === undefined) return undefined;
+    const row = this.entryRow(tree);
+    const ino = (row.first + index) as Ino;
+    const attr = plainAttr(context, ino, canonicalMode(mode), sizeBytes, time);
+    return { name: tree.nameAt(index), attr, row };
+  }
+
   /** The node of the entry at an index. */
   child(tree: Tree, index: number): Vnode {
     const mode = tree.modeAt(index);
@@ -178,6 +204,11 @@ class SnapshotStream implements DirectoryStream {
       ino: (this.#row.first + position) as Ino,
       mode: isGitlinkMode(mode) ? modeTree : mode,
     };
+  }
+
+  placed(position: number): PlacedEntry | undefined {
+    const tree = this.#tree;
+    return position < tree.size ? this.#directory.placed(tree, position) : undefined;
   }
 
   node(position: number): Vnode {

@@ -14,7 +14,7 @@ export interface Bench {
   readonly rounds: number;
   /** Less data where that is a matter of size alone. */
   readonly isQuick: boolean;
-  /** The tree of R in a filesystem in memory, which is mounted until the end. */
+  /** The tree of R in a filesystem in memory, which is mounted until the end: for what is measured warm. */
   readonly filledMemory: () => Place;
 }
 

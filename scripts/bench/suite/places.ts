@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -69,19 +69,24 @@ export class Places {
     return this.#place(name, path, () => void execFileSync('umount', [path]));
   }
 
-  /** What the transport can do at best: a filesystem in memory over it. */
-  memory(name: string): Place {
+  /**
+   * What the transport can do at best: a filesystem in memory over it. Empty, or with a copy of `tree`, in
+   * which case nobody has asked it for anything of that.
+   */
+  memory(name: string, tree?: string): Place {
     const path = this.directory();
-    const args = ['--import', loader, memoryDaemon, path];
+    const args = ['--import', loader, memoryDaemon, path, JSON.stringify({ tree })];
     const daemon = spawn(process.execPath, args, { stdio: 'ignore' });
     daemon.unref();
     this.#open.add(path);
     waitFor(() => readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `));
     const unmount = (): void => void execFileSync('umount', ['-i', path]);
     // Beside the files that it makes trouble with.
-    const tree = join(path, 'tree');
-    execFileSync('mkdir', [tree]);
-    return { ...this.#place(name, path, unmount), path: tree };
+    const inside = join(path, 'tree');
+    // This waits until it serves, too.
+    if (tree === undefined) execFileSync('mkdir', [inside]);
+    else statSync(path);
+    return { ...this.#place(name, path, unmount), path: inside };
   }
 
   /** A fresh directory on the disk. */

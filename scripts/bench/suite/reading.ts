@@ -5,8 +5,8 @@ import type { Row } from './report.ts';
 import { dropCaches, forgetSizes, interleave, shell, speed } from './samples.ts';
 import type { Contender, Samples } from './samples.ts';
 
-// Reading the tree of R. Cold: a daemon that has just started, and no kernel caches. Warm: after the
-// same was done before.
+// Reading the tree of R. Cold: a daemon that has just started, that of the filesystem in memory too, and
+// no kernel caches. Warm: after the same was done before.
 
 export const walk = "find . -printf '%s\\n' >/dev/null";
 export const list = 'ls -lR . >/dev/null';
@@ -30,28 +30,31 @@ function makers({ data, places }: Bench): Maker[] {
   ];
 }
 
-function cold(bench: Bench, line: string, others: readonly Contender[] = []): Samples {
-  const memory = bench.filledMemory();
-  const contenders = makers(bench).map(({ name, make }): Contender => {
-    let place: Place;
-    return {
-      name,
-      before: () => {
-        place = make();
-        dropCaches();
-      },
-      run: () => shell(line, place.path),
-      after: () => {
-        place.close();
-      },
-    };
-  });
-  const limit: Contender = {
-    name: memory.name,
-    before: dropCaches,
-    run: () => shell(line, memory.path),
+/** The filesystem in memory, which has just started and holds the tree of R. */
+function freshMemory({ data, places }: Bench): Place {
+  return places.memory(names.limit, data.projectTree);
+}
+
+/** Who runs a line in a place that is made for it, with no kernel caches. */
+function fresh(name: string, make: () => Place, line: string): Contender {
+  let place: Place;
+  return {
+    name,
+    before: () => {
+      place = make();
+      dropCaches();
+    },
+    run: () => shell(line, place.path),
+    after: () => {
+      place.close();
+    },
   };
-  return interleave(bench.rounds, [...contenders, limit, ...others]);
+}
+
+function cold(bench: Bench, line: string, others: readonly Contender[] = []): Samples {
+  const limit = { name: names.limit, make: () => freshMemory(bench) };
+  const contenders = [...makers(bench), limit].map(({ name, make }) => fresh(name, make, line));
+  return interleave(bench.rounds, [...contenders, ...others]);
 }
 
 function warm(bench: Bench, lines: readonly string[]): Samples[] {
@@ -93,19 +96,11 @@ export const coldWalk: Measure = {
   name: 'cold-walk',
   run: (bench) => {
     const { data, places } = bench;
-    let place: Place;
-    const first: Contender = {
-      name: firstWalk,
-      before: () => {
-        forgetSizes(data.project);
-        place = places.vost(names.branch, data.project, ['--branch', 'main']);
-        dropCaches();
-      },
-      run: () => shell(walk, place.path),
-      after: () => {
-        place.close();
-      },
+    const makeFirst = (): Place => {
+      forgetSizes(data.project);
+      return places.vost(names.branch, data.project, ['--branch', 'main']);
     };
+    const first = fresh(firstWalk, makeFirst, walk);
     return rowsOf({
       measure: 'cold-walk',
       what: 'find -printf %s, cold',
@@ -185,53 +180,52 @@ export const coldRead: Measure = {
   },
 };
 
+/** Makes a contender of a line of shell. */
+type Runner = (name: string, line: string) => Contender;
+
 export const parallel: Measure = {
   name: 'parallel',
   run: (bench) => {
     const { data, places, rounds } = bench;
+    const makeOurs = (): Place => places.vost(names.branch, data.project, ['--branch', 'main']);
     const readers = (count: number): string =>
       `find . -type f -print0 | xargs -0 -n 100 -P ${count} cat >/dev/null`;
-    const counts = { 'one process': 1, eight: 8 } as const;
-    const memory = bench.filledMemory();
-    const run = (isCold: boolean): Row => {
-      let place: Place | undefined;
-      const ours = Object.entries(counts).map(([name, count]): Contender => ({
-        name,
-        before: () => {
-          if (!isCold) return;
-          place = places.vost(name, data.project, ['--branch', 'main']);
-          dropCaches();
-        },
-        run: () => shell(readers(count), place!.path),
-        after: () => {
-          if (isCold) place!.close();
-        },
-      }));
-      const limits = Object.entries(counts).map(([name, count]): Contender => ({
-        name: `${name}, ${names.limit}`,
-        before: () => {
-          if (isCold) dropCaches();
-        },
-        run: () => shell(readers(count), memory.path),
-      }));
-      if (!isCold) {
-        place = places.vost(names.branch, data.project, ['--branch', 'main']);
-        for (const { path } of [place, memory]) shell(readers(1), path);
-      }
-      const samples = interleave(rounds, [...ours, ...limits]);
-      if (!isCold) place!.close();
-      const [one, eight] = limits.map(({ name }) => name) as [string, string];
+    const row = (heat: string, ours: Runner, limit: Runner): Row => {
+      const samples = interleave(rounds, [
+        ours('one process', readers(1)),
+        ours('eight', readers(8)),
+        limit('one process, limit', readers(1)),
+        limit('eight, limit', readers(8)),
+      ]);
       return {
         ...compare(samples, {
           measure: 'parallel',
-          what: `8 processes that read, ${isCold ? 'cold' : 'warm'}`,
+          what: `8 processes that read, ${heat}`,
           ours: 'eight',
           rival: 'one process',
           atLeast: 1,
         }),
-        limit: speed(samples, eight, one),
+        limit: speed(samples, 'eight, limit', 'one process, limit'),
       };
     };
-    return [run(false), run(true)];
+    const readBefore = ({ path }: Place): Runner => {
+      shell(readers(1), path);
+      return (name, line) => ({ name, run: () => shell(line, path) });
+    };
+    const madeBy =
+      (make: () => Place): Runner =>
+      (name, line) =>
+        fresh(name, make, line);
+    const place = makeOurs();
+    const warmRow = row('warm', readBefore(place), readBefore(bench.filledMemory()));
+    place.close();
+    return [
+      warmRow,
+      row(
+        'cold',
+        madeBy(makeOurs),
+        madeBy(() => freshMemory(bench)),
+      ),
+    ];
   },
 };

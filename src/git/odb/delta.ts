@@ -101,30 +101,34 @@ class Instructions {
 
   /** Reads the next one; false at the end. */
   next(): boolean {
-    if (this.#at >= this.#delta.length) return false;
-    const instruction = byteAt(this.#delta, this.#at++);
+    const delta = this.#delta;
+    let at = this.#at;
+    const instruction = delta[at];
+    if (instruction === undefined) return false;
+    at += 1;
     this.copies = instruction >= copyFlag;
     if (this.copies) {
       // A bit for each byte of the two numbers, little end first, that is not zero and so stored.
-      this.start = this.#number(instruction, 4);
-      const length = this.#number(instruction >> 4, 3);
+      let start = 0;
+      if ((instruction & 0x01) !== 0) start = delta[at++] ?? 0;
+      if ((instruction & 0x02) !== 0) start += (delta[at++] ?? 0) * 0x100;
+      if ((instruction & 0x04) !== 0) start += (delta[at++] ?? 0) * 0x1_0000;
+      if ((instruction & 0x08) !== 0) start += (delta[at++] ?? 0) * 0x100_0000;
+      let length = 0;
+      if ((instruction & 0x10) !== 0) length = delta[at++] ?? 0;
+      if ((instruction & 0x20) !== 0) length += (delta[at++] ?? 0) * 0x100;
+      if ((instruction & 0x40) !== 0) length += (delta[at++] ?? 0) * 0x1_0000;
+      if (at > delta.length) throw cutOff();
+      this.start = start;
       this.length = length === 0 ? copySizeOfZero : length;
     } else {
       if (instruction === 0) throw new CorruptObjectError('a delta has an unknown instruction');
-      this.start = this.#at;
+      this.start = at;
       this.length = instruction;
-      this.#at += instruction;
+      at += instruction;
     }
+    this.#at = at;
     return true;
-  }
-
-  #number(present: number, bytes: number): number {
-    let value = 0;
-    for (let index = 0; index < bytes; index++) {
-      if ((present & (1 << index)) !== 0)
-        value += byteAt(this.#delta, this.#at++) * 2 ** (8 * index);
-    }
-    return value;
   }
 }
 
@@ -154,6 +158,10 @@ function copyBytes(source: Buffer, start: number, length: number, to: Buffer, at
 
 function byteAt(delta: Buffer, at: number): number {
   const byte = delta[at];
-  if (byte === undefined) throw new CorruptObjectError('a delta is cut off');
+  if (byte === undefined) throw cutOff();
   return byte;
+}
+
+function cutOff(): CorruptObjectError {
+  return new CorruptObjectError('a delta is cut off');
 }

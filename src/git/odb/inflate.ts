@@ -4,7 +4,8 @@ import type { Inflate } from 'node:zlib';
 import { CorruptObjectError } from '../../errors.ts';
 import { allocateObject, allocating } from './allocate.ts';
 import { ByteBudget } from './byte-budget.ts';
-import { inflateSmall } from './inflate-small.ts';
+import { inflateAtOnce } from './inflate-at-once.ts';
+import type { Inflated } from './inflate-at-once.ts';
 
 /**
  * What is larger is inflated on zlib's threads: this much takes 1 or 2 ms, and nothing else happens
@@ -24,8 +25,8 @@ const outputChunkSizeBytes = 256 * 1024;
 // zlib is given room for as much at once: memory that is new costs more than what is done with it.
 const largestInOnePieceBytes = 64 * 1024 * 1024;
 const leastChunkSizeBytes = 64;
-// What is larger zlib inflates sooner.
-const smallContentBytes = 512;
+// `inflateStart` is rarely given all of what is larger.
+const smallContentBytes = inflateStartInputBytes;
 
 // Results that are not complete; one that is larger comes alone.
 const beingInflated = new ByteBudget(64 * 1024 * 1024);
@@ -52,14 +53,9 @@ export function inflateExactly(input: Buffer, sizeBytes: number): Buffer | undef
 }
 
 /** As `inflateExactly`, and tells how long the stream is. */
-export function inflateAndMeasure(
-  input: Buffer,
-  sizeBytes: number,
-): { readonly data: Buffer; readonly compressedSizeBytes: number } | undefined {
-  if (sizeBytes <= smallContentBytes) {
-    const inflated = inflateSmall(input, sizeBytes);
-    if (inflated !== undefined) return inflated;
-  }
+export function inflateAndMeasure(input: Buffer, sizeBytes: number): Inflated | undefined {
+  const atOnce = inflateAtOnce(input, sizeBytes);
+  if (atOnce !== undefined) return atOnce;
   let inflated: { readonly buffer: Buffer; readonly engine: Inflate };
   try {
     // One byte more than needed, so that zlib reaches the checksum in its first turn.
@@ -83,8 +79,8 @@ export function inflateAndMeasure(
  * of all of it, where that is known.
  */
 export function inflateStart(input: Buffer, sizeBytes: number = Infinity): Buffer {
-  // Most deltas are so small that all of one is there sooner than zlib begins.
-  const whole = sizeBytes <= smallContentBytes ? inflateSmall(input, sizeBytes) : undefined;
+  // Most deltas are so small that all of one is there sooner than a stream is made.
+  const whole = sizeBytes <= smallContentBytes ? inflateAtOnce(input, sizeBytes) : undefined;
   if (whole !== undefined) return whole.data;
   try {
     return inflateSync(input, { chunkSize: 1024, finishFlush: constants.Z_SYNC_FLUSH });

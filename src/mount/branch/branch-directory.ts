@@ -74,9 +74,13 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   /** The branch that this directory is in now; `undefined` once it is removed. */
   get branch(): Branch | undefined {
-    let [link] = this.inode.links;
-    for (let above = link; above !== undefined; [above] = above.parent.inode.links) link = above;
-    return (link?.parent ?? this).rooted;
+    const link = this.inode.links[0];
+    if (link === undefined) return this.rooted;
+    let root = link.parent;
+    for (let above = root.inode.links[0]; above !== undefined; above = root.inode.links[0]) {
+      root = above.parent;
+    }
+    return root.rooted;
   }
 
   /** The branch that this directory is the root of. */

@@ -74,10 +74,15 @@ export class CleanRow implements RowOwner {
     const mode = tree.modeAt(index);
     if (isTreeMode(mode) || isGitlinkMode(mode)) return -1;
     const isFirstTree = tree === this.tree;
-    if (isFirstTree && this.#others.size === 0 && this.#changed.size === 0) return index;
+    if (isFirstTree && this.isAsFirst) return index;
     const name = tree.nameAt(index);
     if (this.#others.has(name) || this.#changed.has(name)) return -1;
     return isFirstTree ? index : this.tree.indexOf(name);
+  }
+
+  /** Nothing but the tree that was there first has a say in its entries. */
+  get isAsFirst(): boolean {
+    return this.#others.size === 0 && this.#changed.size === 0;
   }
 
   /** Notes that the content of a file is read. False when it was before. */

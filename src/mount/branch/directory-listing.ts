@@ -2,8 +2,10 @@ import type { ByteString } from '../../git/byte-string.ts';
 import { repositoryName } from '../../git/forbidden-name.ts';
 import { canonicalMode, isGitlinkMode, modeTree } from '../../git/mode.ts';
 import type { Tree } from '../../git/object.ts';
-import type { DirectoryEntry, DirectoryStream } from '../vfs/vnode.ts';
+import type { MaybePromise } from '../vfs/operations.ts';
+import type { DirectoryEntry, DirectoryStream, PlacedEntry, Vnode } from '../vfs/vnode.ts';
 import type { BranchNode } from './branch-node.ts';
+import type { CleanRow } from './clean-rows.ts';
 import type { DirectoryNames } from './directory-names.ts';
 import type { LateNames } from './late-names.ts';
 
@@ -19,13 +21,13 @@ export class DirectoryListing implements DirectoryStream {
   /** The place that leads to nothing of the tree. */
   readonly #hidden: number;
 
-  /** `tree` is what the directory has now, and `first` what it had when it was listed first. */
-  constructor(names: DirectoryNames, tree: Tree, first: Tree, late: LateNames) {
+  /** `tree` is what the directory has now, and `row` has what it had when it was listed first. */
+  constructor(names: DirectoryNames, tree: Tree, row: CleanRow, late: LateNames) {
     this.#names = names;
     this.#tree = tree;
-    this.#first = first;
+    this.#first = row.tree;
     this.#late = late;
-    this.#hidden = first.indexOf(repositoryName);
+    this.#hidden = row.tree.indexOf(repositoryName);
   }
 
   next(position: number): number {
@@ -45,6 +47,18 @@ export class DirectoryListing implements DirectoryStream {
     }
     const name = position < size ? this.#first.nameAt(position) : this.#late.at(position - size);
     return name === undefined ? undefined : this.#entry(name, this.#tree.indexOf(name));
+  }
+
+  placed(position: number): PlacedEntry | undefined {
+    const isOfFirst = position < this.#first.size && this.#first === this.#tree;
+    return isOfFirst ? this.#names.placed(this.#tree, position) : undefined;
+  }
+
+  node(position: number): MaybePromise<Vnode | null> {
+    const { size } = this.#first;
+    if (position < size) return this.#names.lookupAt(this.#first, position);
+    const name = this.#late.at(position - size);
+    return name === undefined ? null : this.#names.lookup(name);
   }
 
   /** `index` is where the name stands in the tree, if it does. */

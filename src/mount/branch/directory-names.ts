@@ -1,12 +1,14 @@
 import type { ByteString } from '../../git/byte-string.ts';
 import { repositoryName } from '../../git/forbidden-name.ts';
-import { isSymlinkMode } from '../../git/mode.ts';
+import { canonicalMode, isRegularMode, isSymlinkMode } from '../../git/mode.ts';
 import { Tree } from '../../git/object.ts';
 import type { TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
+import { plainAttr } from '../vfs/attr.ts';
 import { whenReady } from '../vfs/maybe-promise.ts';
 import type { Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
 import { DirectoryVnode } from '../vfs/vnode.ts';
+import type { PlacedEntry } from '../vfs/vnode.ts';
 import type { BranchContext } from './branch-context.ts';
 import type { BranchFile } from './branch-file.ts';
 import type { BranchNode } from './branch-node.ts';
@@ -85,12 +87,34 @@ export class DirectoryNames {
 
   /** The same for somebody who only looks: a node that nobody has touched is not kept for it. */
   lookup(name: ByteString): MaybePromise<BranchNode | CleanFile | CleanSymlink | null> {
-    return this.#find(name, (tree, index) => {
-      const row = this.#rowOf(tree);
-      const place = row.placeOfClean(tree, index);
-      if (place < 0) return this.#load(name, tree, index);
-      return this.#maker.clean(row, place, isSymlinkMode(tree.modeAt(index)));
-    });
+    return this.#find(name, (tree, index) => this.#look(name, tree, index));
+  }
+
+  /** `lookup` of the name that stands at an index of a tree which this directory has, or had. */
+  lookupAt(tree: Tree, index: number): ReturnType<DirectoryNames['lookup']> {
+    const name = tree.nameAt(index);
+    const isPlain = tree === this.treeIfCached() && !this.removed.has(name);
+    if (!isPlain || name === repositoryName) return this.lookup(name);
+    return this.children.get(name) ?? this.#look(name, tree, index);
+  }
+
+  /**
+   * The file at an index of a tree which this directory has, or had, if nobody has touched it and its size is
+   * at hand.
+   */
+  placed(tree: Tree, index: number): PlacedEntry | undefined {
+    const mode = tree.modeAt(index);
+    const row = this.#row;
+    if (!isRegularMode(mode) || row?.tree !== tree || !row.isAsFirst) return undefined;
+    const { origin } = this;
+    if (origin === null || origin !== row.origin) return undefined;
+    const name = tree.nameAt(index);
+    if (this.children.has(name) || this.removed.has(name)) return undefined;
+    const sizeBytes = this.#context.sizes?.atOnce(origin, tree, index);
+    if (sizeBytes === undefined) return undefined;
+    const ino = (row.numbers.first + index) as Ino;
+    const attr = plainAttr(this.#context, ino, canonicalMode(mode), sizeBytes, row.seenTime);
+    return { name, attr, row: row.numbers };
   }
 
   /** The kernel knows entries that have no node here. */
@@ -200,9 +224,9 @@ export class DirectoryNames {
 
   /** The names as they are now, for a listing that begins or goes on. */
   listing(tree: Tree, isBeginning: boolean): DirectoryListing {
-    const first = this.#rowOf(tree).tree;
-    if (isBeginning) this.#updateLate(tree, first);
-    return new DirectoryListing(this, tree, first, this.#late ?? noLateNames);
+    const row = this.#rowOf(tree);
+    if (isBeginning) this.#updateLate(tree, row.tree);
+    return new DirectoryListing(this, tree, row, this.#late ?? noLateNames);
   }
 
   /** The kernel has forgotten the directory: entries that have no node may get other numbers. */
@@ -213,6 +237,7 @@ export class DirectoryNames {
   }
 
   #updateLate(tree: Tree, first: Tree): void {
+    if (tree === first && this.children.size === 0 && this.#late === undefined) return;
     const present = new Set<ByteString>();
     for (const name of this.children.keys()) if (first.indexOf(name) < 0) present.add(name);
     for (let index = 0; tree !== first && index < tree.size; index++) {
@@ -258,6 +283,14 @@ export class DirectoryNames {
     return index < 0 ? null : found(tree, index);
   }
 
+  /** The node of an entry for somebody who only looks. */
+  #look(name: ByteString, tree: Tree, index: number): BranchNode | CleanFile | CleanSymlink {
+    const row = this.#rowOf(tree);
+    const place = row.placeOfClean(tree, index);
+    if (place < 0) return this.#load(name, tree, index);
+    return this.#maker.clean(row, place, isSymlinkMode(tree.modeAt(index)));
+  }
+
   /** Makes the node of an entry, and keeps it; with all references, if the kernel knows it already. */
   #load(name: ByteString, tree: Tree, index: number): BranchNode {
     const row = this.#row;
@@ -276,6 +309,11 @@ export class DirectoryNames {
 
   #countIn(tree: Tree): number {
     let count = 0;
+    if (this.children.size === 0 && this.removed.size === 0) {
+      const hidden = tree.indexOf(repositoryName);
+      const isCounted = hidden >= 0 && tree.isDirectoryAt(hidden);
+      return (this.#subdirectories = tree.directoryCount - (isCounted ? 1 : 0));
+    }
     for (const node of this.children.values()) if (node instanceof DirectoryVnode) count += 1;
     for (let index = 0, left = tree.directoryCount; left > 0; index++) {
       if (!tree.isDirectoryAt(index)) continue;

@@ -381,20 +381,17 @@ function readdir(
   r: RequestReader,
   plus: boolean,
 ): MaybePromise<DirectoryBuffer> {
-  const listing = new DirectoryBuffer(listingBuffers.take(transferSize(r, 16)), plus);
+  const listing = DirectoryBuffer.take(transferSize(r, 16), plus);
   const filled = vfs.readdir(r.ino, r.optionalFh(0), r.u64(8), plus, listing);
   return whenReady(filled, () => listing);
 }
 
-/** For what readdir(3) asks for at once, and a little more. */
-const listingBuffers = new BufferPool(64 * 1024, 4);
-
 function entries(reply: Reply, listing: DirectoryBuffer): void {
-  reply.append(listing.bytes);
+  if (!listing.isEmpty) reply.append(listing.bytes);
 }
 
-function giveBack({ buffer }: DirectoryBuffer): void {
-  listingBuffers.give(buffer);
+function giveBack(listing: DirectoryBuffer): void {
+  listing.giveBack();
 }
 
 /** A name and the text behind it. */

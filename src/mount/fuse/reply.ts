@@ -18,6 +18,8 @@ export class Reply {
   readonly words: Uint32Array = wordsOf(this.buffer);
   sizeBytes: number = replyHeaderSizeBytes;
   payload: Uint8Array | undefined;
+  /** The first bytes of the buffer, by their number: to make one costs more than what is written in it. */
+  readonly #starts: (Buffer | undefined)[] = [];
 
   /** Makes room for `sizeBytes` more and gives their position in `buffer`. */
   grow(sizeBytes: number): number {
@@ -29,6 +31,11 @@ export class Reply {
   /** Ends the answer with some bytes. They must not change until it is written. */
   append(bytes: Uint8Array): void {
     this.payload = bytes;
+  }
+
+  /** The header and the structs. */
+  get message(): Buffer {
+    return (this.#starts[this.sizeBytes] ??= this.buffer.subarray(0, this.sizeBytes));
   }
 
   /** Starts over. */

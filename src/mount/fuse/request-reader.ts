@@ -2,6 +2,7 @@ import type { ByteString } from '../../git/byte-string.ts';
 import { ErrnoError } from '../vfs/errno.ts';
 import { rootIno } from '../vfs/operations.ts';
 import type { Caller, Fh, Ino, Timespec } from '../vfs/operations.ts';
+import { wordsOf } from './wire.ts';
 
 /** The size of `struct fuse_in_header`, with which every request begins. */
 export const requestHeaderSizeBytes = 40;
@@ -22,8 +23,7 @@ export class MalformedRequestError extends ErrnoError {
 
 /**
  * Reads the request that stands at the start of a buffer: its header, and the fields of its body by
- * their offset (as in linux/fuse.h; numbers are little endian on every machine that Node runs
- * FUSE on). Each access is checked against the size of the request, so that a malformed one ends in
+ * their offset (as in linux/fuse.h). Each access is checked against the size of the request, so that a malformed one ends in
  * an error and never in the bytes of the request before. One reader serves all requests in turn:
  * whatever is needed after the next one arrives must be taken out before.
  */
@@ -35,10 +35,12 @@ export class RequestReader {
   opcode = 0;
   ino: Ino = rootIno;
   readonly #buffer: Buffer;
+  readonly #words: Uint32Array;
   #end = 0;
 
   constructor(buffer: Buffer) {
     this.#buffer = buffer;
+    this.#words = wordsOf(buffer);
   }
 
   /** Goes to the request of `sizeBytes` that now stands in the buffer. */
@@ -48,12 +50,12 @@ export class RequestReader {
     if (sizeBytes < requestHeaderSizeBytes || sizeBytes > this.#buffer.length) {
       throw new MalformedRequestError(`${sizeBytes} bytes are no request`);
     }
-    this.opcode = this.#buffer.readUInt32LE(4);
-    const upper = this.#buffer.readUInt32LE(12);
+    this.opcode = this.#word(4);
+    const upper = this.#word(12);
     this.isResent = upper >= resentBit;
-    this.unique = safeNumber(upper % resentBit, this.#buffer.readUInt32LE(8));
+    this.unique = safeNumber(upper % resentBit, this.#word(8));
     this.ino = this.#u64(16) as Ino;
-    const claimed = this.#buffer.readUInt32LE(0);
+    const claimed = this.#word(0);
     if (claimed !== sizeBytes) {
       throw new MalformedRequestError(`a request of ${claimed} bytes came in ${sizeBytes}`);
     }
@@ -69,9 +71,9 @@ export class RequestReader {
   /** Who asks. */
   caller(): Caller {
     return {
-      uid: this.#buffer.readUInt32LE(24),
-      gid: this.#buffer.readUInt32LE(28),
-      pid: this.#buffer.readUInt32LE(32),
+      uid: this.#word(24),
+      gid: this.#word(28),
+      pid: this.#word(32),
     };
   }
 
@@ -81,7 +83,7 @@ export class RequestReader {
   }
 
   u32(offset: number): number {
-    return this.#buffer.readUInt32LE(this.#at(offset, 4));
+    return this.#word(this.#at(offset, 4));
   }
 
   /** A 64-bit field that must fit a number: node ids, handles, offsets that we gave. */
@@ -109,22 +111,22 @@ export class RequestReader {
   /** A position or size in a file. Nothing here can be as large as 2^53 bytes: `EFBIG`. */
   filePosition(offset: number): number {
     const at = this.#at(offset, 8);
-    const upper = this.#buffer.readUInt32LE(at + 4);
+    const upper = this.#word(at + 4);
     if (upper > safeUpperHalf) throw new ErrnoError('EFBIG');
-    return upper * twoTo32 + this.#buffer.readUInt32LE(at);
+    return upper * twoTo32 + this.#word(at);
   }
 
   /** A count of bytes of which fewer may be served, so a larger one than fits is cut. */
   byteCount(offset: number): number {
     const at = this.#at(offset, 8);
-    const count = this.#buffer.readUInt32LE(at + 4) * twoTo32 + this.#buffer.readUInt32LE(at);
+    const count = this.#word(at + 4) * twoTo32 + this.#word(at);
     return Math.min(count, Number.MAX_SAFE_INTEGER);
   }
 
   /** Seconds since 1970, signed, and the nanoseconds that stand elsewhere. */
   time(secondsOffset: number, nanosecondsOffset: number): Timespec {
     const at = this.#at(secondsOffset, 8);
-    const sec = this.#buffer.readInt32LE(at + 4) * twoTo32 + this.#buffer.readUInt32LE(at);
+    const sec = (this.#word(at + 4) | 0) * twoTo32 + this.#word(at);
     const nsec = this.u32(nanosecondsOffset);
     if (!Number.isSafeInteger(sec) || nsec >= 1e9) {
       throw new MalformedRequestError(`there is no time ${sec} s and ${nsec} ns`);
@@ -155,8 +157,13 @@ export class RequestReader {
     return this.#buffer.subarray(start, start + sizeBytes);
   }
 
+  /** 32 bits at a multiple of 4, where all of them stand. */
+  #word(at: number): number {
+    return this.#words[at >>> 2] ?? 0;
+  }
+
   #u64(at: number): number {
-    return safeNumber(this.#buffer.readUInt32LE(at + 4), this.#buffer.readUInt32LE(at));
+    return safeNumber(this.#word(at + 4), this.#word(at));
   }
 
   #at(offset: number, sizeBytes: number): number {

@@ -289,7 +289,7 @@ export class FuseSession {
   #send(pending: Pending, errno: number): void {
     const reply = this.#reply;
     reply.finish(pending.unique, errno, pending.isResent);
-    this.#write(pending.operation, reply.buffer.subarray(0, reply.sizeBytes), reply.payload);
+    this.#write(pending.operation, reply.message, reply.payload);
     if (this.#isObserved) this.#observe(pending, errno, reply.totalSizeBytes);
     reply.reset();
   }
@@ -332,7 +332,7 @@ export class FuseSession {
     const { unique, isResent, bodySizeBytes, ino } = this.#request;
     const startedMs = this.#isObserved ? performance.now() : 0;
     const name = nameOffset === undefined ? undefined : this.#printableName(nameOffset);
-    return { unique, isResent, bodySizeBytes, operation, ino, startedMs, name };
+    return { unique, isResent, bodySizeBytes, operation, startedMs, ino, name };
   }
 
   #printableName(offset: number): string | undefined {

@@ -30,10 +30,12 @@ export function wordsOf(buffer: Buffer): Uint32Array {
 
 /** A 64-bit number; a negative one (a time before 1970) in two's complement. */
 export function writeU64(words: Uint32Array, value: number, at: number): void {
-  const high = Math.floor(value / twoTo32);
-  if ((high | 0) !== high) throw new RangeError(`not a number of 64 bits: ${value}`);
   const word = at >>> 2;
   words[word] = value;
+  words[word + 1] = 0;
+  if (words[word] === value) return;
+  const high = Math.floor(value / twoTo32);
+  if ((high | 0) !== high) throw new RangeError(`not a number of 64 bits: ${value}`);
   words[word + 1] = high;
 }
 
@@ -83,12 +85,15 @@ export function writeAttrOut(
 /** `struct fuse_entry_out`. Node id 0 says that there is no such name, for as long as it is valid. */
 export function writeEntryOut(words: Uint32Array, entry: EntryReply, at: number): void {
   const { attr, entryValidSec, attrValidSec } = entry;
+  const word = at >>> 2;
   writeU64(words, attr?.ino ?? 0, at);
   // The generation tells apart the files of one number. Numbers are never used again here.
-  writeU64(words, 0, at + 8);
+  words[word + 2] = 0;
+  words[word + 3] = 0;
   writeU64(words, entryValidSec, at + 16);
   writeU64(words, attrValidSec, at + 24);
-  writeU64(words, 0, at + 32);
+  words[word + 8] = 0;
+  words[word + 9] = 0;
   if (attr === null) words.fill(0, (at + 40) >>> 2, (at + entryOutSizeBytes) >>> 2);
   else writeAttr(words, attr, at + 40);
 }

@@ -48,16 +48,17 @@ export class InodeRow {
     return counted === 0 ? undefined : this.#owner.rowNode(index, counted >= this.#width.linkBit);
   }
 
-  /** Counts more references, one at least. */
-  hold(ino: Ino, isLink: boolean, references: number): void {
+  /** Counts more references, one at least. Tells whether the number is live only since then. */
+  hold(ino: Ino, isLink: boolean, references: number): boolean {
     this.#counts ??= new Uint8Array(this.size);
     const index = ino - this.first;
-    const count = this.#referencesAt(index);
+    const count = this.#counts[index] === 0 ? 0 : this.#referencesAt(index);
     if (count === 0) this.#live += 1;
     if (count + references > this.#width.mostReferences) this.#widen(this.#counts);
     const { linkBit, mostReferences } = this.#width;
     // A count that is full stays so: the number is then live for good, which harms nobody.
     this.#counts[index] = Math.min(count + references, mostReferences) + (isLink ? linkBit : 0);
+    return count === 0;
   }
 
   /** Takes references back. */
@@ -110,10 +111,9 @@ export class InodeRows {
   }
 
   hold(row: InodeRow, ino: Ino, isLink: boolean, references = 1): void {
-    const before = row.live;
-    row.hold(ino, isLink, references);
-    if (before === 0) for (const page of pagesOf(row)) this.#pages.set(page, row);
-    this.#live += row.live - before;
+    if (!row.hold(ino, isLink, references)) return;
+    if (row.live === 1) for (const page of pagesOf(row)) this.#pages.set(page, row);
+    this.#live += 1;
   }
 
   release(ino: Ino, references: number): void {

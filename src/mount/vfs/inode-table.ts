@@ -61,6 +61,13 @@ export class InodeTable {
     return held;
   }
 
+  /** As `hold`, for a node of a row that is no link, without the node. */
+  holdPlace(row: InodeRow, ino: Ino): void {
+    const known = this.#nodes.get(ino);
+    if (known === undefined) this.#rows.hold(row, ino, false);
+    else known.references += 1;
+  }
+
   /** Takes back one `hold`. */
   drop({ ino }: Vnode): void {
     const node = this.#nodes.get(ino);

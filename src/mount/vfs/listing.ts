@@ -1,10 +1,16 @@
 import type { ByteString } from '../../git/byte-string.ts';
+import type { ErrorReport } from './error-report.ts';
 import type { InodeTable } from './inode-table.ts';
-import { undoOnFailure, whenReady } from './maybe-promise.ts';
 import type { Attr, DirectorySink, MaybePromise } from './operations.ts';
 import { entryReply } from './replies.ts';
 import { nameLimitBytes } from './statfs.ts';
-import type { DirectoryEntry, DirectoryStream, DirectoryVnode, Vnode } from './vnode.ts';
+import type {
+  DirectoryEntry,
+  DirectoryStream,
+  DirectoryVnode,
+  PlacedEntry,
+  Vnode,
+} from './vnode.ts';
 
 const directoryMode = 0o040000;
 /** Offsets 0 and 1 stand for `.` and `..`, and 2 + n for the entry at position n. */
@@ -42,10 +48,11 @@ export interface ListingRequest {
   /** With nodes and attributes: READDIRPLUS. */
   readonly plus: boolean;
   readonly inodes: InodeTable;
-  /** Told why the attributes of an entry are left out. */
-  readonly report: (error: unknown) => void;
-  /** Told of an entry that is left out: a longer name cannot be looked up, and some spoil the listing. */
-  readonly nameTooLong: (name: ByteString) => void;
+  /**
+   * Told why the attributes of an entry are left out, and of an entry that is left out: a longer name cannot
+   * be looked up, and some spoil the listing.
+   */
+  readonly report: ErrorReport;
 }
 
 /**
@@ -67,14 +74,20 @@ class Listing {
   }
 
   fill(offset: number): MaybePromise<void> {
-    const { directory } = this.#request;
+    const { directory, stream, plus } = this.#request;
     if (offset < 1 && !this.#addDot('.', directory, 1)) return;
     if (offset < 2 && !this.#addDot('..', directory.parent, 2)) return;
     const start = this.#next(Math.max(0, offset - firstEntryOffset));
     for (let position = start; ; position = this.#next(position + 1)) {
+      // In this turn of the event loop: nothing holds what is told without a node.
+      const placed = plus ? stream.placed?.(position) : undefined;
+      if (placed !== undefined && placed.name.length <= nameLimitBytes) {
+        if (!this.#takePlaced(placed, position)) return;
+        continue;
+      }
       const loaded = this.#load(position);
       if (loaded instanceof Promise) {
-        if (this.#request.stream.isSearch !== true) return this.#fillFromDisk(position, loaded);
+        if (stream.isSearch !== true) return this.#fillFromDisk(position, loaded);
         return this.#isEmpty ? this.#fillFromSearch(position, loaded) : undefined;
       }
       if (!this.#take(loaded, position)) return;
@@ -86,30 +99,28 @@ class Listing {
     if (this.#take(await first, position)) return this.fill(position + firstEntryOffset + 1);
   }
 
+  /** Waits for some entries together, and goes on with what is behind them. */
   async #fillFromDisk(start: number, first: Promise<Loaded>): Promise<void> {
     const window = [{ position: start, load: first }];
-    for (let position = start, goesOn = true; goesOn;) {
-      while (window.length < windowSize) {
-        position = this.#next(position + 1);
-        window.push({ position, load: Promise.resolve(this.#load(position)) });
+    let position = start;
+    while (window.length < windowSize) {
+      position = this.#next(position + 1);
+      window.push({ position, load: Promise.resolve(this.#load(position)) });
+    }
+    const loads = await Promise.all(
+      window.map(async ({ position: at, load }) => ({ at, loaded: await load })),
+    );
+    try {
+      for (let next = loads.shift(); next !== undefined; next = loads.shift()) {
+        if (!this.#take(next.loaded, next.at)) return;
       }
-      const loads = await Promise.all(
-        window.map(async ({ position: at, load }) => ({ at, loaded: await load })),
-      );
-      window.length = 0;
-      try {
-        while (goesOn) {
-          const next = loads.shift();
-          if (next === undefined) break;
-          goesOn = this.#take(next.loaded, next.at);
-        }
-      } finally {
-        // Behind the end of the answer, be it full or an error, nobody is told of them.
-        for (const { loaded } of loads) {
-          if (loaded.kind === 'node') this.#request.inodes.drop(loaded.node);
-        }
+    } finally {
+      // Behind the end of the answer, be it full or an error, nobody is told of them.
+      for (const { loaded } of loads) {
+        if (loaded.kind === 'node') this.#request.inodes.drop(loaded.node);
       }
     }
+    return this.fill(position + firstEntryOffset + 1);
   }
 
   #next(position: number): number {
@@ -126,11 +137,20 @@ class Listing {
   #load(position: number): MaybePromise<Loaded> {
     try {
       const entry = this.#request.stream.entry(position);
-      if (!(entry instanceof Promise)) return this.#loadEntry(position, entry);
-      return entry.then(
-        (value) => this.#loadEntry(position, value),
-        (error: unknown) => ({ kind: 'failed', error }),
-      );
+      return entry instanceof Promise
+        ? this.#waitForEntry(position, entry)
+        : this.#loadEntry(position, entry);
+    } catch (error) {
+      return { kind: 'failed', error };
+    }
+  }
+
+  async #waitForEntry(
+    position: number,
+    entry: Promise<DirectoryEntry | undefined>,
+  ): Promise<Loaded> {
+    try {
+      return await this.#loadEntry(position, await entry);
     } catch (error) {
       return { kind: 'failed', error };
     }
@@ -139,38 +159,63 @@ class Listing {
   #loadEntry(position: number, entry: DirectoryEntry | undefined): MaybePromise<Loaded> {
     if (entry === undefined) return end;
     if (entry.name.length > nameLimitBytes) {
-      this.#request.nameTooLong(entry.name);
+      this.#request.report.nameTooLong(entry.name);
       return gone;
     }
-    const { plus, stream } = this.#request;
+    const { plus, stream, directory } = this.#request;
     if (!plus || stream.isSearch === true) return { kind: 'entry', entry };
-    const withoutAttr = (error: unknown): Loaded => {
-      this.#request.report(error);
-      return { kind: 'entry', entry };
-    };
     try {
-      const loaded = this.#loadNode(position, entry);
-      return loaded instanceof Promise ? loaded.catch(withoutAttr) : loaded;
+      const node = stream.node === undefined ? directory.lookup(entry.name) : stream.node(position);
+      return node instanceof Promise ? this.#waitForNode(entry, node) : this.#loadAttr(entry, node);
     } catch (error) {
-      return withoutAttr(error);
+      return this.#withoutAttr(entry, error);
     }
   }
 
-  #loadNode(position: number, entry: DirectoryEntry): MaybePromise<Loaded> {
-    const { directory, stream } = this.#request;
-    const found = stream.node === undefined ? directory.lookup(entry.name) : stream.node(position);
-    return whenReady(found, (node) => (node === null ? gone : this.#loadAttr(entry, node)));
+  async #waitForNode(entry: DirectoryEntry, node: Promise<Vnode | null>): Promise<Loaded> {
+    try {
+      return await this.#loadAttr(entry, await node);
+    } catch (error) {
+      return this.#withoutAttr(entry, error);
+    }
   }
 
-  #loadAttr(entry: DirectoryEntry, found: Vnode): MaybePromise<Loaded> {
-    const { inodes } = this.#request;
-    const node = inodes.hold(found);
-    return undoOnFailure(
-      () => whenReady(node.getattr(), (attr) => ({ kind: 'node', entry, node, attr })),
-      () => {
-        inodes.drop(node);
-      },
-    );
+  #loadAttr(entry: DirectoryEntry, found: Vnode | null): MaybePromise<Loaded> {
+    if (found === null) return gone;
+    const node = this.#request.inodes.hold(found);
+    try {
+      const attr = node.getattr();
+      if (attr instanceof Promise) return this.#waitForAttr(entry, node, attr);
+      return { kind: 'node', entry, node, attr };
+    } catch (error) {
+      this.#request.inodes.drop(node);
+      return this.#withoutAttr(entry, error);
+    }
+  }
+
+  async #waitForAttr(entry: DirectoryEntry, node: Vnode, attr: Promise<Attr>): Promise<Loaded> {
+    try {
+      return { kind: 'node', entry, node, attr: await attr };
+    } catch (error) {
+      this.#request.inodes.drop(node);
+      return this.#withoutAttr(entry, error);
+    }
+  }
+
+  #withoutAttr(entry: DirectoryEntry, error: unknown): Loaded {
+    this.#request.report.errnoOf(error, 'readdir');
+    return { kind: 'entry', entry };
+  }
+
+  /** Puts an entry into the sink that has no node. False when the answer ends here. */
+  #takePlaced({ name, attr, row }: PlacedEntry, position: number): boolean {
+    const { directory, sink, inodes } = this.#request;
+    const { entriesValidSec, attrValidSec } = directory.cache;
+    const reply = { attr, entryValidSec: entriesValidSec, attrValidSec };
+    if (!sink.addPlus(name, reply, position + firstEntryOffset + 1)) return false;
+    inodes.holdPlace(row, attr.ino);
+    this.#isEmpty = false;
+    return true;
   }
 
   /** Puts one entry into the sink. False when the answer ends here. */

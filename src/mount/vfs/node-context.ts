@@ -13,6 +13,8 @@ export interface Owner {
 /** The sizes of files and links, by their place in the tree of an id. */
 export interface SizesByTree {
   at(treeOid: Oid, tree: Tree, index: number): MaybePromise<number>;
+  /** `at` as far as it needs no disk; `undefined` too where that would fail. */
+  atOnce(treeOid: Oid, tree: Tree, index: number): number | undefined;
 }
 
 /** What all nodes of one mount share. */

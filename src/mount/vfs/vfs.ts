@@ -307,10 +307,7 @@ export class Vfs implements VfsOperations {
           sink,
           plus,
           inodes: this.#inodes,
-          report: (error) => this.#report.errnoOf(error, 'readdir'),
-          nameTooLong: (name) => {
-            this.#report.nameTooLong(name);
-          },
+          report: this.#report,
         },
         offset,
       ),

@@ -79,6 +79,13 @@ export interface DirectoryEntry {
   readonly mode: number;
 }
 
+/** An entry of which all is known without its node: that would hold nothing but its place in a row. */
+export interface PlacedEntry {
+  readonly name: ByteString;
+  readonly attr: Attr;
+  readonly row: InodeRow;
+}
+
 /**
  * The names of a directory as they were when it was opened (or rewound), so that each entry that
  * stays is seen exactly once whatever happens in between. Entries are asked for by position, in
@@ -95,6 +102,11 @@ export interface DirectoryStream {
   readonly isSearch?: boolean;
   /** The node of an entry, where that is cheaper than a lookup by its name; `null` when it has gone. */
   node?(position: number): MaybePromise<Vnode | null>;
+  /**
+   * What a node would be made for in vain: an entry whose attributes are at hand, and that is no link and
+   * no directory. `undefined` for any other. The kernel may keep all of it as long as the directory itself.
+   */
+  placed?(position: number): PlacedEntry | undefined;
 }
 
 /** A directory. Names in it are asked for one by one, or all together by `entries`. */

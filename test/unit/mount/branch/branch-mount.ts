@@ -6,6 +6,7 @@ import { hashObject } from '../../../../src/git/object.ts';
 import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import type { RefName } from '../../../../src/git/refs/ref-name.ts';
 import { Repository } from '../../../../src/git/repository.ts';
+import { FileSizes } from '../../../../src/mount/file-sizes.ts';
 import { WritableBranches } from '../../../../src/mount/branch/writable-branches.ts';
 import type { WritableBranchesOptions } from '../../../../src/mount/branch/writable-branches.ts';
 import { WritableBranch } from '../../../../src/mount/branch/writable-branch.ts';
@@ -62,6 +63,7 @@ export interface OutsideCommit {
   readonly branch?: string;
   /** The parent; default is the tip of the branch. */
   readonly parent?: string;
+  readonly timeSec?: number;
 }
 
 /**
@@ -71,7 +73,7 @@ export interface OutsideCommit {
 export async function commitOutside(
   gitDir: string,
   changes: Readonly<Record<string, string | null>>,
-  { branch = 'main', parent }: OutsideCommit = {},
+  { branch = 'main', parent, timeSec = 1_700_000_000 }: OutsideCommit = {},
 ): Promise<Oid> {
   const ref = `refs/heads/${branch}`;
   const found = await gitResult([
@@ -85,7 +87,7 @@ export async function commitOutside(
   const base = found.stdout.toString().trim();
   const lines = [
     `commit ${ref}`,
-    'committer Carl Committer <carl@example.com> 1700000000 +0000',
+    `committer Carl Committer <carl@example.com> ${timeSec} +0000`,
     'data 12\nfrom outside',
     ...(base === '' ? [] : [`from ${base}`]),
   ];
@@ -130,7 +132,7 @@ export class BranchMount extends Mounted {
     const { files = {}, mount = {} } = options;
     const gitDir = options.gitDir ?? (await newRepository(files, options.branches));
     const repository = await Repository.open(gitDir, { markLocks: options.markLocks });
-    const context = newContext();
+    const context = { ...newContext(), sizes: new FileSizes(repository.odb, undefined) };
     const notifier = new MemoryNotifier();
     const logged = memoryLog();
     const branches = new WritableBranches({
@@ -298,12 +300,16 @@ export class BranchMount extends Mounted {
     this.vfs.forget(ino, 2 ** 31);
   }
 
-  /** The mount as `storedTree` shows what git has. */
+  /** The mount as `storedTree` shows what git has. A listing with attributes has to show what a lookup does. */
   async shown(ino: Ino = rootIno, prefix = ''): Promise<string[]> {
     const lines: string[] = [];
-    for (const entryName of (await this.list(ino)).names) {
-      const { attr } = await this.vfs.lookup(ino, name(entryName), caller);
+    const { names, plus } = await this.list(ino, true);
+    const listed = new Map(plus.map(({ name: listedName, entry }) => [listedName, entry]));
+    for (const entryName of names) {
+      const entry = await this.vfs.lookup(ino, name(entryName), caller);
+      const { attr } = entry;
       if (attr === null) throw new Error(`${prefix}${entryName} is listed, but not there`);
+      expect(listed.get(entryName), entryName).toEqual(entry);
       const path = `${prefix}${entryName}`;
       const type = attr.mode & constants.S_IFMT;
       if (type === constants.S_IFDIR) {

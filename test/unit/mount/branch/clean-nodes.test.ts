@@ -1,6 +1,9 @@
 import { constants } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { ByteString } from '../../../../src/git/byte-string.ts';
 import type { Oid } from '../../../../src/git/oid.ts';
+import { rootIno } from '../../../../src/mount/vfs/operations.ts';
+import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside } from './branch-mount.ts';
 
@@ -94,5 +97,22 @@ describe('files that nobody has touched', () => {
     expect(await mount.stat('b.txt')).toEqual(untouched);
     expect(Object.keys(await numbers(mount))).not.toContain('run');
     await mount.expectCommitted();
+  });
+
+  test('show in a listing what they show alone, once others have changed them and back', async () => {
+    const mount = await BranchMount.open({ files });
+    await mount.list();
+    for (const content of ['theirs', 'a']) {
+      await commitOutside(mount.gitDir, { 'a.txt': content }, { timeSec: 1_800_000_000 });
+      await mount.branch.follow();
+    }
+    // The sizes are known from here on.
+    await mount.list(undefined, true);
+    for (const ino of Object.values(await numbers(mount))) mount.forgetAll(ino as Ino);
+    const { plus } = await mount.list(undefined, true);
+    for (const { name: listed, entry } of plus) {
+      expect(await mount.vfs.lookup(rootIno, listed as ByteString, caller)).toEqual(entry);
+    }
+    expect((await mount.stat('a.txt')).mtime).not.toEqual((await mount.stat('b.txt')).mtime);
   });
 });

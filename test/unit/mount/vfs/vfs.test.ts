@@ -1,7 +1,16 @@
 import { constants } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { EntryReply, Fh, Ino, MaybePromise } from '../../../../src/mount/vfs/operations.ts';
+import { plainAttr } from '../../../../src/mount/vfs/attr.ts';
+import { InodeRow } from '../../../../src/mount/vfs/inode-rows.ts';
+import type {
+  Attr,
+  EntryReply,
+  Fh,
+  Ino,
+  MaybePromise,
+} from '../../../../src/mount/vfs/operations.ts';
 import { rootIno } from '../../../../src/mount/vfs/operations.ts';
+import type { Vnode } from '../../../../src/mount/vfs/vnode.ts';
 import { MemorySink, caller, fakeVfs, name } from '../helpers/fake-nodes.ts';
 import type { FakeDirectory } from '../helpers/fake-nodes.ts';
 
@@ -293,6 +302,56 @@ describe('readdir', () => {
     const references = ['a', 'b', 'c'].map((text) => root.children.get(name(text))!.references);
     expect(references).toEqual([1, 1, 0]);
     expect(context.inodes.size).toBe(3);
+  });
+
+  it('makes no node for what needs none, and counts its lookups in its row', () => {
+    const { vfs, fh, root, context } = openRoot(['a', 'b', 'c', 'd']);
+    const made: number[] = [];
+    const file = root.addFile('made');
+    const rowNode = (index: number): Vnode => {
+      made.push(index);
+      return file;
+    };
+    const row = new InodeRow(context.inos.reserve(4), 4, { rowNode });
+    const inos = [0, 1, 2, 3].map((index) => (row.first + index) as Ino);
+    const attrOf = (ino: Ino): Attr => plainAttr(context, ino, 0o100644, 5, { sec: 1, nsec: 2 });
+    const asked: number[] = [];
+    root.entries = () => ({
+      entry: (position) => {
+        asked.push(position);
+        const child = [...root.children.keys()][position];
+        return child && { name: child, ino: root.children.get(child)!.ino, mode: 0o100000 };
+      },
+      placed: (position) => {
+        // The second one has a node, and the name of the third cannot be looked up.
+        if (position === 1 || position > 3) return undefined;
+        const text = position === 2 ? long : name(`placed-${position}`);
+        return { name: text, attr: attrOf(inos[position]!), row };
+      },
+    });
+    const sink = new MemorySink(4);
+    now(vfs.readdir(rootIno, fh, 0, true, sink));
+    expect(sink.names).toEqual(['.', '..', 'placed-0', 'b']);
+    const [first] = sink.plus;
+    expect(first!.entry).toEqual({
+      attr: attrOf(inos[0]!),
+      entryValidSec: root.cache.entriesValidSec,
+      attrValidSec: root.cache.attrValidSec,
+    });
+    // What did not fit is not counted.
+    expect([row.live, asked, made]).toEqual([1, [1, 2], []]);
+    const rest = new MemorySink();
+    now(vfs.readdir(rootIno, fh, sink.offsets.at(-1)!, true, rest));
+    expect(rest.names).toEqual(['c', 'placed-3', 'made']);
+    expect(row.live).toBe(2);
+    vfs.forget(inos[0]!, 1);
+    vfs.forget(inos[3]!, 1);
+    expect([row.live, made]).toEqual([0, []]);
+    // Names alone need no attributes.
+    const plain = new MemorySink();
+    now(vfs.readdir(rootIno, fh, 0, false, plain));
+    expect(plain.names).toEqual(['.', '..', 'a', 'b', 'c', 'd', 'made']);
+    expect(row.live).toBe(0);
   });
 
   it('counts the same when the entries come from the disk', async () => {
