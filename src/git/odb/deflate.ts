@@ -3,6 +3,7 @@ import { constants, deflate, deflateRaw, deflateRawSync, deflateSync, inflateRaw
 import type { ZlibOptions } from 'node:zlib';
 import type { ObjectType } from '../hash-object.ts';
 import { adler32Joined } from './adler32.ts';
+import { deflateAtOnce } from './deflate-at-once.ts';
 
 /** Content up to this size is deflated where it stands: a hop to another thread costs more. */
 export const smallContentBytes: number = 32 * 1024;
@@ -11,16 +12,17 @@ export const pieceBytes: number = 1024 * 1024;
 
 // Content over this size is deflated at level 1 at most: level 6 manages some 30 MB/s a core.
 const bigContentBytes = 4 * 1024 * 1024;
+// As far back as zlib can look, 32 KiB: a small file pays nothing for memory that is there already.
+const windowBits = 15;
 const sampleBytes = 4096;
-// Nothing is further back in a sample, and zlib sets up less memory.
-const sampleWindowBits = 13;
 const sampledFromBytes = 16 * 1024;
 const notWorthDeflating = 0.95;
 const piecesAtOnce = 3;
 // Of RFC 1951: the kind of block in a byte, its length, and that inverted.
 const storedBlockHeadBytes = 5;
 
-type DeflateSettings = Required<Pick<ZlibOptions, 'level' | 'windowBits' | 'chunkSize'>>;
+/** How zlib is to deflate something. */
+export type DeflateSettings = Required<Pick<ZlibOptions, 'level' | 'windowBits' | 'chunkSize'>>;
 
 type InPool = (data: Uint8Array, options: ZlibOptions) => Promise<Buffer>;
 const deflateInPool: InPool = promisify(deflate);
@@ -42,8 +44,7 @@ function shrinks(data: Uint8Array): boolean {
   for (const part of [0.25, 0.75]) {
     const start = Math.floor((data.length - sampleBytes) * part);
     const sample = data.subarray(start, start + sampleBytes);
-    const options = { level: 1, windowBits: sampleWindowBits, chunkSize: 2 * sampleBytes };
-    stored += deflateRawSync(sample, options).length;
+    stored += deflateHere(sample, { level: 1, windowBits, chunkSize: 2 * sampleBytes }).length;
   }
   return stored < notWorthDeflating * 2 * sampleBytes;
 }
@@ -56,15 +57,12 @@ export function deflateWhole(
 ): Buffer | Promise<Buffer> {
   const options = settingsFor(data, data.length, level, type);
   return data.length <= smallContentBytes
-    ? deflateSync(data, options)
+    ? deflateHere(data, options)
     : deflateInPool(data, options);
 }
 
-// Zlib sets up memory for the whole window, which for a small file takes longer than deflating it. Matches
-// reach as far back as the window less 262 bytes.
-function windowBitsFor(data: Uint8Array): number {
-  const needed = Math.ceil(Math.log2(data.length + 262));
-  return Math.min(Math.max(needed, 9), 15);
+function deflateHere(data: Uint8Array, settings: DeflateSettings): Buffer {
+  return deflateAtOnce('zlib', data, settings) ?? deflateSync(data, settings);
 }
 
 // Half of a tree is ids, which do not shrink, and what shrinks is the same as in the entry before. Zlib
@@ -79,7 +77,7 @@ function settingsFor(
 ): DeflateSettings {
   if (type === 'tree') return treeSettings(data, level);
   const chosen = compressionLevelFor(data, contentBytes, level);
-  return { level: chosen, windowBits: windowBitsFor(data), chunkSize: roomFor(data) };
+  return { level: chosen, windowBits, chunkSize: roomFor(data) };
 }
 
 function treeSettings(data: Uint8Array, level = 1): DeflateSettings {
@@ -167,7 +165,9 @@ export function zlibTail(checksum: number): Buffer {
 /** Deflates a part of a tree to blocks that end at a byte and refer to nothing before them. */
 export async function deflateTreePart(part: Buffer, inPool: boolean): Promise<Buffer> {
   const settings = treeSettings(part);
-  return inPool ? deflatePiece(part, settings) : deflateRawSync(part, { ...settings, ...asPiece });
+  if (inPool) return deflatePiece(part, settings);
+  const atOnce = deflateAtOnce('part', part, settings);
+  return atOnce ?? deflateRawSync(part, { ...settings, ...asPiece });
 }
 
 // It ends at a byte, and others may follow.

@@ -1,25 +1,6 @@
 import { constants, createInflate } from 'node:zlib';
 import { allocateObject } from './allocate.ts';
-
-// `inflateSync` makes a stream for each call, with memory that the collector has to look after, and throws
-// it away: 4 µs for what zlib does in one, and five times that in a process that has just started. The
-// handle behind a stream can be used again, at once and without the stream.
-
-/** What is used of that handle (src/node_zlib.cc). */
-interface ZlibHandle {
-  /** Called before `writeSync` returns, when zlib has an error to tell. */
-  onerror: () => void;
-  reset(): void;
-  writeSync(
-    flush: number,
-    input: Uint8Array,
-    inputOffset: number,
-    inputSizeBytes: number,
-    output: Uint8Array,
-    outputOffset: number,
-    outputSizeBytes: number,
-  ): void;
-}
+import { ZlibContext } from './zlib-context.ts';
 
 /** A stream that was inflated, and how long it is. */
 export interface Inflated {
@@ -27,47 +8,30 @@ export interface Inflated {
   readonly compressedSizeBytes: number;
 }
 
-class Inflater {
-  readonly #handle: ZlibHandle;
-  /** How much of the output, and of the input, zlib has left over: Node puts it here after each write. */
-  readonly #left: ArrayLike<number>;
-  #failures = 0;
-
-  constructor(handle: ZlibHandle, left: ArrayLike<number>) {
-    this.#handle = handle;
-    this.#left = left;
-    handle.onerror = () => (this.#failures += 1);
-  }
-
-  inflate(input: Buffer, sizeBytes: number): Inflated | undefined {
-    // One byte more than needed, so that zlib reaches the checksum.
-    const output = allocateObject(sizeBytes + 1);
-    const failuresBefore = this.#failures;
-    this.#handle.reset();
-    this.#handle.writeSync(constants.Z_FINISH, input, 0, input.length, output, 0, output.length);
-    if (this.#failures !== failuresBefore || this.#left[0] !== 1) return undefined;
-    const compressedSizeBytes = input.length - (this.#left[1] ?? 0);
-    return { data: output.subarray(0, sizeBytes), compressedSizeBytes };
-  }
-}
-
-/** What is at the end of a short stream, to see whether the handle does what it should. */
+/** A short stream, to see whether a context does what it should. */
 const sample = { stream: Buffer.from('eJxLTEoGAAJNASc=', 'base64'), content: 'abc' };
 
-// Made at first need; `null` where a later version of Node has other handles.
-let inflater: Inflater | null | undefined;
+// Made at first need; `null` where Node does not let us.
+let context: ZlibContext | null | undefined;
 
-function findInflater(): Inflater | null {
-  const { _handle: handle, _writeState: left } = createInflate() as unknown as {
-    readonly _handle?: ZlibHandle;
-    readonly _writeState?: Uint32Array;
-  };
-  if (typeof handle?.writeSync !== 'function' || typeof handle.reset !== 'function') return null;
-  if (!ArrayBuffer.isView(left)) return null;
-  const found = new Inflater(handle, left);
-  const { data, compressedSizeBytes } = found.inflate(sample.stream, sample.content.length) ?? {};
-  const isRight = data?.toString() === sample.content;
-  return isRight && compressedSizeBytes === sample.stream.length ? found : null;
+function findContext(): ZlibContext | null {
+  return ZlibContext.tried(createInflate(), (found) => {
+    const inflated = inflateWith(found, sample.stream, sample.content.length);
+    const isRight = inflated?.data.toString() === sample.content;
+    return isRight && inflated.compressedSizeBytes === sample.stream.length;
+  });
+}
+
+function inflateWith(
+  inflating: ZlibContext,
+  input: Buffer,
+  sizeBytes: number,
+): Inflated | undefined {
+  // One byte more than needed, so that zlib reaches the checksum.
+  const output = allocateObject(sizeBytes + 1);
+  if (!inflating.run(constants.Z_FINISH, input, output) || inflating.roomLeft !== 1) return;
+  const data = output.subarray(0, sizeBytes);
+  return { data, compressedSizeBytes: input.length - inflating.inputLeft };
 }
 
 /**
@@ -75,6 +39,6 @@ function findInflater(): Inflater | null {
  * Undefined for all that is wrong, which `inflateSync` can tell, and where Node does not let us.
  */
 export function inflateAtOnce(input: Buffer, sizeBytes: number): Inflated | undefined {
-  inflater ??= findInflater();
-  return inflater?.inflate(input, sizeBytes);
+  context ??= findContext();
+  return context === null ? undefined : inflateWith(context, input, sizeBytes);
 }

@@ -23,9 +23,9 @@ export class MalformedRequestError extends ErrnoError {
 
 /**
  * Reads the request that stands at the start of a buffer: its header, and the fields of its body by
- * their offset (as in linux/fuse.h). Each access is checked against the size of the request, so that a malformed one ends in
- * an error and never in the bytes of the request before. One reader serves all requests in turn:
- * whatever is needed after the next one arrives must be taken out before.
+ * their offset (as in linux/fuse.h). Each access is checked against the size of the request, so that a
+ * malformed one ends in an error and never in the bytes of the request before. One reader serves all
+ * requests in turn: whatever is needed after the next one arrives must be taken out before.
  */
 export class RequestReader {
   /** 0 until a header has been read; the kernel numbers from 2 on. */

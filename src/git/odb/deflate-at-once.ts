@@ -1,0 +1,57 @@
+import { constants, createDeflate, createDeflateRaw, inflateRawSync, inflateSync } from 'node:zlib';
+import type { DeflateSettings } from './deflate.ts';
+import { ZlibContext } from './zlib-context.ts';
+
+// What comes out goes here first, so that what is kept has the room that it needs and no more.
+const mostOutputBytes = 64 * 1024;
+let output: Buffer | undefined;
+
+/** `zlib` is a whole stream (RFC 1950), `part` are blocks (RFC 1951) that end at a byte. */
+type Form = 'zlib' | 'part';
+
+const forms = {
+  zlib: {
+    create: createDeflate,
+    flush: constants.Z_FINISH,
+    inflate: (deflated: Buffer) => inflateSync(deflated),
+  },
+  part: {
+    create: createDeflateRaw,
+    flush: constants.Z_SYNC_FLUSH,
+    inflate: (deflated: Buffer) =>
+      inflateRawSync(deflated, { finishFlush: constants.Z_SYNC_FLUSH }),
+  },
+} as const;
+
+/** By form, level and window; `null` where Node does not let us. */
+const contexts = new Map<string, ZlibContext | null>();
+
+/** To see whether a context does what it should. */
+const sample = Buffer.from('a sample, a sample');
+
+function findContext(form: Form, { level, windowBits }: DeflateSettings): ZlibContext | null {
+  const { create, flush, inflate } = forms[form];
+  return ZlibContext.tried(create({ level, windowBits }), (context) => {
+    const deflated = deflateWith(context, flush, sample);
+    return deflated !== undefined && inflate(deflated).equals(sample);
+  });
+}
+
+function deflateWith(context: ZlibContext, flush: number, data: Uint8Array): Buffer | undefined {
+  output ??= Buffer.allocUnsafeSlow(mostOutputBytes);
+  if (!context.run(flush, data, output)) return undefined;
+  const { roomLeft } = context;
+  return roomLeft === 0 ? undefined : Buffer.from(output.subarray(0, output.length - roomLeft));
+}
+
+/** Deflates content; `undefined` when it may need more than 64 KiB then, or Node does not let us. */
+export function deflateAtOnce(
+  form: Form,
+  data: Uint8Array,
+  settings: DeflateSettings,
+): Buffer | undefined {
+  const key = `${form} ${settings.level} ${settings.windowBits}`;
+  let context = contexts.get(key);
+  if (context === undefined) contexts.set(key, (context = findContext(form, settings)));
+  return context === null ? undefined : deflateWith(context, forms[form].flush, data);
+}
