@@ -1,11 +1,29 @@
 import type { MemoryBudget } from './memory-budget.ts';
 import { pageSizeBytes } from './page-map.ts';
 
+// A burst of small files would touch fresh memory for each until the collector comes.
+const largestKeptBytes = 32 * 1024;
+const mostKept = 32;
+/** By size, used again. */
+const kept = new Map<number, Buffer[]>();
+const noBytes = Buffer.alloc(0);
+
+function takeZeros(sizeBytes: number): Buffer {
+  return kept.get(sizeBytes)?.pop()?.fill(0) ?? Buffer.alloc(sizeBytes);
+}
+
+function giveBack(bytes: Buffer): void {
+  if (bytes.length === 0 || bytes.length > largestKeptBytes) return;
+  let free = kept.get(bytes.length);
+  if (free === undefined) kept.set(bytes.length, (free = []));
+  if (free.length < mostKept) free.push(bytes);
+}
+
 /** Bytes of a small file in memory, each at its offset in the file. */
 export class MemoryStore {
   readonly #budget: MemoryBudget;
   readonly #limitBytes: number;
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes: Buffer = noBytes;
 
   constructor(budget: MemoryBudget, limitBytes: number) {
     this.#budget = budget;
@@ -20,13 +38,14 @@ export class MemoryStore {
     const wholePages = Math.ceil(end / pageSizeBytes) * pageSizeBytes;
     const after = Math.min(this.#limitBytes, Math.max(wholePages, 2 * before));
     if (!this.#budget.take(after - before)) return false;
-    const bytes = Buffer.alloc(after);
+    const bytes = takeZeros(after);
     this.#bytes.copy(bytes);
+    giveBack(this.#bytes);
     this.#bytes = bytes;
     return true;
   }
 
-  /** The bytes themselves, valid until the next `reserve`. */
+  /** The bytes themselves, valid until the next `reserve`, `truncate` or `close`. */
   view(offset: number, end: number): Buffer {
     return this.#bytes.subarray(offset, end);
   }
@@ -49,6 +68,7 @@ export class MemoryStore {
   /** Gives the memory back. */
   close(): void {
     this.#budget.give(this.#bytes.length);
-    this.#bytes = Buffer.alloc(0);
+    giveBack(this.#bytes);
+    this.#bytes = noBytes;
   }
 }

@@ -332,6 +332,7 @@ export class WriteBuffer {
   /** The bytes of a part of a page that a write leaves alone; `undefined` when they are in the store already. */
   #restOfPage(start: number, end: number): MaybePromise<Buffer | undefined> {
     if (start === end || this.#pages.has(Math.floor(start / pageSizeBytes))) return undefined;
+    if (this.#pieces.within(start, end).length === 0) return zeros.subarray(0, end - start);
     const rest = Buffer.allocUnsafe(end - start);
     return whenReady(this.#readPieces(rest, start), () => rest);
   }

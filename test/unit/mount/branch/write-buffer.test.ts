@@ -199,6 +199,26 @@ describe('WriteBuffer', () => {
     expect(buffer.read(99, 10)).toEqual(Buffer.from('\0abc'));
   });
 
+  test('memory that another file had shows nothing of it', async () => {
+    for (const sizeBytes of [10, 4096, 9000, 30_000, 40_000]) {
+      const others = [1, 2].map(() => new WriteBuffer(setting(), undefined));
+      for (const other of others) await other.write(0, Buffer.alloc(sizeBytes, 0xff));
+      const kept = others[0]?.read(0, sizeBytes);
+      for (const other of others) await other.close();
+      const buffer = new WriteBuffer(setting(), undefined);
+      const model = new Model(Buffer.alloc(0));
+      const offset = Math.floor(sizeBytes / 3);
+      await runStep(buffer, model, { kind: 'write', offset, length: 5, value: 7 });
+      await runStep(buffer, model, { kind: 'punch', offset, length: 2 });
+      await runStep(buffer, model, { kind: 'extend', offset: sizeBytes });
+      await runStep(buffer, model, { kind: 'write', offset: sizeBytes, length: 1, value: 8 });
+      expect(await buffer.read(0, 2 * sizeBytes)).toEqual(model.bytes);
+      // Nor do bytes that were read change with what comes later.
+      expect(await kept).toEqual(Buffer.alloc(sizeBytes, 0xff));
+      await buffer.close();
+    }
+  });
+
   test('a stored blob that nothing was written to is known by its hash', async () => {
     const kindOf = (content: BufferContent): Promise<string> => Promise.resolve(content.kind);
     expect(await new WriteBuffer(setting(), stored).hold(kindOf)).toBe('stored');
