@@ -155,7 +155,7 @@ test('without the package, what to do is said', async () => {
   const mountpoint = await freshMountpoint();
   const checkout = fileURLToPath(new URL('../..', import.meta.url));
   const { exitCode, stderr } = await programResult('unshare', [
-    ...['-m', 'bash', '-euc'],
+    ...['-m', 'sh', '-euc'],
     `mount -t tmpfs none ${checkout}/node_modules/fuse-native
      exec ${process.execPath} ${checkout}/dist/bin/vost-mount.js ${gitDir} ${mountpoint} ${transport.join(' ')}`,
   ]);
