@@ -36,12 +36,11 @@ export class FileSizes implements SizesByTree {
    * object is no blob, and the errors of reading it.
    */
   at(treeOid: Oid, tree: Tree, index: number): MaybePromise<number> {
-    const known = this.#known.get(tree) ?? this.#begin(treeOid, tree);
-    if (known === undefined) return blobSize(this.#odb, tree.oidAt(index));
-    const size = known.sizes[index] ?? unknownSize;
-    if (size !== unknownSize) return size;
+    const size = this.atOnce(treeOid, tree, index);
+    if (size !== undefined) return size;
+    const known = this.#known.get(tree);
     return whenReady(blobSize(this.#odb, tree.oidAt(index)), (sizeBytes) => {
-      this.#learn(treeOid, known, index, sizeBytes);
+      if (known !== undefined) this.#learn(treeOid, known, index, sizeBytes);
       return sizeBytes;
     });
   }

@@ -1,8 +1,8 @@
 import type { ObjectType } from '../object.ts';
 import { ownBytes } from '../own-bytes.ts';
+import type { TreeScanner } from '../tree-scan.ts';
 import { CountedCache } from './counted-cache.ts';
 import type { CacheCounts } from './counted-cache.ts';
-import type { TreeScanner } from '../tree-scan.ts';
 import type { Pack } from './pack.ts';
 
 /** An object with its content. The bytes are shared with caches: they must not be written to. */

@@ -1,11 +1,11 @@
 import { CorruptObjectError } from '../../errors.ts';
 import type { ObjectType } from '../object.ts';
+import { TreeScanner } from '../tree-scan.ts';
 import { DeltaApplication, parseDeltaHeader } from './delta.ts';
 import type { DeltaBaseCache, ObjectData } from './delta-base-cache.ts';
 import { Fault, YieldFault } from './fault.ts';
 import { largestSyncInflateBytes } from './inflate.ts';
 import type { Pack, PackEntry } from './pack.ts';
-import { TreeScanner } from '../tree-scan.ts';
 
 /** What is known of an object without its content. */
 export interface ObjectInfo {

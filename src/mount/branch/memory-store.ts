@@ -1,22 +1,23 @@
+import { BufferPool } from '../vfs/buffer-pool.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { pageSizeBytes } from './page-map.ts';
 
 // A burst of small files would touch fresh memory for each until the collector comes.
 const largestKeptBytes = 32 * 1024;
 const mostKept = 32;
-/** By size, used again. */
-const kept = new Map<number, Buffer[]>();
+/** By size. */
+const pools = new Map<number, BufferPool>();
 const noBytes = Buffer.alloc(0);
 
 function takeZeros(sizeBytes: number): Buffer {
-  return kept.get(sizeBytes)?.pop()?.fill(0) ?? Buffer.alloc(sizeBytes);
+  if (sizeBytes > largestKeptBytes) return Buffer.alloc(sizeBytes);
+  let pool = pools.get(sizeBytes);
+  if (pool === undefined) pools.set(sizeBytes, (pool = new BufferPool(sizeBytes, mostKept)));
+  return pool.take(sizeBytes).fill(0);
 }
 
 function giveBack(bytes: Buffer): void {
-  if (bytes.length === 0 || bytes.length > largestKeptBytes) return;
-  let free = kept.get(bytes.length);
-  if (free === undefined) kept.set(bytes.length, (free = []));
-  if (free.length < mostKept) free.push(bytes);
+  pools.get(bytes.length)?.give(bytes);
 }
 
 /** Bytes of a small file in memory, each at its offset in the file. */
