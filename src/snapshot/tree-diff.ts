@@ -25,7 +25,7 @@ export async function diffTrees(
   change?: TreeChange,
 ): Promise<ChangeReport> {
   const diff = new TreeDiff(odb);
-  await diff.trees(rootPath, from, to, change);
+  if (from !== to) await diff.trees(rootPath, from, to, change);
   return diff.report();
 }
 
@@ -62,7 +62,6 @@ class TreeDiff {
     to: Oid | null,
     change?: TreeChange,
   ): Promise<void> {
-    if (from === to) return;
     const before = from === null ? null : await treeOf(this.#odb, from);
     const after = to === null ? null : await treeOf(this.#odb, to);
     const pairs =
@@ -70,24 +69,25 @@ class TreeDiff {
         ? pairsNamed(before, after, change.children)
         : allPairs(before, after);
     for (const { name, from: one, to: other, change: child } of pairs) {
-      await this.#entries(joinPath(path, name), one, other, child);
+      this.#compared += 1;
+      if (this.#compared % entriesPerTurn === 0) await nextTurn();
+      const inside = this.#entries(joinPath(path, name), one, other, child);
+      if (inside !== undefined) await inside;
     }
   }
 
-  async #entries(
+  #entries(
     path: ByteString,
     from: TreeEntry | undefined,
     to: TreeEntry | undefined,
     change: TreeChange | undefined,
-  ): Promise<void> {
-    this.#compared += 1;
-    if (this.#compared % entriesPerTurn === 0) await nextTurn();
+  ): Promise<void> | undefined {
     if (from?.oid === to?.oid && from?.mode === to?.mode) return;
     const [fromFile, fromTree] = fileOrTree(from);
     const [toFile, toTree] = fileOrTree(to);
     if (fromFile !== undefined && toFile === undefined) this.#add('delete', path, fromFile);
     if (toFile !== undefined) this.#add(fromFile === undefined ? 'add' : 'update', path, toFile);
-    await this.trees(path, fromTree, toTree, change);
+    return fromTree === toTree ? undefined : this.trees(path, fromTree, toTree, change);
   }
 
   #add(kind: Difference['kind'], path: ByteString, entry: TreeEntry): void {

@@ -124,26 +124,32 @@ class TreeEditor {
   }
 
   /** What a change makes of a place where the directory `standing` (or none) was. */
-  async apply(standing: Oid | null, change: TreeChange): Promise<PlacedObject | null> {
+  apply(
+    standing: Oid | null,
+    change: TreeChange,
+  ): PlacedObject | null | Promise<PlacedObject | null> {
     switch (change.kind) {
       case 'delete':
         return null;
       case 'set':
         return this.#isPruned(change) ? null : { mode: change.mode, oid: change.oid };
-      case 'edit': {
-        const base = change.base === undefined ? standing : change.base;
-        // Waits even where there is nothing to read: new directories may be nested deeper than calls can be.
-        const tree = await (base === null ? null : treeOf(this.#odb, base));
-        const places = await this.#applyChildren(tree, change.children);
-        // A directory that nothing was changed in is left alone, even an empty one.
-        if (base !== null && places.size === 0) return { mode: modeTree, oid: base };
-        const after = (tree ?? this.empty).edited(places, this.#odb.algorithm);
-        if (this.#pruneEmpty && after.size === 0) return null;
-        const oid = await this.write(after);
-        if (standing !== null && oid !== standing) this.replaced.push(standing);
-        return { mode: modeTree, oid };
-      }
+      case 'edit':
+        return this.#edit(standing, change);
     }
+  }
+
+  async #edit(standing: Oid | null, change: TreeEdit): Promise<PlacedObject | null> {
+    const base = change.base === undefined ? standing : change.base;
+    // Waits even where there is nothing to read: new directories may be nested deeper than calls can be.
+    const tree = await (base === null ? null : treeOf(this.#odb, base));
+    const places = await this.#applyChildren(tree, change.children);
+    // A directory that nothing was changed in is left alone, even an empty one.
+    if (base !== null && places.size === 0) return { mode: modeTree, oid: base };
+    const after = (tree ?? this.empty).edited(places, this.#odb.algorithm);
+    if (this.#pruneEmpty && after.size === 0) return null;
+    const oid = await this.write(after);
+    if (standing !== null && oid !== standing) this.replaced.push(standing);
+    return { mode: modeTree, oid };
   }
 
   #isPruned({ mode, oid }: PlacedObject): boolean {
@@ -159,7 +165,8 @@ class TreeEditor {
     for (const [name, child] of children) {
       const before = tree?.get(name) ?? null;
       const standing = before !== null && isTreeMode(before.mode) ? before.oid : null;
-      const after = await this.apply(standing, child);
+      const applied = this.apply(standing, child);
+      const after = applied instanceof Promise ? await applied : applied;
       if (before?.oid !== after?.oid || before?.mode !== after?.mode) places.set(name, after);
     }
     return places;

@@ -133,7 +133,7 @@ export function randomContents(count: number, sizeBytes: number): Buffer[] {
 
 /** Stages blobs, all at once. */
 export function writeBlobs(area: StagingArea, contents: readonly Buffer[]): Promise<Oid[]> {
-  return Promise.all(contents.map((data) => area.write('blob', data)));
+  return Promise.all(contents.map(async (data) => area.write('blob', data)));
 }
 
 export async function expectBlobInGit(gitDir: string, oid: Oid, data: Buffer): Promise<void> {

@@ -269,7 +269,7 @@ describe('when the disk fails', () => {
     const contents = randomContents(200, 400);
     await area.write('blob', contents[0]!);
     failWrite(2, 'ENOSPC');
-    const writes = await Promise.allSettled(contents.map((data) => area.write('blob', data)));
+    const writes = await Promise.allSettled(contents.map(async (data) => area.write('blob', data)));
     vi.restoreAllMocks();
     const failed = writes.filter(({ status }) => status === 'rejected');
     expect(failed.length).toBeGreaterThan(0);

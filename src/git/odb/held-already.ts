@@ -1,5 +1,5 @@
 import type { Oid } from '../oid.ts';
-import { forEachBounded } from './for-each-bounded.ts';
+import { filterBounded } from './for-each-bounded.ts';
 import { isWithin } from './publishing.ts';
 import type { Bounds } from './publishing.ts';
 import type { StagedObject } from './staged-pack.ts';
@@ -7,12 +7,12 @@ import type { StagedObject } from './staged-pack.ts';
 /** What the repository is asked about staged objects. */
 export interface HeldQuestions {
   /** Tells whether the repository holds an object, staging areas not counted. */
-  readonly exists: (oid: Oid) => Promise<boolean>;
+  readonly exists: (oid: Oid) => boolean | Promise<boolean>;
   /**
    * The same for every object that is staged, most of which are new, so it should be quick: a false
    * no only stores something twice.
    */
-  readonly isKnown: (oid: Oid) => Promise<boolean>;
+  readonly isKnown: (oid: Oid) => boolean | Promise<boolean>;
   /** Tells whether the repository holds an object loose, and keeps `git gc` from taking that for old. */
   readonly freshenLoose: (oid: Oid) => Promise<boolean>;
 }
@@ -38,13 +38,9 @@ export async function heldAlready(
   return isWithin(packed, mostTwice) ? loose : held;
 }
 
-async function those(
+function those(
   objects: Iterable<StagedObject>,
-  test: (oid: Oid) => Promise<boolean>,
+  test: (oid: Oid) => boolean | Promise<boolean>,
 ): Promise<Set<StagedObject>> {
-  const found = new Set<StagedObject>();
-  await forEachBounded(objects, checksAtOnce, async (object) => {
-    if (await test(object.packed.oid)) found.add(object);
-  });
-  return found;
+  return filterBounded(objects, checksAtOnce, ({ packed }) => test(packed.oid));
 }

@@ -39,6 +39,8 @@ const longestHeaderBytes = 32;
 interface Listing {
   readonly takenMs: number;
   readonly names: Promise<ReadonlySet<string>>;
+  /** The same, when it is there. */
+  found?: ReadonlySet<string>;
 }
 const noNames: ReadonlySet<string> = new Set();
 
@@ -131,19 +133,35 @@ export class LooseObjects {
     return (await this.freshen(oid)) ? undefined : performance.now();
   }
 
+  /** What `missingSince` would give at once; nothing when it had to look at the disk. */
+  missingSinceIfListed(oid: Oid): number | undefined {
+    const top = this.#recent('');
+    if (top?.found === undefined) return undefined;
+    if (!top.found.has(oid.slice(0, 2))) return top.takenMs;
+    const listing = this.#recent(oid.slice(0, 2));
+    return listing?.found?.has(oid.slice(2)) === false ? listing.takenMs : undefined;
+  }
+
   /** What a directory, or the one above them (`''`), holds, or held a moment ago. */
   #listing(directory: string): Listing {
-    const known = this.#listings.get(directory);
+    const recent = this.#recent(directory);
+    if (recent !== undefined) return recent;
     const takenMs = performance.now();
-    if (known !== undefined && takenMs - known.takenMs <= listingMs) return known;
     // Why a directory cannot be read is for those to say who need what is in it.
     const names = this.#list(directory).then(
       (found) => new Set(found),
       () => noNames,
     );
-    const listing = { takenMs, names };
+    const listing: Listing = { takenMs, names };
+    void names.then((found) => (listing.found = found));
     this.#listings.set(directory, listing);
     return listing;
+  }
+
+  #recent(directory: string): Listing | undefined {
+    const listing = this.#listings.get(directory);
+    if (listing === undefined) return undefined;
+    return performance.now() - listing.takenMs <= listingMs ? listing : undefined;
   }
 
   /** Removes the object, if it is still there: nothing else may need it. */

@@ -325,7 +325,7 @@ export class ObjectDatabase {
    * Tells whether the repository holds an object that need not be written again, and sets the time of
    * its file to now, so that `git gc` does not take it for old. Quick: a false no is possible.
    */
-  freshen(oid: Oid): Promise<boolean> {
+  freshen(oid: Oid): boolean | Promise<boolean> {
     return this.#directories.freshen(oid);
   }
 

@@ -135,8 +135,9 @@ export class ObjectDirectories {
    * no `git gc` takes it for old. False when that is not allowed, or when only a search that looks
    * again would find the object: then writing it once more does no harm.
    */
-  async freshen(oid: Oid): Promise<boolean> {
-    return (await this.freshenPacked(oid)) || this.freshenLoose(oid);
+  freshen(oid: Oid): boolean | Promise<boolean> {
+    const packed = this.freshenPacked(oid);
+    return packed === true || this.#freshenedOr(packed, () => this.freshenLoose(oid));
   }
 
   /** `freshen` for loose objects only. */
@@ -166,8 +167,19 @@ export class ObjectDirectories {
    * `freshen` for many objects of which most are new: loose ones are looked for in listings of their
    * directories that may be a second old, so one that came meanwhile may be missed.
    */
-  async freshenListed(oid: Oid): Promise<boolean> {
-    if (await this.freshenPacked(oid)) return true;
+  freshenListed(oid: Oid): boolean | Promise<boolean> {
+    const packed = this.freshenPacked(oid);
+    if (packed === true) return true;
+    const isMissing =
+      packed === false &&
+      this.#directories.every(({ loose }) => {
+        const since = loose.missingSinceIfListed(oid);
+        return since !== undefined && since <= this.#scannedMs;
+      });
+    return !isMissing && this.#freshenedOr(packed, () => this.#freshenListed(oid));
+  }
+
+  async #freshenListed(oid: Oid): Promise<boolean> {
     for (const { loose } of this.#directories) {
       const missingSince = await loose.missingSince(oid);
       if (missingSince === undefined) return true;
@@ -178,18 +190,33 @@ export class ObjectDirectories {
   }
 
   /** `freshen` for objects in packs only. */
-  async freshenPacked(oid: Oid): Promise<boolean> {
+  freshenPacked(oid: Oid): boolean | Promise<boolean> {
     const raw = oidToBytes(oid);
+    try {
+      const location = this.locate(raw);
+      if (location === undefined) return false;
+      if (isKept(location) && location.pack.isFresh) return true;
+    } catch {
+      // What it takes to wait for, or went wrong, comes again.
+    }
+    return this.#freshenPacked(raw);
+  }
+
+  async #freshenPacked(raw: Buffer): Promise<boolean> {
     const excluded = new Set<Pack>();
     for (;;) {
       const location = await this.#locate(raw, excluded);
       if (location === undefined) return false;
-      const { pack } = location;
-      // Git itself writes anew what it finds in a cruft pack.
-      const isKept = !pack.isCruft && !pack.isBroken;
-      if (isKept && (await pack.freshen())) return true;
-      excluded.add(pack);
+      if (isKept(location) && (await location.pack.freshen())) return true;
+      excluded.add(location.pack);
     }
+  }
+
+  async #freshenedOr(
+    freshened: boolean | Promise<boolean>,
+    otherwise: () => Promise<boolean>,
+  ): Promise<boolean> {
+    return (await freshened) || otherwise();
   }
 
   /** The ids that start with these digits. The directories are looked at again for it. */
@@ -324,6 +351,11 @@ export class ObjectDirectories {
     }
     return undefined;
   }
+}
+
+/** Git itself writes anew what it finds in a cruft pack. */
+function isKept({ pack }: PackLocation): boolean {
+  return !pack.isCruft && !pack.isBroken;
 }
 
 function closeDirectory({ packs, graphs }: ObjectDirectory): void {

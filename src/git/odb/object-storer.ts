@@ -56,9 +56,10 @@ export class ObjectStorer {
 
   /**
    * Stages an object and gives its id. For a blob it resolves when the system has taken the bytes, so a
-   * full disk is noticed here; `data` must stay as it is until then.
+   * full disk is noticed here; `data` must stay as it is until then. Small content is staged when this
+   * returns, as a rule, where nobody asks first whether the repository holds it.
    */
-  write(type: ObjectType, data: Uint8Array): Promise<Oid> {
+  write(type: ObjectType, data: Uint8Array): Oid | Promise<Oid> {
     const { compressionLevel } = this.#options;
     const deflate = (): readonly Buffer[] | Promise<readonly Buffer[]> => {
       const deflated = deflateWhole(data, compressionLevel, type);
@@ -68,7 +69,7 @@ export class ObjectStorer {
   }
 
   /** `write` for a tree whose bytes will never change: of large ones much is deflated already. */
-  writeTree(data: Buffer): Promise<Oid> {
+  writeTree(data: Buffer): Oid | Promise<Oid> {
     const { trees, compressionLevel } = this.#options;
     if (!DeflatedTrees.isLarge(data) || compressionLevel === 0) return this.write('tree', data);
     return this.#write({ type: 'tree', data, deflate: () => trees.deflate(data) });
@@ -104,12 +105,28 @@ export class ObjectStorer {
     if (this.#writes > 0) await new Promise<void>((resolve) => (this.#onLastWrite = resolve));
   }
 
-  #write(object: NewObject): Promise<Oid> {
-    return this.#writing(async () => {
-      const oid = await this.#hash(object);
-      if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, object);
-      return oid;
-    });
+  #write(object: NewObject): Oid | Promise<Oid> {
+    return (
+      this.#writeHere(object) ??
+      this.#writing(async () => {
+        const oid = await this.#hash(object);
+        if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, object);
+        return oid;
+      })
+    );
+  }
+
+  /** Stores small content at once; `undefined` where it takes a question or a wait. */
+  #writeHere({ type, data, deflate }: NewObject): Oid | undefined {
+    const { algorithm, keepsAll } = this.#options;
+    if (this.#isClosed || keepsAll !== true || data.length > smallContentBytes) return undefined;
+    const oid = hashObject(algorithm, type, data);
+    if (this.#objects.get(oid) !== undefined) return oid;
+    if (this.#beingStored.has(oid)) return undefined;
+    const deflated = deflate();
+    if (deflated instanceof Promise) return undefined;
+    const object = { oid, type, sizeBytes: data.length, deflated, mayWait: type !== 'blob' };
+    return this.#objects.appendHere(object) ? oid : undefined;
   }
 
   async #hash({ type, data }: NewObject): Promise<Oid> {

@@ -71,6 +71,20 @@ export class PackFile {
     return this.#writeHeld().then(() => this.#writeParts(parts, this.#endOffset));
   }
 
+  /**
+   * Does what `append` does before it returns, or gives `false`: where the disk is far, where bytes are
+   * held, and where something fails, for `append` to say.
+   */
+  appendHere(parts: readonly Buffer[]): boolean {
+    if (this.#heldBytes > 0) return false;
+    try {
+      const written = this.#file.handle.writevHere(parts, this.#endOffset);
+      return written === totalBytes(parts);
+    } catch {
+      return false;
+    }
+  }
+
   /** Writes at a position, without making the bytes count. */
   async writeAt(bytes: Uint8Array, position: number): Promise<void> {
     await this.#writeHeld();

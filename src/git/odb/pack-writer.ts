@@ -150,6 +150,17 @@ export class PackWriter {
     });
   }
 
+  /** Appends an object at once, or gives `undefined` where that cannot be: then `append` can. */
+  appendHere(object: DeflatedObject): PackedObject | undefined {
+    if (this.#draining !== undefined) return undefined;
+    const offset = this.#file.endOffset;
+    const header = packEntryHeader(object.type, object.sizeBytes);
+    const parts = [header, ...object.deflated];
+    const isHeld = object.mayWait === true && this.#file.hold(parts);
+    if (!isHeld && !this.#file.appendHere(parts)) return undefined;
+    return this.#addDeflated(object, header, offset);
+  }
+
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
@@ -183,13 +194,25 @@ export class PackWriter {
     const isHeld = batch.every(({ object }) => object.mayWait) && this.#file.hold(parts);
     if (!isHeld) await this.#file.append(parts);
     for (const { object, header, resolve } of entries) {
-      const { oid, type, sizeBytes, deflated } = object;
-      const dataOffset = offset + header.length;
-      const endOffset = deflated.reduce((sum, { length }) => sum + length, dataOffset);
-      const checksum = deflated.reduce((sum, part) => crc32(part, sum), crc32(header));
-      resolve(this.#add({ oid, type, sizeBytes, offset, dataOffset, endOffset, crc32: checksum }));
-      offset = endOffset;
+      const packed = this.#addDeflated(object, header, offset);
+      offset = packed.endOffset;
+      resolve(packed);
     }
+  }
+
+  #addDeflated(
+    { oid, type, sizeBytes, deflated }: DeflatedObject,
+    header: Buffer,
+    offset: number,
+  ): PackedObject {
+    const dataOffset = offset + header.length;
+    let endOffset = dataOffset;
+    let checksum = crc32(header);
+    for (const part of deflated) {
+      endOffset += part.length;
+      checksum = crc32(part, checksum);
+    }
+    return this.#add({ oid, type, sizeBytes, offset, dataOffset, endOffset, crc32: checksum });
   }
 
   /**

@@ -102,10 +102,15 @@ export class Pack {
     }
   }
 
-  /** Sets the time of the file to now, unless that was done within the last second; false when it is gone. */
+  /** Whether the time of the file was set within the last second. */
+  get isFresh(): boolean {
+    return performance.now() - this.#freshenedMs < freshMs;
+  }
+
+  /** Sets the time of the file to now, unless it is fresh; false when it is gone. */
   async freshen(): Promise<boolean> {
+    if (this.isFresh) return true;
     const nowMs = performance.now();
-    if (nowMs - this.#freshenedMs < freshMs) return true;
     if (!(await farDisk.touch(this.file.path))) return false;
     this.#freshenedMs = nowMs;
     return true;

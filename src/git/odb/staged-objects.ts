@@ -48,11 +48,19 @@ export class StagedObjects {
     return this.#objects.keys();
   }
 
+  /** Appends an object that is deflated to an open pack at once, or gives `false`: then `append` can. */
+  appendHere(object: DeflatedObject): boolean {
+    const pack = this.#openPack();
+    const packed = pack?.writer.appendHere(object);
+    if (pack === undefined || packed === undefined) return false;
+    this.#noteDeflated(pack, packed, object.deflated);
+    return true;
+  }
+
   /** Appends an object that is deflated to an open pack. */
   append(object: DeflatedObject): Promise<void> {
     return this.#toOpenPack(false, async (pack) => {
-      const staged = this.#note(pack, await pack.writer.append(object));
-      if (staged !== undefined) this.#remember(staged, object.deflated);
+      this.#noteDeflated(pack, await pack.writer.append(object), object.deflated);
     });
   }
 
@@ -110,6 +118,11 @@ export class StagedObjects {
     const object = pack.add(packed);
     this.#objects.set(packed.oid, object);
     return object;
+  }
+
+  #noteDeflated(pack: StagedPack, packed: PackedObject, deflated: readonly Buffer[]): void {
+    const staged = this.#note(pack, packed);
+    if (staged !== undefined) this.#remember(staged, deflated);
   }
 
   /** What was staged last is published next, as a rule. */

@@ -3,7 +3,7 @@ import type { ObjectType } from '../hash-object.ts';
 import type { Oid } from '../oid.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import type { UnsyncedFiles } from './durable.ts';
-import { forEachBounded } from './for-each-bounded.ts';
+import { filterBounded, forEachBounded } from './for-each-bounded.ts';
 import { heldAlready } from './held-already.ts';
 import type { HeldQuestions } from './held-already.ts';
 import { ObjectStorer } from './object-storer.ts';
@@ -76,12 +76,12 @@ export class StagingArea {
   }
 
   /** See `ObjectStorer.write`. */
-  write(type: ObjectType, data: Uint8Array): Promise<Oid> {
+  write(type: ObjectType, data: Uint8Array): Oid | Promise<Oid> {
     return this.#storer.write(type, data);
   }
 
   /** See `ObjectStorer.writeTree`. */
-  writeTree(raw: Buffer): Promise<Oid> {
+  writeTree(raw: Buffer): Oid | Promise<Oid> {
     return this.#storer.writeTree(raw);
   }
 
@@ -288,11 +288,8 @@ export class StagingArea {
 
 async function without(
   oids: ReadonlySet<Oid>,
-  isThere: (oid: Oid) => Promise<boolean>,
+  isThere: (oid: Oid) => boolean | Promise<boolean>,
 ): Promise<Set<Oid>> {
-  const missing = new Set<Oid>();
-  await forEachBounded(oids, existenceChecksAtOnce, async (oid) => {
-    if (!(await isThere(oid))) missing.add(oid);
-  });
-  return missing;
+  const there = await filterBounded(oids, existenceChecksAtOnce, isThere);
+  return new Set([...oids].filter((oid) => !there.has(oid)));
 }

@@ -281,28 +281,31 @@ export class BranchFile extends FileVnode {
     const buffer = this.#buffer;
     if (buffer === undefined || !this.isDirty) return;
     this.requireWritable();
-    return buffer.hold(async (content) => {
+    return buffer.hold((content) => {
       const { version, sizeBytes } = buffer;
       if (version === this.#storedVersion) return;
-      const { contents } = this.inode.context;
-      const held = await contents.store(content, sizeBytes);
-      // Others may have deleted the branch meanwhile, and what was staged then is saved without this.
-      await undoOnFailure(
-        () => {
-          this.requireWritable();
-        },
-        () => {
-          contents.drop(held);
-        },
-      );
-      // What a commit has already is not kept.
-      const isCommitted = this.#held === undefined && this.#stored?.oid === held.oid;
-      if (isCommitted) contents.drop(held);
-      else this.#hold(held);
-      this.#storedVersion = version;
-      this.#sizeBytes = sizeBytes;
-      this.#place({ mode: this.#stored?.mode ?? this.#newMode(), oid: held.oid });
+      return whenReady(this.inode.context.contents.store(content, sizeBytes), (held) => {
+        this.#contentStored(held, version, sizeBytes);
+      });
     });
+  }
+
+  #contentStored(held: HeldContent, version: number, sizeBytes: number): void {
+    const { contents } = this.inode.context;
+    // Others may have deleted the branch meanwhile, and what was staged then is saved without this.
+    try {
+      this.requireWritable();
+    } catch (error) {
+      contents.drop(held);
+      throw error;
+    }
+    // What a commit has already is not kept.
+    const isCommitted = this.#held === undefined && this.#stored?.oid === held.oid;
+    if (isCommitted) contents.drop(held);
+    else this.#hold(held);
+    this.#storedVersion = version;
+    this.#sizeBytes = sizeBytes;
+    this.#place({ mode: this.#stored?.mode ?? this.#newMode(), oid: held.oid });
   }
 
   /** A handle was closed. Nobody waits for the answer, so what fails is told to the branch alone. */

@@ -2,6 +2,7 @@ import type { ObjectDatabase } from '../../git/odb/object-database.ts';
 import type { StagingArea } from '../../git/odb/staging-area.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { Log } from '../observe/log.ts';
+import type { MaybePromise } from '../vfs/operations.ts';
 import type { BufferContent } from './write-buffer.ts';
 
 /** Some content that is needed, by somebody who gives it back with `drop`. */
@@ -12,6 +13,8 @@ export interface HeldContent {
 interface StagedContent extends HeldContent {
   users: number;
 }
+
+type NewContent = Exclude<BufferContent, { kind: 'stored' }>;
 
 /** How long content that nobody needs is kept: a read of it may have begun before. */
 const graceMs = 2000;
@@ -49,12 +52,22 @@ export class ContentStore {
   }
 
   /** Hashes content and stages it; resolved when the system has taken the bytes. */
-  async store(content: BufferContent, sizeBytes: number): Promise<HeldContent> {
+  store(content: BufferContent, sizeBytes: number): MaybePromise<HeldContent> {
     if (content.kind === 'stored') return this.hold(content.oid);
+    const oid = this.#write(content, sizeBytes);
+    if (!(oid instanceof Promise) && !this.#released.has(oid)) return this.#use(oid);
+    return this.#store(oid, content, sizeBytes);
+  }
+
+  async #store(
+    first: MaybePromise<Oid>,
+    content: NewContent,
+    sizeBytes: number,
+  ): Promise<HeldContent> {
     this.#stores += 1;
     try {
-      for (;;) {
-        const oid = await this.#write(content, sizeBytes);
+      for (let writing = first; ; writing = this.#write(content, sizeBytes)) {
+        const oid = await writing;
         const held = this.#use(oid);
         if (!this.#released.has(oid) || (await this.#isThere(oid))) return held;
         this.drop(held);
@@ -143,7 +156,7 @@ export class ContentStore {
     if (this.#stores === 0 && this.#releases === 0) this.#released.clear();
   }
 
-  #write(content: Exclude<BufferContent, { kind: 'stored' }>, sizeBytes: number): Promise<Oid> {
+  #write(content: NewContent, sizeBytes: number): MaybePromise<Oid> {
     return content.kind === 'bytes'
       ? this.staging.write('blob', content.bytes)
       : this.staging.writeStream('blob', sizeBytes, content.chunks());

@@ -178,7 +178,7 @@ export class WriteBuffer {
   }
 
   /** Runs the work on the content as it is, and keeps changes waiting until it has ended. */
-  hold<T>(work: (content: BufferContent) => Promise<T>): MaybePromise<T> {
+  hold<T>(work: (content: BufferContent) => MaybePromise<T>): MaybePromise<T> {
     return this.#turns.take(() => whenReady(this.#content(), work));
   }
 
