@@ -8,11 +8,11 @@ export function mountRequest(
   mountpoint: string,
   options: MountOptions,
 ): MountRequest {
-  const { allowOther = false, kernelOptions: extraOptions = [] } = options;
-  return {
-    ...{ mountpoint, source, readOnly: isReadOnly(options) },
-    ...{ allowOther, extraOptions },
-  };
+  const { allowOther = false, kernelOptions: extraOptions = [], uid = 0 } = options;
+  const readOnly = isReadOnly(options);
+  // What never changes is not asked for again.
+  const leavesModes = !readOnly && uid === 0;
+  return { mountpoint, source, readOnly, allowOther, leavesModes, extraOptions };
 }
 
 /** Nothing can be written through such a mount. */

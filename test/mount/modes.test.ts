@@ -1,9 +1,10 @@
 import { constants, opendirSync } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { mountAt } from '../../src/mount/mount-table.ts';
 import { fsck, git } from '../helpers/git.ts';
-import { mountRepository, vostMount } from '../helpers/mount.ts';
+import { freshMountpoint, mountRepository, vostMount, vostMountProgram } from '../helpers/mount.ts';
 import { programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 import { shownTree, storedTree } from '../helpers/tree-listing.ts';
@@ -50,15 +51,85 @@ async function mountWith(...args: string[]): Promise<{
   };
 }
 
-test('access(2) says that a snapshot can be written where the rest of the mount can', async () => {
-  const writable = await mountWith();
+describe('access(2)', () => {
   const file = join('.tags', 'v1', 'file');
-  await access(join(writable.mountpoint, file), constants.W_OK);
-  expect(await writable.refusal(`echo x >> ${file}`)).toContain(readOnly);
-  await writable.unmount();
-  const { mountpoint, unmount } = await mountWith('--read-only');
-  await expect(access(join(mountpoint, file), constants.W_OK)).rejects.toThrow('EROFS');
-  await unmount();
+
+  test('says of a snapshot that it cannot be written, where the kernel asks', async () => {
+    for (const args of [[], ['--read-only']]) {
+      const { mountpoint, refusal, unmount } = await mountWith(...args);
+      await expect(access(join(mountpoint, file), constants.W_OK)).rejects.toThrow('EROFS');
+      expect(await refusal(`echo x >> ${file}`)).toContain(readOnly);
+      await unmount();
+    }
+  });
+
+  test('says of a snapshot that it can be written, where the kernel goes by modes', async () => {
+    const { mountpoint, refusal, unmount } = await mountWith('--allow-other');
+    await access(join(mountpoint, file), constants.W_OK);
+    expect(await refusal(`echo x >> ${file}`)).toContain(readOnly);
+    await unmount();
+  });
+
+  test.each([[[]], [['--allow-other']], [['--read-only']]])(
+    'knows what can be executed, %s',
+    async (args) => {
+      const { sh, refusal, unmount } = await mountWith(...args);
+      await sh('[ -x main ] && [ -x main/dir ] && cd main/dir');
+      await refusal('[ -x main/file ]');
+      expect(await refusal('main/file')).toContain('Permission denied');
+      await refusal('cd main/file');
+      await unmount();
+    },
+  );
+
+  test('sees at once what can be executed from now on', async () => {
+    const { sh, refusal, unmount } = await mountWith('-b', 'feature/written');
+    await sh('printf "#!/bin/sh\\necho ran" > script');
+    await refusal('[ -x script ]');
+    await sh('chmod +x script; [ -x script ]');
+    expect(await sh('./script')).toBe('ran\n');
+    await sh('rm script');
+    await unmount();
+  });
+});
+
+describe('the kernel checks modes', () => {
+  const checked = async (mountpoint: string): Promise<boolean> =>
+    (await mountAt(mountpoint))!.options.includes('default_permissions');
+
+  test.each([[['--allow-other']], [['--uid', '1000']], [['--read-only']], [['--tag', 'v1']]])(
+    'with %s',
+    async (args) => {
+      const { mountpoint, unmount } = await mountWith(...args);
+      expect(await checked(mountpoint)).toBe(true);
+      await unmount();
+    },
+  );
+
+  test('for a root who has to keep to them', async () => {
+    const mountpoint = await freshMountpoint();
+    const withoutRight = ['--bounding-set=-dac_override', '--inh-caps=-dac_override'];
+    const command = [process.execPath, vostMountProgram, gitDir, mountpoint];
+    expect(await programResult('setpriv', [...withoutRight, ...command])).toMatchObject({
+      exitCode: 0,
+    });
+    expect(await checked(mountpoint)).toBe(true);
+    await vostMount(['unmount', mountpoint]);
+  });
+
+  test('but not for root alone, and does not ask for a directory again with each file in it', async () => {
+    const { mountpoint, sh, unmount } = await mountWith();
+    expect(await checked(mountpoint)).toBe(false);
+    const asked = async (): Promise<number> => {
+      const metrics = await readFile(join(mountpoint, '.vost/metrics'), 'utf8');
+      const count = /_count\{operation="getattr"\} (\d+)/.exec(metrics);
+      return Number(count?.[1] ?? 0);
+    };
+    const before = await asked();
+    await sh('mkdir files; cd files; for i in $(seq 100); do : > $i; done; rm *');
+    expect((await asked()) - before).toBeLessThan(20);
+    await unmount();
+  });
 });
 
 const readOnly = 'Read-only file system';

@@ -75,7 +75,13 @@ export class Places {
    */
   memory(name: string, tree?: string): Place {
     const path = this.directory();
-    const args = ['--import', loader, memoryDaemon, path, JSON.stringify({ tree })];
+    const args = [
+      '--import',
+      loader,
+      memoryDaemon,
+      path,
+      JSON.stringify({ tree, isPrivate: true }),
+    ];
     const daemon = spawn(process.execPath, args, { stdio: 'ignore' });
     daemon.unref();
     this.#open.add(path);

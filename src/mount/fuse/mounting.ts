@@ -3,6 +3,7 @@ import { close, open } from 'node:fs';
 import { promisify } from 'node:util';
 import { GitStoreError, InvalidArgumentError } from '../../errors.ts';
 import { mountAt, vostMountType } from '../mount-table.ts';
+import { mayOverrideModes } from './capabilities.ts';
 import { transferLimitBytes } from './handshake.ts';
 import { callMount, mountCall } from './mount-call.ts';
 
@@ -22,6 +23,11 @@ export interface MountRequest {
   readonly readOnly?: boolean;
   /** Let other users in. */
   readonly allowOther?: boolean;
+  /**
+   * Modes need not be checked where they keep nobody from anything: where only root gets in, who may
+   * override them. The daemon is asked then what access(2) asks for.
+   */
+  readonly leavesModes?: boolean;
   /** Further options of mount(8), each `name` or `name=value`, such as `noatime`. */
   readonly extraOptions?: readonly string[];
 }
@@ -100,11 +106,19 @@ function fuseOptions(request: MountRequest, fd: number): string[] {
     'rootmode=40000',
     `user_id=${process.getuid?.() ?? 0}`,
     `group_id=${process.getgid?.() ?? 0}`,
-    'default_permissions',
+    ...(leavesModes(request) ? [] : ['default_permissions']),
     `max_read=${transferLimitBytes}`,
   ];
   if (request.allowOther === true) options.push('allow_other');
   return options;
+}
+
+/**
+ * The kernel checks modes by what it knows of a directory, and asks for that again after each change in it:
+ * one request for every file that is made or removed.
+ */
+function leavesModes(request: MountRequest): boolean {
+  return request.leavesModes === true && request.allowOther !== true && mayOverrideModes();
 }
 
 /** The arguments of mount(8); values with a comma would be options of their own, and are refused. */

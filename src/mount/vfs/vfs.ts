@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Log } from '../observe/log.ts';
 import { copyRange } from './copy-range.ts';
@@ -55,7 +56,9 @@ export interface VfsOptions {
   readonly xattrs?: boolean;
 }
 
+const accessExecute = 1;
 const accessWrite = 2;
+const anyExecutes = 0o111;
 const userPrefix = 'user.';
 const xattrPrefix = `${userPrefix}vost.`;
 /** One for all: the kernel asks for it before the first write to each file, and a stack takes 10 µs. */
@@ -327,8 +330,15 @@ export class Vfs implements VfsOperations {
   }
 
   access(ino: Ino, mask: number, _caller: Caller): MaybePromise<void> {
-    // Who may do what is checked by the kernel, from the modes (the mount option default_permissions).
     if ((mask & accessWrite) !== 0) this.#writableNode(ino);
+    if ((mask & accessExecute) === 0) return;
+    // Who may do what is checked by the kernel, or else by nobody (see `MountRequest.leavesModes`); but
+    // even root does not execute what has no bit for it.
+    return whenReady(this.#node(ino).getattr(), ({ mode }) => {
+      if ((mode & constants.S_IFMT) === constants.S_IFREG && (mode & anyExecutes) === 0) {
+        throw new ErrnoError('EACCES');
+      }
+    });
   }
 
   getxattr(ino: Ino, name: ByteString): MaybePromise<Uint8Array> {
