@@ -75,6 +75,18 @@ export class Tree {
     return tree;
   }
 
+  /** The tree of some entries, in whatever order they come. Errors as of `serializeTree`. */
+  static of(entries: Iterable<TreeEntry>, algorithm: HashAlgorithm): Tree {
+    const raw = orderedEntries(entries, algorithm);
+    try {
+      return Tree.parse(raw, algorithm);
+    } catch (cause) {
+      if (!(cause instanceof CorruptObjectError)) throw cause;
+      const message = `not a tree that can be stored: ${cause.message}`;
+      throw new InvalidArgumentError(message, { cause });
+    }
+  }
+
   /** The bytes that git stores. They are not to be written to. */
   get raw(): Buffer {
     return this.#raw;
@@ -166,8 +178,12 @@ export class Tree {
     changes: ReadonlyMap<ByteString, Omit<TreeEntry, 'name'> | null>,
     algorithm: HashAlgorithm,
   ): Tree {
+    const entries: TreeEntry[] = [];
+    for (const [name, entry] of changes) if (entry !== null) entries.push({ name, ...entry });
+    const added = Tree.of(entries, algorithm);
+    if (this.size === 0) return added;
     const removals = [...this.#removals(changes.keys())];
-    const insertions = [...this.#insertions(changes, algorithm)];
+    const insertions = [...this.#insertions(added)];
     const splices = [...removals, ...insertions];
     splices.sort((a, b) => a.index - b.index || a.order - b.order);
     const offsets = new Uint32Array(this.size - removals.length + insertions.length + 1);
@@ -206,13 +222,7 @@ export class Tree {
   }
 
   /** Where new entries go: before the first one that sorts behind them, and in their own order. */
-  *#insertions(
-    changes: ReadonlyMap<ByteString, Omit<TreeEntry, 'name'> | null>,
-    algorithm: HashAlgorithm,
-  ): Generator<Splice & { readonly bytes: Buffer }, void, undefined> {
-    const entries: TreeEntry[] = [];
-    for (const [name, entry] of changes) if (entry !== null) entries.push({ name, ...entry });
-    const added = Tree.parse(serializeTree(entries, algorithm), algorithm);
+  *#insertions(added: Tree): Generator<Splice & { readonly bytes: Buffer }, void, undefined> {
     for (let order = 0; order < added.size; order++) {
       const index = this.#lowerBound(added.nameAt(order), added.#isTree(order));
       const bytes = added.#bytes(order, order + 1);
@@ -282,6 +292,10 @@ export class Tree {
  * twice, a bad name or mode) is an `InvalidArgumentError`.
  */
 export function serializeTree(entries: Iterable<TreeEntry>, algorithm: HashAlgorithm): Buffer {
+  return Tree.of(entries, algorithm).raw;
+}
+
+function orderedEntries(entries: Iterable<TreeEntry>, algorithm: HashAlgorithm): Buffer {
   const sorted = Array.from(entries, (entry) => ({ entry, key: sortKey(entry) }));
   sorted.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
   const oidSize = oidSizeBytes[algorithm];
@@ -301,19 +315,9 @@ export function serializeTree(entries: Iterable<TreeEntry>, algorithm: HashAlgor
     }
     position += written;
   }
-  refuseUnreadable(raw, algorithm);
   return raw;
 }
 
 function sortKey({ name, mode }: TreeEntry): string {
   return isTreeMode(mode) ? `${name}/` : name;
-}
-
-function refuseUnreadable(raw: Buffer, algorithm: HashAlgorithm): void {
-  try {
-    Tree.parse(raw, algorithm);
-  } catch (cause) {
-    if (!(cause instanceof CorruptObjectError)) throw cause;
-    throw new InvalidArgumentError(`not a tree that can be stored: ${cause.message}`, { cause });
-  }
 }

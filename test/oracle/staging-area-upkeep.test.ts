@@ -5,6 +5,7 @@ import type { OpenFile } from '../../src/git/disk.ts';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';
+import { hashObject } from '../../src/git/object.ts';
 import { pieceBytes } from '../../src/git/odb/deflate.ts';
 import { ObjectDatabase } from '../../src/git/odb/object-database.ts';
 import { PackKeeps } from '../../src/git/odb/pack-keeps.ts';
@@ -260,6 +261,85 @@ describe('releasing', () => {
     const late = area.writeStream('blob', 1, inChunks(Buffer.from('x'), 1));
     await expect(late).rejects.toThrow(BatchClosedError);
     expect(await countObjects(gitDir)).toEqual({ loose: 0, packs: 0, packed: 0 });
+  });
+});
+
+describe('on a disk that is near', () => {
+  async function nearArea(): Promise<{
+    gitDir: string;
+    area: StagingArea;
+    end: () => Promise<void>;
+  }> {
+    const { gitDir } = await newStagingArea();
+    const database = await ObjectDatabase.open({
+      ...{ objectsDirectory: join(gitDir, 'objects'), algorithm: 'sha1', compressionLevel: 1 },
+      isNear: true,
+    });
+    const area = database.stage({ keepsAll: true });
+    const end = async (): Promise<void> => {
+      await area.discard();
+      await database.close();
+    };
+    return { gitDir, area, end };
+  }
+
+  test('content of every size is stored in between of each other, each once', async () => {
+    const { gitDir, area, end } = await nearArea();
+    const sizes = [0, 1, 100, 5000, 32 * 1024, 32 * 1024 + 1, 100_000, 2 * pieceBytes];
+    const contents = Array.from({ length: 120 }, (_, index) =>
+      Buffer.alloc(sizes[index % sizes.length]!, `${index % 50} `),
+    );
+    const stream = randomBytes(3 * pieceBytes);
+    const streaming = area.writeStream('blob', stream.length, inChunks(stream, 100_000));
+    const oids: Oid[] = [];
+    for (const [index, data] of contents.entries()) {
+      const writing = area.write('blob', data);
+      // Some are waited for, and others come beside them.
+      oids.push(await writing);
+      if (index % 7 === 0) oids.push(...(await writeBlobs(area, [data, contents[0]!])).slice(1));
+    }
+    const staged = new Set([...oids, await streaming]);
+    expect(new Set(area.stagedOids())).toEqual(staged);
+    await area.publish(undefined, { fsync: false });
+    for (const data of contents) {
+      await expectBlobInGit(gitDir, hashObject('sha1', 'blob', data), data);
+    }
+    const { loose, packed } = await countObjects(gitDir);
+    expect(loose + packed).toBe(staged.size);
+    await end();
+    await fsck(gitDir);
+  });
+
+  test('the write that finds it full says so, and leaves nothing', async () => {
+    const { gitDir, area, end } = await nearArea();
+    await area.write('blob', Buffer.from('before'));
+    const bytesBefore = await temporaryBytes(gitDir);
+    vi.spyOn(openFileMethods, 'writevHere').mockImplementation(() => {
+      throw systemError('ENOSPC');
+    });
+    const data = randomBytes(1000);
+    await expect((async () => area.write('blob', data))()).rejects.toMatchObject({
+      code: 'ENOSPC',
+    });
+    vi.restoreAllMocks();
+    expect(await temporaryBytes(gitDir)).toBe(bytesBefore);
+    const oids = await writeBlobs(area, [data, Buffer.from('after')]);
+    await area.publish(oids, { fsync: false });
+    await expectBlobInGit(gitDir, oids[0]!, data);
+    await end();
+    await fsck(gitDir);
+  });
+
+  test('half of a write that succeeds is written over', async () => {
+    const { gitDir, area, end } = await nearArea();
+    await area.write('blob', Buffer.from('before'));
+    vi.spyOn(openFileMethods, 'writevHere').mockReturnValueOnce(3);
+    const oids = await writeBlobs(area, [randomBytes(500), Buffer.from('after')]);
+    vi.restoreAllMocks();
+    await area.publish(oids, { fsync: false });
+    await end();
+    await expectBlobInGit(gitDir, oids[1]!, Buffer.from('after'));
+    await fsck(gitDir);
   });
 });
 

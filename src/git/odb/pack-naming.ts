@@ -86,7 +86,8 @@ function indexPathOf(packPath: string): string {
   return packPath.replace(/\.pack$/, '.idx');
 }
 
-async function isThere(path: string): Promise<boolean> {
+/** Whether a file stands at this path. */
+export async function isThere(path: string): Promise<boolean> {
   try {
     await access(path);
     return true;

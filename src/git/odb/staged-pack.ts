@@ -1,6 +1,7 @@
 import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import type { PackKeeps } from './pack-keeps.ts';
+import { isThere } from './pack-naming.ts';
 import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { PackedObject } from './pack-writer.ts';
@@ -28,7 +29,7 @@ export class StagedPack {
   #appends = 0;
   #isStreaming = false;
   #isSealed = false;
-  #isFinished = false;
+  #finished: FinishedPack | undefined;
   #readers = 0;
   #isDropped = false;
 
@@ -56,7 +57,14 @@ export class StagedPack {
 
   /** Whether it got its name, so that git sees all that is in it. */
   get isFinished(): boolean {
-    return this.#isFinished;
+    return this.#finished !== undefined;
+  }
+
+  /** Whether git sees it at this moment: nobody has removed it again. */
+  async isStanding(): Promise<boolean> {
+    if (this.#finished === undefined) return false;
+    const { packPath, indexPath } = this.#finished;
+    return (await isThere(indexPath)) && isThere(packPath);
   }
 
   /** Whether nothing that it has or is about to get is needed. */
@@ -66,7 +74,7 @@ export class StagedPack {
 
   /** How much of a temporary file nobody needs; none while something is being appended. */
   get wastedBytes(): number {
-    if (this.#isFinished || this.#appends > 0) return 0;
+    if (this.isFinished || this.#appends > 0) return 0;
     return this.writer.sizeBytes - storedBytes(this.objects);
   }
 
@@ -102,7 +110,7 @@ export class StagedPack {
     this.seal();
     const beforeNaming = (path: string): Promise<boolean> => keeps.keep(path);
     const finished = await this.writer.finish({ ...options, beforeNaming });
-    this.#isFinished = true;
+    this.#finished = finished;
     for (const object of this.objects) object.published = keeps;
     return finished;
   }

@@ -241,9 +241,21 @@ export class StagingArea {
     const { exists, isLoose, refresh } = this.#options;
     // As a rule few were published, loose, and are there still: then nothing has to be listed.
     const notLoose = oids.size > fewObjects ? oids : await without(oids, isLoose);
-    if (notLoose.size === 0) return [];
+    const others = await this.#outsideStandingPacks(notLoose);
+    if (others.size === 0) return [];
     await refresh();
-    return Array.from(await without(notLoose, exists), (oid) => this.#objects.find(oid));
+    return Array.from(await without(others, exists), (oid) => this.#objects.find(oid));
+  }
+
+  /** Those that do not stand in a pack of this area which is there: of many, all are in one. */
+  async #outsideStandingPacks(oids: ReadonlySet<Oid>): Promise<Set<Oid>> {
+    const packs = new Set(Array.from(oids, (oid) => this.#objects.get(oid)?.pack));
+    const standing = await filterBounded(
+      packs,
+      existenceChecksAtOnce,
+      (pack) => pack?.isStanding() ?? false,
+    );
+    return new Set([...oids].filter((oid) => !standing.has(this.#objects.get(oid)?.pack)));
   }
 
   /** Others may have stored these without a sync: git does so with loose objects. */
