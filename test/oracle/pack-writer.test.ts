@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, open, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deflateSync } from 'node:zlib';
+import { deflateSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { hashObject } from '../../src/git/object.ts';
@@ -135,13 +135,18 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     expect(await sizeBytes()).toBe(0);
     await append(10, false);
     expect(await sizeBytes()).toBe(writer.sizeBytes);
-    const { dataOffset, endOffset } = await append(4000, true);
-    expect(await sizeBytes()).toBeLessThan(writer.sizeBytes);
-    await writer.readAt(first.dataOffset, 10);
+    // What is read takes no room: neither what is written nor what waits, but what is in both.
+    const waits = [await append(4000, true), await append(100, true)];
+    const isWhole = async ({ oid, dataOffset, endOffset }: PackedObject): Promise<boolean> => {
+      const stream = await writer.readAt(dataOffset, endOffset - dataOffset);
+      return hashObject(algorithm, 'blob', inflateSync(stream)) === oid;
+    };
+    for (const packed of [first, ...waits]) expect(await isWhole(packed)).toBe(true);
+    expect(await sizeBytes()).toBe(waits[0]!.offset);
+    const across = await writer.readAt(waits[0]!.offset - 5, 10);
     expect(await sizeBytes()).toBe(writer.sizeBytes);
-    expect(await writer.readAt(dataOffset, endOffset - dataOffset)).toHaveLength(
-      endOffset - dataOffset,
-    );
+    expect(await writer.readAt(waits[0]!.offset - 5, 10)).toEqual(across);
+    await expect(writer.readAt(writer.sizeBytes, 1)).rejects.toThrow('cut off');
     // As much as is held at most, and some more.
     for (let count = 0; count < 5; count++) await append(250_000, true);
     expect(await sizeBytes()).toBe(writer.sizeBytes);

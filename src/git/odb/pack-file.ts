@@ -47,6 +47,10 @@ export class PackFile {
     return this.#endOffset;
   }
 
+  get #heldStart(): number {
+    return this.#endOffset - this.#heldBytes;
+  }
+
   /** Makes all bytes before an offset count; they have been written. */
   advanceTo(endOffset: number): void {
     this.#endOffset = endOffset;
@@ -112,7 +116,7 @@ export class PackFile {
 
   async #writeSomeHeld(): Promise<void> {
     const parts = [...this.#held];
-    await this.#writeParts(parts, this.#endOffset - this.#heldBytes);
+    await this.#writeParts(parts, this.#heldStart);
     this.#held.splice(0, parts.length);
     this.#heldBytes -= totalBytes(parts);
   }
@@ -121,7 +125,7 @@ export class PackFile {
   async dropTail(): Promise<void> {
     // The failure of the write is the one to tell. What stays is written over by the next one, or
     // `cutOffTail` fails.
-    await this.#file.handle.truncate(this.#endOffset - this.#heldBytes).catch(() => undefined);
+    await this.#file.handle.truncate(this.#heldStart).catch(() => undefined);
   }
 
   /** Removes all bytes that do not count. */
@@ -136,10 +140,25 @@ export class PackFile {
   }
 
   async #readInto(target: Buffer, position: number): Promise<Buffer> {
-    await this.#writeHeld();
+    if (this.#readHeld(target, position)) return target;
+    if (position + target.length > this.#heldStart) await this.#writeHeld();
     const bytes = await readFully(this.#file.handle, position, target.length, target);
     if (bytes.length === target.length) return bytes;
     throw new CorruptObjectError('a temporary pack has been cut off');
+  }
+
+  /** Fills the target when all that it is to get is held. */
+  #readHeld(target: Buffer, position: number): boolean {
+    const end = position + target.length;
+    let partStart = this.#heldStart;
+    if (position < partStart || end > this.#endOffset) return false;
+    for (const part of this.#held) {
+      const partEnd = partStart + part.length;
+      const [from, to] = [Math.max(position, partStart), Math.min(end, partEnd)];
+      if (from < to) part.copy(target, from - position, from - partStart, to - partStart);
+      partStart = partEnd;
+    }
+    return true;
   }
 
   /** A part of the file of any length, in parts with their position. They are used again. */
