@@ -1,12 +1,13 @@
 import { openChannel } from './fuse/channel.ts';
 import { openBackingDevice } from './fuse/backing-device.ts';
 import { defaultFeatures } from './fuse/handshake.ts';
-import { MountFailedError, chooseMounter, rootMounter } from './fuse/mounting.ts';
+import { MountFailedError, checksModes, chooseMounter, rootMounter } from './fuse/mounting.ts';
 import type { Mounter, MountRequest } from './fuse/mounting.ts';
 import { epochMinor } from './fuse/notify.ts';
 import { FuseSession } from './fuse/session.ts';
 import type { SessionEnd, SessionOptions } from './fuse/session.ts';
 import { isOnTop, mountAt } from './mount-table.ts';
+import type { MountTableEntry } from './mount-table.ts';
 import type { NotifierRelay } from './notifier-relay.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
@@ -93,9 +94,10 @@ export class KernelMount implements TransportMount {
     const { mountpoint } = request;
     const mounter = await chooseMounter();
     const { fd } = await mounter.mount(request);
-    const device = (await mountAt(mountpoint))?.device;
+    const entry = await mountAt(mountpoint);
+    const device = entry?.device;
     const session = new FuseSession(openChannel(fd), vfs, {
-      ...sessionOptions(log, metrics),
+      ...sessionOptions(entry, log, metrics),
       ...(passthrough &&
         mounter === rootMounter && {
           features: [...defaultFeatures, 'passthrough'],
@@ -124,11 +126,12 @@ export class KernelMount implements TransportMount {
   ): Promise<KernelMount> {
     const { agreed, life } = journal;
     const { mountpoint } = request;
-    const device = (await mountAt(mountpoint))?.device;
+    const entry = await mountAt(mountpoint);
+    const device = entry?.device;
     const resumable = new ResumableVfs(vfs, inodes, journal);
     if (life > 0) await resumable.resume(log);
     const session = new FuseSession(openChannel(fd), resumable, {
-      ...sessionOptions(log, metrics),
+      ...sessionOptions(entry, log, metrics),
       ...(agreed !== undefined && { agreed }),
     });
     const mount = new KernelMount({ mountpoint, device }, await chooseMounter(), session, log);
@@ -192,9 +195,16 @@ function forgetCaches({ notifier }: FuseSession, { nodes }: ResumeJournal): void
   for (const ino of nodes.keys()) notifier.invalidateInode(ino);
 }
 
-function sessionOptions(log: Log, metrics: Metrics): SessionOptions {
+function sessionOptions(
+  entry: MountTableEntry | undefined,
+  log: Log,
+  metrics: Metrics,
+): SessionOptions {
+  // How it was mounted by whoever did: this process, or a guardian.
+  const isChecked = entry?.options.includes(checksModes) === true;
   const options: SessionOptions = {
     log,
+    ...(isChecked ? {} : { onlyUid: 0 }),
     measure: (name, durationMs, errno, contentBytes) => {
       const operation = metrics.operation(name);
       if (errno === 0) operation.succeeded(durationMs);

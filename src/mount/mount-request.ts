@@ -8,9 +8,13 @@ export function mountRequest(
   mountpoint: string,
   options: MountOptions,
 ): MountRequest {
-  const { allowOther = false, kernelOptions: extraOptions = [], uid = 0 } = options;
+  const {
+    allowOther = false,
+    kernelOptions: extraOptions = [],
+    uid = process.getuid?.(),
+  } = options;
   const readOnly = isReadOnly(options);
-  // What never changes is not asked for again.
+  // Where nothing changes, the kernel checks modes without asking, and answers access(2) by itself.
   const leavesModes = !readOnly && uid === 0;
   return { mountpoint, source, readOnly, allowOther, leavesModes, extraOptions };
 }

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { mountAt } from '../../src/mount/mount-table.ts';
 import { fsck, git } from '../helpers/git.ts';
 import { freshMountpoint, mountRepository, vostMount, vostMountProgram } from '../helpers/mount.ts';
-import { programResult, shell } from '../helpers/program.ts';
+import { program, programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 import { shownTree, storedTree } from '../helpers/tree-listing.ts';
 
@@ -77,7 +77,6 @@ describe('access(2)', () => {
       await sh('[ -x main ] && [ -x main/dir ] && cd main/dir');
       await refusal('[ -x main/file ]');
       expect(await refusal('main/file')).toContain('Permission denied');
-      await refusal('cd main/file');
       await unmount();
     },
   );
@@ -120,16 +119,44 @@ describe('the kernel checks modes', () => {
   test('but not for root alone, and does not ask for a directory again with each file in it', async () => {
     const { mountpoint, sh, unmount } = await mountWith();
     expect(await checked(mountpoint)).toBe(false);
-    const asked = async (): Promise<number> => {
+    const asked = async (operation: string): Promise<number> => {
       const metrics = await readFile(join(mountpoint, '.vost/metrics'), 'utf8');
-      const count = /_count\{operation="getattr"\} (\d+)/.exec(metrics);
-      return Number(count?.[1] ?? 0);
+      return Number(new RegExp(`_count\\{operation="${operation}"\\} (\\d+)`).exec(metrics)?.[1]);
     };
-    const before = await asked();
-    await sh('mkdir files; cd files; for i in $(seq 100); do : > $i; done; rm *');
-    expect((await asked()) - before).toBeLessThan(20);
+    await sh('mkdir files; stat -c %a files');
+    const before = await asked('getattr');
+    await sh('cd files; for i in $(seq 100); do : > $i; done; rm *');
+    expect(await asked('create')).toBe(100);
+    expect((await asked('getattr')) - before).toBeLessThan(20);
+    await sh('rmdir files');
     await unmount();
   });
+
+  test.each([
+    [[], 'EACCES EACCES EACCES EACCES 2'],
+    [['--allow-other'], 'EACCES EACCES EACCES 2 2'],
+  ])(
+    'or else the daemon refuses who asks by the rights of another user, %s',
+    async (args, said) => {
+      const { sh, mountpoint, unmount } = await mountWith('-b', 'feature/written', ...args);
+      await sh('echo 2 > mine');
+      const script = `
+import ctypes, errno, os
+def attempt(work):
+    try: return work()
+    except OSError as error: return errno.errorcode[error.errno]
+def read(descriptor): return os.pread(descriptor, 9, 0).decode().strip()
+opened = os.open('mine', os.O_RDONLY)
+ctypes.CDLL(None).setfsuid(1000)
+print(attempt(lambda: os.close(os.open('new', os.O_CREAT | os.O_WRONLY))),
+      attempt(lambda: os.open('mine', os.O_WRONLY)), attempt(lambda: os.unlink('mine')),
+      attempt(lambda: read(os.open('mine', os.O_RDONLY))), attempt(lambda: read(opened)))
+`;
+      expect(await program('python3', ['-c', script], { cwd: mountpoint })).toBe(`${said}\n`);
+      await sh('[ ! -e new ] && rm mine');
+      await unmount();
+    },
+  );
 });
 
 const readOnly = 'Read-only file system';

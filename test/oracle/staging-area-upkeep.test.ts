@@ -310,6 +310,17 @@ describe('on a disk that is near', () => {
     await fsck(gitDir);
   });
 
+  test('small content is stored before the write returns, as a rule', async () => {
+    const { gitDir, area, end } = await nearArea();
+    await area.write('blob', Buffer.from('opens the pack'));
+    const writes = randomContents(20, 100).map((data) => area.write('blob', data));
+    expect(writes.filter((oid) => !(oid instanceof Promise)).length).toBeGreaterThan(0);
+    const oids = await Promise.all(writes.map(async (oid) => oid));
+    await area.publish(oids, { fsync: false });
+    await end();
+    expect((await countObjects(gitDir)).loose).toBe(20);
+  });
+
   test('the write that finds it full says so, and leaves nothing', async () => {
     const { gitDir, area, end } = await nearArea();
     await area.write('blob', Buffer.from('before'));

@@ -17,8 +17,10 @@ export async function forEachBounded<Item>(
   const queue =
     Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let atOnce = 0;
+  let turn: Promise<void> | undefined;
   const lane = async (): Promise<void> => {
     for (;;) {
+      while (turn !== undefined) await turn;
       if (failures.length > 0) return;
       try {
         const coming = queue.next();
@@ -30,7 +32,7 @@ export async function forEachBounded<Item>(
           continue;
         }
         atOnce += 1;
-        if (atOnce % itemsPerTurn === 0) await nextTurn();
+        if (atOnce % itemsPerTurn === 0) turn = nextTurn().then(() => (turn = undefined));
       } catch (error) {
         failures.push(error);
       }

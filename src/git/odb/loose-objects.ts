@@ -133,7 +133,7 @@ export class LooseObjects {
     return (await this.freshen(oid)) ? undefined : performance.now();
   }
 
-  /** What `missingSince` would give at once; nothing when it had to look at the disk. */
+  /** Since when the object is known to be missing; `undefined` says nothing, also not that it is there. */
   missingSinceIfListed(oid: Oid): number | undefined {
     const top = this.#recent('');
     if (top?.found === undefined) return undefined;

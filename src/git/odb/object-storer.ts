@@ -106,27 +106,27 @@ export class ObjectStorer {
   }
 
   #write(object: NewObject): Oid | Promise<Oid> {
-    return (
-      this.#writeHere(object) ??
-      this.#writing(async () => {
-        const oid = await this.#hash(object);
-        if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, object);
-        return oid;
-      })
-    );
-  }
-
-  /** Stores small content at once; `undefined` where it takes a question or a wait. */
-  #writeHere({ type, data, deflate }: NewObject): Oid | undefined {
     const { algorithm, keepsAll } = this.#options;
-    if (this.#isClosed || keepsAll !== true || data.length > smallContentBytes) return undefined;
+    const { type, data } = object;
+    // Without `keepsAll` the repository is asked first.
+    if (this.#isClosed || keepsAll !== true || data.length > smallContentBytes) {
+      return this.#writing(async () => this.#stored(await this.#hash(object), object));
+    }
     const oid = hashObject(algorithm, type, data);
     if (this.#objects.get(oid) !== undefined) return oid;
-    if (this.#beingStored.has(oid)) return undefined;
-    const deflated = deflate();
-    if (deflated instanceof Promise) return undefined;
-    const object = { oid, type, sizeBytes: data.length, deflated, mayWait: type !== 'blob' };
-    return this.#objects.appendHere(object) ? oid : undefined;
+    if (this.#beingStored.has(oid)) return this.#writing(() => this.#stored(oid, object));
+    const deflated = object.deflate();
+    if (!(deflated instanceof Promise)) {
+      const sizeBytes = data.length;
+      const mayWait = type !== 'blob';
+      if (this.#objects.appendHere({ oid, type, sizeBytes, deflated, mayWait })) return oid;
+    }
+    return this.#writing(() => this.#stored(oid, { type, data, deflate: () => deflated }));
+  }
+
+  async #stored(oid: Oid, object: NewObject): Promise<Oid> {
+    if (this.#objects.get(oid) === undefined) await this.#storeOnce(oid, object);
+    return oid;
   }
 
   async #hash({ type, data }: NewObject): Promise<Oid> {

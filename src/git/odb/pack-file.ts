@@ -11,8 +11,8 @@ const mostHeldBytes = 1024 * 1024;
 /**
  * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
  * end", and what has been counted is not written again: a write that fails half way leaves nothing
- * that a later one could trip over. The last bytes that count may be held in memory, until others come
- * behind them or the file is asked for something.
+ * that a later one could trip over. The last bytes that count may be held in memory, until something else
+ * is written behind them or done with the file; they can be read meanwhile.
  */
 export class PackFile {
   readonly #directory: string;

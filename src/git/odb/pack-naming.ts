@@ -86,8 +86,7 @@ function indexPathOf(packPath: string): string {
   return packPath.replace(/\.pack$/, '.idx');
 }
 
-/** Whether a file stands at this path. */
-export async function isThere(path: string): Promise<boolean> {
+async function isThere(path: string): Promise<boolean> {
   try {
     await access(path);
     return true;

@@ -33,7 +33,7 @@ export interface DeflatedObject {
   readonly type: ObjectType;
   readonly sizeBytes: number;
   readonly deflated: readonly Buffer[];
-  /** Whether it may stay in memory until something else is done with the pack. */
+  /** Whether it may stay in memory until something is written behind it, or the pack is finished. */
   readonly mayWait?: boolean;
 }
 

@@ -1,7 +1,7 @@
+import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import type { PackKeeps } from './pack-keeps.ts';
-import { isThere } from './pack-naming.ts';
 import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { PackedObject } from './pack-writer.ts';
@@ -60,11 +60,14 @@ export class StagedPack {
     return this.#finished !== undefined;
   }
 
-  /** Whether git sees it at this moment: nobody has removed it again. */
-  async isStanding(): Promise<boolean> {
+  /**
+   * Whether git sees it, for nobody has removed it again, and will: sets its time to now, so that no
+   * `git gc` takes it for old. False also when that is not allowed.
+   */
+  async freshen(): Promise<boolean> {
     if (this.#finished === undefined) return false;
     const { packPath, indexPath } = this.#finished;
-    return (await isThere(indexPath)) && isThere(packPath);
+    return (await farDisk.touch(packPath)) && farDisk.touch(indexPath);
   }
 
   /** Whether nothing that it has or is about to get is needed. */

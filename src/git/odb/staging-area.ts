@@ -253,7 +253,7 @@ export class StagingArea {
     const standing = await filterBounded(
       packs,
       existenceChecksAtOnce,
-      (pack) => pack?.isStanding() ?? false,
+      (pack) => pack?.freshen() ?? false,
     );
     return new Set([...oids].filter((oid) => !standing.has(this.#objects.get(oid)?.pack)));
   }

@@ -24,8 +24,9 @@ export interface MountRequest {
   /** Let other users in. */
   readonly allowOther?: boolean;
   /**
-   * Modes need not be checked where they keep nobody from anything: where only root gets in, who may
-   * override them. The daemon is asked then what access(2) asks for.
+   * Modes need not be checked where all files are root's, if nobody else gets in either: then they keep
+   * nobody from anything. The daemon is asked then what access(2) asks for, and has to refuse whoever
+   * asks by the rights of another user (setfsuid(2)).
    */
   readonly leavesModes?: boolean;
   /** Further options of mount(8), each `name` or `name=value`, such as `noatime`. */
@@ -51,6 +52,9 @@ export interface Mounter {
   /** @throws {MountFailedError} */
   unmount(mountpoint: string): Promise<UnmountResult>;
 }
+
+/** The mount option by which the kernel checks modes. */
+export const checksModes = 'default_permissions';
 
 const devicePath = '/dev/fuse';
 /** The descriptor under which mount(8) finds the device. */
@@ -106,7 +110,7 @@ function fuseOptions(request: MountRequest, fd: number): string[] {
     'rootmode=40000',
     `user_id=${process.getuid?.() ?? 0}`,
     `group_id=${process.getgid?.() ?? 0}`,
-    ...(leavesModes(request) ? [] : ['default_permissions']),
+    ...(leavesModes(request) ? [] : [checksModes]),
     `max_read=${transferLimitBytes}`,
   ];
   if (request.allowOther === true) options.push('allow_other');
@@ -118,7 +122,8 @@ function fuseOptions(request: MountRequest, fd: number): string[] {
  * one request for every file that is made or removed.
  */
 function leavesModes(request: MountRequest): boolean {
-  return request.leavesModes === true && request.allowOther !== true && mayOverrideModes();
+  const isRootAlone = request.allowOther !== true && process.getuid?.() === 0;
+  return request.leavesModes === true && isRootAlone && mayOverrideModes();
 }
 
 /** The arguments of mount(8); values with a comma would be options of their own, and are refused. */

@@ -68,10 +68,15 @@ export class RequestReader {
     return copy;
   }
 
+  /** By whose rights somebody asks: the user id for filesystems, setfsuid(2). */
+  get uid(): number {
+    return this.#word(24);
+  }
+
   /** Who asks. */
   caller(): Caller {
     return {
-      uid: this.#word(24),
+      uid: this.uid,
       gid: this.#word(28),
       pid: this.#word(32),
     };

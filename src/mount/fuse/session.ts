@@ -30,6 +30,8 @@ export interface SessionOptions {
    * Called when it is needed first, if the kernel has agreed.
    */
   readonly backingDevice?: () => Promise<BackingDevice>;
+  /** Nobody else may open anything, or ask for a name: for a mount whose modes nobody checks. */
+  readonly onlyUid?: number;
   /** What another daemon has agreed on with the kernel, for one that goes on where that died. */
   readonly agreed?: KernelProtocol;
   /**
@@ -54,6 +56,12 @@ export interface SessionEnd {
 
 /** Errors of a write that say that nobody waits for the answer any more: interrupted, or unmounted. */
 const uninteresting: ReadonlySet<unknown> = new Set(['ENOENT', 'ENODEV', 'CHANNEL_CLOSED']);
+
+/** What was opened may be used by whoever has got it, and attributes are no secret. */
+const openToAll: ReadonlySet<string> = new Set([
+  ...['read', 'write', 'lseek', 'fallocate', 'copy_file_range', 'flush', 'fsync', 'release'],
+  ...['fsyncdir', 'releasedir', 'getattr', 'statfs'],
+]);
 
 /** A request on its way; what is needed to answer it when the next one stands in the buffer. */
 interface Pending {
@@ -207,6 +215,10 @@ export class FuseSession {
     const operation = operationOf(request.opcode);
     if (operation === undefined) throw new ErrnoError('ENOSYS');
     if (this.#state !== 'open') throw new ErrnoError('ENOTCONN');
+    const { onlyUid } = this.#options;
+    if (onlyUid !== undefined && request.uid !== onlyUid && !openToAll.has(operation.name)) {
+      throw new ErrnoError('EACCES');
+    }
     this.#perform(operation);
   }
 

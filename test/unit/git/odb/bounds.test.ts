@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { ByteBudget } from '../../../../src/git/odb/byte-budget.ts';
-import { forEachBounded } from '../../../../src/git/odb/for-each-bounded.ts';
+import { filterBounded, forEachBounded } from '../../../../src/git/odb/for-each-bounded.ts';
 
 describe('a budget of bytes', () => {
   test('admits what fits, in the order of asking, and something too large alone', async () => {
@@ -52,6 +52,38 @@ describe('bounded parallel work', () => {
     });
     expect(done.sort()).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(most).toBe(3);
+  });
+
+  test.each([1, 16])(
+    'lets others have their turn when nothing waits, %i at a time',
+    async (limit) => {
+      let [inThisTurn, most, count] = [0, 0, 0];
+      let isOver = false;
+      const turns = (async () => {
+        for (; !isOver; inThisTurn = 0) await nextTurn();
+      })();
+      await forEachBounded(Array(5000).keys(), limit, () => {
+        count += 1;
+        inThisTurn += 1;
+        most = Math.max(most, inThisTurn);
+      });
+      isOver = true;
+      await turns;
+      expect(count).toBe(5000);
+      expect(most).toBeLessThanOrEqual(1000);
+    },
+  );
+
+  test('takes what passes a test, at once or later', async () => {
+    const passed = await filterBounded([1, 2, 3, 4, 5, 6, 7, 8], 3, (item) =>
+      item % 2 === 0 ? item > 4 : nextTurn(item > 4),
+    );
+    expect([...passed].sort()).toEqual([5, 6, 7, 8]);
+    const failing = filterBounded([1, 2, 3], 2, (item) => {
+      if (item === 3) throw new Error('at once');
+      return nextTurn(true);
+    });
+    await expect(failing).rejects.toThrow('at once');
   });
 
   test('ends with the first failure, when what was begun has ended', async () => {
