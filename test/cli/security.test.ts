@@ -145,6 +145,8 @@ describe('a repository that means harm', () => {
         '$(touch pwned)`touch pwned`;',
       ]),
     );
+    const red = join(mounted.mountpoint, 'main', '\x1b[31mred');
+    expect(await program('cat', [red])).toBe('x\n');
     // A link is only text here; it is the kernel that follows it, in the tree of whoever looks.
     const link = await program('readlink', [join(mounted.mountpoint, 'main/absolute')]);
     expect(link).toBe('/etc/passwd\n');
