@@ -68,7 +68,7 @@ export const otherTransport: Measure = {
     );
     const dd = `dd if=${data.bigFile} of=big bs=1M count=64 conv=fsync status=none`;
     const write = interleave(
-      rounds,
+      2 * rounds - 1,
       writing.map(({ name, branch }) => ({ name, run: () => shell(dd, branch) })),
     );
     const read = interleave(

@@ -62,7 +62,7 @@ export const firstByte: Measure = {
       contender('wide', 'dir-4711/file-4711'),
       contender('main', 'dir-2/file-1414'),
     ];
-    const samples = interleave(rounds, [...ours, worktree, start]);
+    const samples = interleave(2 * rounds - 1, [...ours, worktree, start]);
     return [
       compare(samples, {
         measure: 'first-byte',

@@ -61,7 +61,7 @@ export const tar: Measure = {
         memory.close();
       },
     };
-    const samples = interleave(rounds, [ours, withGit, limit]);
+    const samples = interleave(2 * rounds - 1, [ours, withGit, limit]);
     const shared = { measure: 'tar', what: 'tar x until committed', ours: names.branch };
     return [
       compare(samples, { ...shared, rival: withGit.name, atLeast: 1 }),
