@@ -12,6 +12,7 @@ import { parseCommit } from '../git/object.ts';
 import type { Tree } from '../git/object.ts';
 import type { Oid } from '../git/oid.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
+import { shownDirectoryCount } from './hidden-repository.ts';
 import { SnapshotFile, SnapshotLink, Submodule, blobSize } from './snapshot-files.ts';
 import { snapshotCache, snapshotXattr, snapshotXattrNames } from './snapshot.ts';
 import type { Snapshot, SnapshotObjects } from './snapshot.ts';
@@ -167,9 +168,7 @@ export class SnapshotDirectory extends DirectoryVnode implements RowOwner {
   }
 
   #countSubdirectories(tree: Tree): number {
-    const hidden = tree.indexOf(repositoryName);
-    const isCounted = hidden >= 0 && tree.isDirectoryAt(hidden);
-    return (this.#subdirectories = tree.directoryCount - (isCounted ? 1 : 0));
+    return (this.#subdirectories = shownDirectoryCount(tree));
   }
 
   #attr(subdirectories: number): Attr {

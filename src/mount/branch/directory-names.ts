@@ -4,6 +4,7 @@ import { canonicalMode, isRegularMode, isSymlinkMode } from '../../git/mode.ts';
 import { Tree } from '../../git/object.ts';
 import type { TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
+import { shownDirectoryCount } from '../hidden-repository.ts';
 import { plainAttr } from '../vfs/attr.ts';
 import { whenReady } from '../vfs/maybe-promise.ts';
 import type { Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
@@ -310,9 +311,7 @@ export class DirectoryNames {
   #countIn(tree: Tree): number {
     let count = 0;
     if (this.children.size === 0 && this.removed.size === 0) {
-      const hidden = tree.indexOf(repositoryName);
-      const isCounted = hidden >= 0 && tree.isDirectoryAt(hidden);
-      return (this.#subdirectories = tree.directoryCount - (isCounted ? 1 : 0));
+      return (this.#subdirectories = shownDirectoryCount(tree));
     }
     for (const node of this.children.values()) if (node instanceof DirectoryVnode) count += 1;
     for (let index = 0, left = tree.directoryCount; left > 0; index++) {
