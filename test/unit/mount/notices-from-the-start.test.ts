@@ -23,7 +23,7 @@ vi.mock('../../../src/mount/fuse/mounting.ts', async (original) => ({
 }));
 vi.mock('../../../src/mount/mount-table.ts', async (original) => ({
   ...(await original<object>()),
-  mountAt: () => Promise.resolve({ device: '0:0' }),
+  mountAt: () => Promise.resolve({ device: '0:0', options: [] }),
 }));
 vi.mock('../../../src/mount/read-ahead.ts', () => ({
   readFurtherAhead: () => new Promise<void>((resolve) => (becomeReady = resolve)),
