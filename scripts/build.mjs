@@ -17,19 +17,26 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, isAbsolute, join, relative } from 'node:path';
+import { isBuiltin } from 'node:module';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
-const { bin, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const { bin, version, dependencies, optionalDependencies } = JSON.parse(
+  readFileSync(join(root, 'package.json'), 'utf8'),
+);
 const bins = Object.values(bin);
 /** The programs that the script `vost-mount` starts. */
 const startedByShell = ['vost-mount', 'daemon'];
 /** Those that run for long, and whose compiled code is kept from one start to the next. */
 const daemons = ['daemon', 'guarded-daemon'];
-// To find and load a package takes as long as a good part of our own code, and each mount needs this one.
-const bundled = new Set(['lru-cache']);
+// To find and load a package takes as long as a good part of our own code: each mount needs the first, and
+// each command the second, which is many modules with those that it needs.
+const bundled = ['lru-cache', 'yargs'];
+const outside = Object.keys({ ...dependencies, ...optionalDependencies }).filter(
+  (name) => !bundled.includes(name),
+);
 
 if (!process.argv.includes('--if-older') || !isUpToDate()) await build();
 
@@ -84,7 +91,11 @@ async function makePrograms(next) {
       Object.entries(inputs).map(([name, source]) => [name, join(root, `src/cli/${source}.ts`)]),
     ),
     platform: 'node',
-    external: (id) => !id.startsWith('.') && !isAbsolute(id) && !bundled.has(id),
+    external: (id) => isBuiltin(id) || outside.some((name) => `${id}/`.startsWith(`${name}/`)),
+    // Yargs would ask where a configuration stands that another one extends; here is none.
+    onLog: (level, log, tell) => {
+      if (log.code !== 'EMPTY_IMPORT_META') tell(level, log);
+    },
     // As CommonJS, for an `import` from a module of Node loads all that this has to offer, web crypto
     // and streams among them, which takes as long as everything else.
     output: {
