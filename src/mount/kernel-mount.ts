@@ -1,7 +1,7 @@
 import { openChannel } from './fuse/channel.ts';
 import { openBackingDevice } from './fuse/backing-device.ts';
 import { defaultFeatures } from './fuse/handshake.ts';
-import { MountFailedError, checksModes, chooseMounter, rootMounter } from './fuse/mounting.ts';
+import { MountFailedError, modeChecking, chooseMounter, rootMounter } from './fuse/mounting.ts';
 import type { Mounter, MountRequest } from './fuse/mounting.ts';
 import { epochMinor } from './fuse/notify.ts';
 import { FuseSession } from './fuse/session.ts';
@@ -200,11 +200,13 @@ function sessionOptions(
   log: Log,
   metrics: Metrics,
 ): SessionOptions {
-  // How it was mounted by whoever did: this process, or a guardian.
-  const isChecked = entry?.options.includes(checksModes) === true;
+  // How it was mounted by whoever did, this process or a guardian, and for whom. What the table does not
+  // tell counts as unchecked, which takes nothing from the one user who gets in then.
+  const isChecked = entry?.options.includes(modeChecking) === true;
+  const onlyUid = process.getuid?.() ?? 0;
   const options: SessionOptions = {
     log,
-    ...(isChecked ? {} : { onlyUid: 0 }),
+    ...(isChecked ? {} : { onlyUid }),
     measure: (name, durationMs, errno, contentBytes) => {
       const operation = metrics.operation(name);
       if (errno === 0) operation.succeeded(durationMs);

@@ -12,7 +12,7 @@ import type { MountTableEntry } from '../../src/mount/mount-table.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { fsck, git } from '../helpers/git.ts';
 import { freshMountpoint, isMounted, vostMount } from '../helpers/mount.ts';
-import { shell } from '../helpers/program.ts';
+import { program, shell } from '../helpers/program.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
@@ -108,6 +108,27 @@ async function textOf(handle: FileHandle): Promise<string> {
 }
 
 describe('after a daemon was killed', () => {
+  test('whoever asks by the rights of another user is refused, as before', async () => {
+    const mounted = await resilient();
+    await writeFile(join(mounted.main, 'mine'), 'x');
+    const script = `
+import ctypes
+ctypes.CDLL(None).setfsuid(1000)
+for mode in 'r', 'w':
+    try: open('mine', mode)
+    except PermissionError: print('refused')
+`;
+    const attempts = (): Promise<string> =>
+      program('python3', ['-c', script], { cwd: mounted.main });
+    expect(await attempts()).toBe('refused\nrefused\n');
+    mounted.crash();
+    expect(await readFile(join(mounted.main, 'mine'), 'utf8')).toBe('x');
+    expect(await restartsOf(mounted.mountpoint)).toBe(1);
+    expect(await attempts()).toBe('refused\nrefused\n');
+    expect(await readFile(join(mounted.main, 'mine'), 'utf8')).toBe('x');
+    await unmount(mounted);
+  });
+
   test('what was synced is there, and whoever has it open goes on', async () => {
     const mounted = await resilient('--commit-on', 'fsync');
     const { main, crash } = mounted;

@@ -170,13 +170,16 @@ export class ObjectDirectories {
   freshenListed(oid: Oid): boolean | Promise<boolean> {
     const packed = this.freshenPacked(oid);
     if (packed === true) return true;
-    const isMissing =
-      packed === false &&
-      this.#directories.every(({ loose }) => {
-        const since = loose.missingSinceIfListed(oid);
-        return since !== undefined && since <= this.#scannedMs;
-      });
-    return !isMissing && this.#freshenedOr(packed, () => this.#freshenListed(oid));
+    if (packed === false && this.#isListedAsMissing(oid)) return false;
+    return this.#freshenedOr(packed, () => this.#freshenListed(oid));
+  }
+
+  /** No directory had it loose when it was listed, nor since then in a pack that is not known. */
+  #isListedAsMissing(oid: Oid): boolean {
+    return this.#directories.every(({ loose }) => {
+      const since = loose.missingSinceIfListed(oid);
+      return since !== undefined && since <= this.#scannedMs;
+    });
   }
 
   async #freshenListed(oid: Oid): Promise<boolean> {

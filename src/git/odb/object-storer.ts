@@ -7,6 +7,7 @@ import { ByteBudget } from './byte-budget.ts';
 import { cutIntoPieces, deflateWhole, pieceBytes, smallContentBytes } from './deflate.ts';
 import { DeflatedTrees } from './deflated-trees.ts';
 import type { HeldQuestions } from './held-already.ts';
+import type { DeflatedObject } from './pack-writer.ts';
 import { Spool } from './spool.ts';
 import type { StagedObjects } from './staged-objects.ts';
 
@@ -117,9 +118,7 @@ export class ObjectStorer {
     if (this.#beingStored.has(oid)) return this.#writing(() => this.#stored(oid, object));
     const deflated = object.deflate();
     if (!(deflated instanceof Promise)) {
-      const sizeBytes = data.length;
-      const mayWait = type !== 'blob';
-      if (this.#objects.appendHere({ oid, type, sizeBytes, deflated, mayWait })) return oid;
+      if (this.#objects.appendHere(deflatedObject(oid, object, deflated))) return oid;
     }
     return this.#writing(() => this.#stored(oid, { type, data, deflate: () => deflated }));
   }
@@ -153,7 +152,8 @@ export class ObjectStorer {
     return storing;
   }
 
-  async #store(oid: Oid, { type, data, deflate }: NewObject): Promise<void> {
+  async #store(oid: Oid, object: NewObject): Promise<void> {
+    const { type, data, deflate } = object;
     const { keepsAll, isKnown } = this.#options;
     const existing = keepsAll === true ? false : isKnown(oid);
     // The disk looks while this thread deflates.
@@ -168,7 +168,7 @@ export class ObjectStorer {
       return;
     }
     const deflated = await (early ?? deflate());
-    await this.#objects.append({ oid, type, sizeBytes, deflated, mayWait: type !== 'blob' });
+    await this.#objects.append(deflatedObject(oid, object, deflated));
   }
 
   #storePieces(type: ObjectType, sizeBytes: number, pieces: AsyncIterable<Buffer>): Promise<Oid> {
@@ -220,6 +220,15 @@ export class ObjectStorer {
       if (this.#writes === 0) this.#onLastWrite?.();
     }
   }
+}
+
+/** Of a blob the system has to have taken the bytes; the rest is waited for with the commit. */
+function deflatedObject(
+  oid: Oid,
+  { type, data }: NewObject,
+  deflated: readonly Buffer[],
+): DeflatedObject {
+  return { oid, type, sizeBytes: data.length, deflated, mayWait: type !== 'blob' };
 }
 
 async function* joined(

@@ -10,7 +10,7 @@ import { PackFile } from './pack-file.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import { namePack } from './pack-naming.ts';
-import { packEntryHeader } from './pack-writer.ts';
+import { packEntryHeader } from './pack-headers.ts';
 import { missingBasesError, ReceivedDeltas } from './received-deltas.ts';
 import { ReceivedEntries } from './received-entries.ts';
 import type { ReceivedEntry } from './received-entries.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ReachableObject } from '../reachable.ts';
 import { cutIntoPieces, deflatePieces, deflateWhole, pieceBytes } from './deflate.ts';
 import type { ObjectDatabase } from './object-database.ts';
-import { offsetDeltaHeader, packEntryHeader } from './pack-writer.ts';
+import { offsetDeltaHeader, packEntryHeader, packHeader } from './pack-headers.ts';
 import type { StoredEntry } from './stored-entry.ts';
 
 /** How a pack is sent. */
@@ -54,12 +54,6 @@ export async function* packStream(
   const rest = Buffer.concat(waiting);
   hash.update(rest);
   yield Buffer.concat([rest, hash.digest()]);
-}
-
-function packHeader(objects: number): Buffer {
-  const header = Buffer.from('PACK\0\0\0\x02\0\0\0\0', 'latin1');
-  header.writeUInt32BE(objects, 8);
-  return header;
 }
 
 /** Makes the entries, and knows where in the new pack those stand that came from others. */

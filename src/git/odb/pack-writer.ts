@@ -9,6 +9,7 @@ import type { HashAlgorithm, Oid } from '../oid.ts';
 import { deflatePieces } from './deflate.ts';
 import { EntryCheck } from './entry-check.ts';
 import { PackFile } from './pack-file.ts';
+import { packEntryHeader, packHeader, packHeaderBytes } from './pack-headers.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
 import { namePack } from './pack-naming.ts';
 import type { FinishOptions, FinishedPack } from './pack-naming.ts';
@@ -54,50 +55,9 @@ interface QueuedObject {
   readonly reject: (error: unknown) => void;
 }
 
-const headerBytes = 12;
-const version = 2;
 const mostBytesInOneWrite = 1024 * 1024;
 // A smaller pack is hashed before the disk has begun.
 const syncedEarlyBytes = 8 * 1024 * 1024;
-const typeNumbers: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
-
-const offsetDeltaNumber = 6;
-
-function packHeader(objectCount: number): Buffer {
-  const header = Buffer.from('PACK\0\0\0\0\0\0\0\0', 'latin1');
-  header.writeUInt32BE(version, 4);
-  header.writeUInt32BE(objectCount, 8);
-  return header;
-}
-
-/** The head of an entry in a pack: type and size, in 4 bits and then 7 to the byte, lowest first. */
-export function packEntryHeader(type: ObjectType, sizeBytes: number): Buffer {
-  return entryHeader(typeNumbers[type], sizeBytes);
-}
-
-/**
- * The head of a delta whose base starts so many bytes before it: behind the size, the distance in 7
- * bits to the byte, highest first, less one in each but the last.
- */
-export function offsetDeltaHeader(sizeBytes: number, distanceBytes: number): Buffer {
-  const distance = [distanceBytes % 128];
-  for (let rest = Math.floor(distanceBytes / 128); rest > 0; rest = Math.floor(rest / 128)) {
-    rest -= 1;
-    distance.unshift(0x80 | (rest % 128));
-  }
-  return Buffer.concat([entryHeader(offsetDeltaNumber, sizeBytes), Buffer.from(distance)]);
-}
-
-function entryHeader(typeNumber: number, sizeBytes: number): Buffer {
-  const bytes: number[] = [];
-  let byte = (typeNumber << 4) | (sizeBytes & 0x0f);
-  // Sizes do not fit the 32 bits of a shift.
-  for (let rest = Math.floor(sizeBytes / 16); rest > 0; rest = Math.floor(rest / 128)) {
-    bytes.push(byte | 0x80);
-    byte = rest & 0x7f;
-  }
-  return Buffer.from([...bytes, byte]);
-}
 
 /**
  * A pack (gitformat-pack) in a temporary file that objects are appended to, whole and not as deltas,
@@ -130,7 +90,7 @@ export class PackWriter {
     disk?: Disk,
   ): Promise<PackWriter> {
     const directory = join(objectsDirectory, 'pack');
-    const file = await PackFile.create(directory, headerBytes, disk);
+    const file = await PackFile.create(directory, packHeaderBytes, disk);
     return new PackWriter(directory, algorithm, file);
   }
 

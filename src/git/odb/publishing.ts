@@ -6,7 +6,7 @@ import { looseStream } from './loose-stream.ts';
 import { writeLooseFiles } from './loose-writer.ts';
 import type { LooseFileContent, LooseWriterOptions } from './loose-writer.ts';
 import type { PackKeeps } from './pack-keeps.ts';
-import { packEntryHeader } from './pack-writer.ts';
+import { packEntryHeader } from './pack-headers.ts';
 import type { PackedObject } from './pack-writer.ts';
 import type { SmallPacks } from './small-packs.ts';
 import type { SpareIndexes } from './spare-indexes.ts';

@@ -54,7 +54,7 @@ export interface Mounter {
 }
 
 /** The mount option by which the kernel checks modes. */
-export const checksModes = 'default_permissions';
+export const modeChecking = 'default_permissions';
 
 const devicePath = '/dev/fuse';
 /** The descriptor under which mount(8) finds the device. */
@@ -110,7 +110,7 @@ function fuseOptions(request: MountRequest, fd: number): string[] {
     'rootmode=40000',
     `user_id=${process.getuid?.() ?? 0}`,
     `group_id=${process.getgid?.() ?? 0}`,
-    ...(leavesModes(request) ? [] : [checksModes]),
+    ...(needsNoModes(request) ? [] : [modeChecking]),
     `max_read=${transferLimitBytes}`,
   ];
   if (request.allowOther === true) options.push('allow_other');
@@ -121,7 +121,7 @@ function fuseOptions(request: MountRequest, fd: number): string[] {
  * The kernel checks modes by what it knows of a directory, and asks for that again after each change in it:
  * one request for every file that is made or removed.
  */
-function leavesModes(request: MountRequest): boolean {
+function needsNoModes(request: MountRequest): boolean {
   const isRootAlone = request.allowOther !== true && process.getuid?.() === 0;
   return request.leavesModes === true && isRootAlone && mayOverrideModes();
 }

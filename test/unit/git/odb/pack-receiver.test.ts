@@ -7,7 +7,7 @@ import { hashObject } from '../../../../src/git/object.ts';
 import type { ObjectDatabase } from '../../../../src/git/odb/object-database.ts';
 import { receivePack } from '../../../../src/git/odb/pack-receiver.ts';
 import { packStream } from '../../../../src/git/odb/pack-stream.ts';
-import { packEntryHeader } from '../../../../src/git/odb/pack-writer.ts';
+import { packEntryHeader } from '../../../../src/git/odb/pack-headers.ts';
 import { reachableObjects } from '../../../../src/git/reachable.ts';
 import { fsck, git, gitBytes } from '../../../helpers/git.ts';
 import {

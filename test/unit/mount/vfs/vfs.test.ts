@@ -518,7 +518,7 @@ describe('what cannot be written', () => {
 });
 
 describe('extended attributes', () => {
-  it('are not implemented unless the nodes have some, so that the kernel stops asking', () => {
+  it('answer ENOSYS where the nodes have none, so that the kernel stops asking', () => {
     const { vfs } = fakeVfs();
     expect(errnoOf(() => vfs.getxattr(rootIno, name('user.vost.oid')))).toBe('ENOSYS');
     expect(errnoOf(() => vfs.listxattr(rootIno))).toBe('ENOSYS');
