@@ -200,7 +200,7 @@ export async function moveRef(
 
 /** Makes a commit object for a tree that is stored or staged, and stages it. */
 export async function stageCommit(
-  staging: Pick<StagingArea, 'write'>,
+  staging: { write(type: 'commit', data: Uint8Array): Oid | Promise<Oid> },
   request: {
     readonly tree: Oid;
     readonly base: Oid | null;

@@ -67,7 +67,7 @@ async function expectGitAgrees(
 describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (algorithm) => {
   test('hold small and large objects, and have the index that git index-pack makes', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     const contents = Array.from({ length: 300 }, (_, index) => randomBytes(index * 7));
     const big = randomBytes(3 * pieceBytes + 1);
     big.fill('shrinks ', pieceBytes / 2, 2.5 * pieceBytes);
@@ -89,7 +89,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('of one object have the checksum that was taken on the way', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     const data = randomBytes(3 * pieceBytes + 1);
     const pieces = cutIntoPieces([data]);
     const content = { type: 'blob', sizeBytes: data.length, compressionLevel: 6, pieces } as const;
@@ -103,7 +103,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('that were said to be of one object may get another all the same', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     const data = randomBytes(2 * pieceBytes);
     const content = { type: 'blob', sizeBytes: data.length, compressionLevel: 6 } as const;
     const append = (isWanted: boolean): Promise<unknown> =>
@@ -122,19 +122,20 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('have what may wait only once something else is asked for', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     const append = async (sizeBytes: number, mayWait: boolean): Promise<PackedObject> => {
       const data = randomBytes(sizeBytes);
       const oid = hashObject(algorithm, 'blob', data);
       const deflated = [deflateSync(data, { level: 0 })];
       return writer.append({ oid, type: 'blob', sizeBytes, deflated, mayWait });
     };
-    const [path] = await temporaryPacks(options.objectsDirectory);
-    const sizeBytes = async (): Promise<number> => (await stat(path!)).size;
+    const packs = (): Promise<string[]> => temporaryPacks(options.objectsDirectory);
     const first = await append(1000, true);
     await Promise.all([append(2000, true), append(3000, true)]);
-    expect(await sizeBytes()).toBe(0);
+    expect(await packs()).toEqual([]);
     await append(10, false);
+    const [path] = await packs();
+    const sizeBytes = async (): Promise<number> => (await stat(path!)).size;
     expect(await sizeBytes()).toBe(writer.sizeBytes);
     // What is read takes no room: neither what is written nor what waits, but what is in both.
     const waits = [await append(4000, true), await append(100, true)];
@@ -152,7 +153,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     for (let count = 0; count < 5; count++) await append(250_000, true);
     expect(await sizeBytes()).toBe(writer.sizeBytes);
     await append(5000, true);
-    const copy = await PackWriter.create(options.objectsDirectory, algorithm);
+    const copy = new PackWriter(options.objectsDirectory, algorithm);
     await copy.copyFrom(writer, [await append(6000, true)]);
     await append(7000, true);
     await expectGitAgrees(await writer.finish({ fsync: true }), algorithm);
@@ -163,7 +164,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('have what waited also after a write that failed', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     const object = (content: string, mayWait: boolean): DeflatedObject => {
       const data = Buffer.from(content);
       const oid = hashObject(algorithm, 'blob', data);
@@ -187,7 +188,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('are written anew when a sync has failed, for the next would not tell', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     const oid = await appendBlob(writer, algorithm, randomBytes(5000));
     failNextSync();
     await expect(writer.finish({ fsync: true })).rejects.toThrow('EIO');
@@ -203,7 +204,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('are refused when the disk has lost what a sync could not write', async () => {
     const { options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     await appendBlob(writer, algorithm, randomBytes(5000));
     failNextSync();
     await expect(writer.finish({ fsync: true })).rejects.toThrow('EIO');
@@ -220,7 +221,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('are not made of what was damaged since, nor of copies of it', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const writer = await PackWriter.create(options.objectsDirectory, algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
     const deflated = [1, 2, 3].map(() => deflateSync(randomBytes(5000)));
     const packed = await Promise.all(
       deflated.map((stream, index) =>
@@ -237,7 +238,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     const file = await open(path!, 'r+');
     await file.write(Buffer.alloc(512), 0, 512, packed[1]!.dataOffset + 100);
     await file.close();
-    const copy = await PackWriter.create(options.objectsDirectory, algorithm);
+    const copy = new PackWriter(options.objectsDirectory, algorithm);
     await copy.copyFrom(writer, [packed[0]!, packed[2]!]);
     await expect(copy.copyFrom(writer, packed)).rejects.toThrow('what was staged is damaged: 1111');
     await expect(writer.finish({ fsync: true })).rejects.toThrow(
@@ -251,7 +252,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
 
   test('can be copied from, in part', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
-    const source = await PackWriter.create(options.objectsDirectory, algorithm);
+    const source = new PackWriter(options.objectsDirectory, algorithm);
     const objects = await Promise.all(
       Array.from({ length: 50 }, async (_, index) => {
         const data = randomBytes(200 * index);
@@ -261,7 +262,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
       }),
     );
     const wanted = objects.filter((_, index) => index % 7 < 4).reverse();
-    const copy = await PackWriter.create(options.objectsDirectory, algorithm);
+    const copy = new PackWriter(options.objectsDirectory, algorithm);
     const copies = await copy.copyFrom(source, wanted);
     expect(copies.map(({ from }) => from.oid).sort()).toEqual(wanted.map(({ oid }) => oid).sort());
     await expectGitAgrees(await copy.finish({ fsync: false }), algorithm);

@@ -33,6 +33,8 @@ const mostBytesUnderWay = 4 * 1024 * 1024;
 interface NewObject {
   readonly type: ObjectType;
   readonly data: Uint8Array;
+  /** Whether it may stay in memory until something is done with what is staged. */
+  readonly mayWait: boolean;
   readonly deflate: () => readonly Buffer[] | Promise<readonly Buffer[]>;
 }
 
@@ -58,22 +60,33 @@ export class ObjectStorer {
   /**
    * Stages an object and gives its id. For a blob it resolves when the system has taken the bytes, so a
    * full disk is noticed here; `data` must stay as it is until then. Small content is staged when this
-   * returns, as a rule, where nobody asks first whether the repository holds it.
+   * returns, as a rule, where nobody asks first whether the repository holds it. `isAwaited` says that
+   * somebody waits for a commit of it, who will be told what goes wrong: a small blob waits in memory then,
+   * as trees and commits do always.
    */
-  write(type: ObjectType, data: Uint8Array): Oid | Promise<Oid> {
+  write(
+    type: ObjectType,
+    data: Uint8Array,
+    isAwaited: boolean = type !== 'blob',
+  ): Oid | Promise<Oid> {
     const { compressionLevel } = this.#options;
     const deflate = (): readonly Buffer[] | Promise<readonly Buffer[]> => {
       const deflated = deflateWhole(data, compressionLevel, type);
       return deflated instanceof Promise ? deflated.then((whole) => [whole]) : [deflated];
     };
-    return this.#write({ type, data, deflate });
+    return this.#write({ type, data, deflate, mayWait: isAwaited });
   }
 
   /** `write` for a tree whose bytes will never change: of large ones much is deflated already. */
   writeTree(data: Buffer): Oid | Promise<Oid> {
     const { trees, compressionLevel } = this.#options;
     if (!DeflatedTrees.isLarge(data) || compressionLevel === 0) return this.write('tree', data);
-    return this.#write({ type: 'tree', data, deflate: () => trees.deflate(data) });
+    return this.#write({
+      type: 'tree',
+      data,
+      deflate: () => trees.deflate(data),
+      mayWait: true,
+    });
   }
 
   /**
@@ -120,7 +133,7 @@ export class ObjectStorer {
     if (!(deflated instanceof Promise)) {
       if (this.#objects.appendHere(deflatedObject(oid, object, deflated))) return oid;
     }
-    return this.#writing(() => this.#stored(oid, { type, data, deflate: () => deflated }));
+    return this.#writing(() => this.#stored(oid, { ...object, deflate: () => deflated }));
   }
 
   async #stored(oid: Oid, object: NewObject): Promise<Oid> {
@@ -222,13 +235,12 @@ export class ObjectStorer {
   }
 }
 
-/** Of a blob the system has to have taken the bytes; the rest is waited for with the commit. */
 function deflatedObject(
   oid: Oid,
-  { type, data }: NewObject,
+  { type, data, mayWait }: NewObject,
   deflated: readonly Buffer[],
 ): DeflatedObject {
-  return { oid, type, sizeBytes: data.length, deflated, mayWait: type !== 'blob' };
+  return { oid, type, sizeBytes: data.length, deflated, mayWait };
 }
 
 async function* joined(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { CorruptObjectError } from '../../errors.ts';
 import { farDisk } from '../disk.ts';
-import type { Disk } from '../disk.ts';
+import type { Disk, OpenFile } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { pieceBytes } from './deflate.ts';
 import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';
@@ -17,7 +17,8 @@ const mostHeldBytes = 1024 * 1024;
 export class PackFile {
   readonly #directory: string;
   readonly #disk: Disk;
-  #file: TemporaryFile;
+  #file: TemporaryFile | undefined;
+  #opening: Promise<TemporaryFile> | undefined;
   #endOffset: number;
   #held: Buffer[] = [];
   #heldBytes = 0;
@@ -25,21 +26,14 @@ export class PackFile {
   #hasFailedToSync = false;
   #packPath: string | undefined;
 
-  private constructor(directory: string, file: TemporaryFile, endOffset: number, disk: Disk) {
+  /**
+   * For a file `tmp_pack_vost_…`, which is made when something has to be written; what is counted begins
+   * behind a header of this length.
+   */
+  constructor(directory: string, headerBytes: number, disk: Disk = farDisk) {
     this.#directory = directory;
+    this.#endOffset = headerBytes;
     this.#disk = disk;
-    this.#file = file;
-    this.#endOffset = endOffset;
-  }
-
-  /** Opens an empty one, `tmp_pack_vost_…`; what is counted begins behind a header of this length. */
-  static async create(
-    directory: string,
-    headerBytes: number,
-    disk: Disk = farDisk,
-  ): Promise<PackFile> {
-    const file = await TemporaryFile.create(directory, 'tmp_pack_vost_', disk);
-    return new PackFile(directory, file, headerBytes, disk);
   }
 
   /** Where the bytes end that count. */
@@ -71,16 +65,19 @@ export class PackFile {
    * when this returns, as a rule.
    */
   append(parts: readonly Buffer[]): Promise<void> | undefined {
-    if (this.#heldBytes === 0) return this.#writeParts(parts, this.#endOffset);
-    return this.#writeHeld().then(() => this.#writeParts(parts, this.#endOffset));
+    const file = this.#file;
+    if (file !== undefined && this.#heldBytes === 0) {
+      return writeParts(file.handle, parts, this.#endOffset);
+    }
+    return this.#writeHeld().then((opened) => writeParts(opened.handle, parts, this.#endOffset));
   }
 
   /**
    * Does what `append` does before it returns, or gives `false`: where the disk is far, where bytes are
-   * held, and where something fails, for `append` to say.
+   * held or there is no file yet, and where something fails, for `append` to say.
    */
   appendHere(parts: readonly Buffer[]): boolean {
-    if (this.#heldBytes > 0) return false;
+    if (this.#file === undefined || this.#heldBytes > 0) return false;
     try {
       const written = this.#file.handle.writevHere(parts, this.#endOffset);
       return written === totalBytes(parts);
@@ -91,32 +88,34 @@ export class PackFile {
 
   /** Writes at a position, without making the bytes count. */
   async writeAt(bytes: Uint8Array, position: number): Promise<void> {
-    await this.#writeHeld();
-    await writeFully(this.#file.handle, bytes, position);
+    const { handle } = await this.#writeHeld();
+    await writeFully(handle, bytes, position);
   }
 
-  #writeParts(parts: readonly Buffer[], position: number): Promise<void> | undefined {
-    const { handle } = this.#file;
-    const written = handle.writevHere(parts, position);
-    if (written === undefined) return writePartsFully(handle, parts, position);
-    const sizeBytes = totalBytes(parts);
-    if (written === sizeBytes) return undefined;
-    const rest = Buffer.concat(parts, sizeBytes).subarray(written);
-    return writeFully(handle, rest, position + written);
-  }
-
-  /** Writes what is held. After a failure it is held on. */
-  async #writeHeld(): Promise<void> {
+  /** Writes what is held, and gives the file. After a failure it is held on. */
+  async #writeHeld(): Promise<TemporaryFile> {
+    const file = this.#file ?? (await this.#open());
     // More of it may come while some is written.
     while (this.#heldBytes > 0) {
-      this.#writingHeld ??= this.#writeSomeHeld().finally(() => (this.#writingHeld = undefined));
+      this.#writingHeld ??= this.#writeSomeHeld(file).finally(
+        () => (this.#writingHeld = undefined),
+      );
       await this.#writingHeld;
     }
+    return file;
   }
 
-  async #writeSomeHeld(): Promise<void> {
+  /** Shared, so that many first writes at once do not make a file each. */
+  #open(): Promise<TemporaryFile> {
+    this.#opening ??= TemporaryFile.create(this.#directory, 'tmp_pack_vost_', this.#disk)
+      .then((file) => (this.#file = file))
+      .finally(() => (this.#opening = undefined));
+    return this.#opening;
+  }
+
+  async #writeSomeHeld({ handle }: TemporaryFile): Promise<void> {
     const parts = [...this.#held];
-    await this.#writeParts(parts, this.#heldStart);
+    await writeParts(handle, parts, this.#heldStart);
     this.#held.splice(0, parts.length);
     this.#heldBytes -= totalBytes(parts);
   }
@@ -125,13 +124,13 @@ export class PackFile {
   async dropTail(): Promise<void> {
     // The failure of the write is the one to tell. What stays is written over by the next one, or
     // `cutOffTail` fails.
-    await this.#file.handle.truncate(this.#heldStart).catch(() => undefined);
+    await this.#file?.handle.truncate(this.#heldStart).catch(() => undefined);
   }
 
   /** Removes all bytes that do not count. */
   async cutOffTail(): Promise<void> {
-    await this.#writeHeld();
-    await this.#file.handle.truncate(this.#endOffset);
+    const { handle } = await this.#writeHeld();
+    await handle.truncate(this.#endOffset);
   }
 
   /** Bytes of the file, as many as asked for. */
@@ -141,8 +140,9 @@ export class PackFile {
 
   async #readInto(target: Buffer, position: number): Promise<Buffer> {
     if (this.#readHeld(target, position)) return target;
-    if (position + target.length > this.#heldStart) await this.#writeHeld();
-    const bytes = await readFully(this.#file.handle, position, target.length, target);
+    const isWritten = position + target.length <= this.#heldStart;
+    const { handle } = (isWritten ? this.#file : undefined) ?? (await this.#writeHeld());
+    const bytes = await readFully(handle, position, target.length, target);
     if (bytes.length === target.length) return bytes;
     throw new CorruptObjectError('a temporary pack has been cut off');
   }
@@ -189,8 +189,9 @@ export class PackFile {
 
   /** Makes the content survive a power cut. */
   async sync(): Promise<void> {
+    const { handle } = await this.#writeHeld();
     try {
-      await this.#file.handle.sync();
+      await handle.sync();
     } catch (error) {
       this.#hasFailedToSync = true;
       throw error;
@@ -204,7 +205,8 @@ export class PackFile {
 
   /** Gives the file its own name. ENOENT: somebody took the temporary one away, see `renew`. */
   async renameTo(path: string): Promise<void> {
-    await this.#file.renameTo(path);
+    const file = await this.#writeHeld();
+    await file.renameTo(path);
     this.#packPath = path;
   }
 
@@ -216,8 +218,8 @@ export class PackFile {
    * Content without the checksum at its end is a `CorruptObjectError`.
    */
   async renew(checksum: Buffer, algorithm: HashAlgorithm): Promise<void> {
-    if (!this.#hasFailedToSync && !this.#file.isUnlinked()) return;
-    const old = this.#file;
+    const old = await this.#writeHeld();
+    if (!this.#hasFailedToSync && !old.isUnlinked()) return;
     const file = await TemporaryFile.create(this.#directory, 'vost_pack_', this.#disk);
     try {
       const hash = createHash(algorithm);
@@ -243,9 +245,23 @@ export class PackFile {
 
   /** Closes the file; without a name of its own it is gone. */
   async close(): Promise<void> {
-    await this.#file.unlink();
-    await this.#file.handle.close();
+    await this.#opening?.catch(() => undefined);
+    await this.#file?.unlink();
+    await this.#file?.handle.close();
   }
+}
+
+function writeParts(
+  handle: OpenFile,
+  parts: readonly Buffer[],
+  position: number,
+): Promise<void> | undefined {
+  const written = handle.writevHere(parts, position);
+  if (written === undefined) return writePartsFully(handle, parts, position);
+  const sizeBytes = totalBytes(parts);
+  if (written === sizeBytes) return undefined;
+  const rest = Buffer.concat(parts, sizeBytes).subarray(written);
+  return writeFully(handle, rest, position + written);
 }
 
 function totalBytes(parts: readonly Buffer[]): number {

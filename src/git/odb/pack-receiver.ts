@@ -51,7 +51,7 @@ export async function receivePack(
   options: ReceiveOptions = {},
 ): Promise<ReceivedPack> {
   const directory = join(odb.objectsDirectory, 'pack');
-  const file = await PackFile.create(directory, 0);
+  const file = new PackFile(directory, 0);
   try {
     return await new PackReceiver(odb, directory, file, options).receive(chunks);
   } finally {

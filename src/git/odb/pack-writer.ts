@@ -77,21 +77,11 @@ export class PackWriter {
   /** Over all that is in it, where it was taken. */
   #checksum: Buffer | undefined;
 
-  private constructor(directory: string, algorithm: HashAlgorithm, file: PackFile) {
-    this.#directory = directory;
+  /** For a new one, `objects/pack/tmp_pack_vost_…`; `disk` tells where that is. */
+  constructor(objectsDirectory: string, algorithm: HashAlgorithm, disk?: Disk) {
+    this.#directory = join(objectsDirectory, 'pack');
     this.#algorithm = algorithm;
-    this.#file = file;
-  }
-
-  /** Opens an empty one, `objects/pack/tmp_pack_vost_…`; `disk` tells where that is. */
-  static async create(
-    objectsDirectory: string,
-    algorithm: HashAlgorithm,
-    disk?: Disk,
-  ): Promise<PackWriter> {
-    const directory = join(objectsDirectory, 'pack');
-    const file = await PackFile.create(directory, packHeaderBytes, disk);
-    return new PackWriter(directory, algorithm, file);
+    this.#file = new PackFile(this.#directory, packHeaderBytes, disk);
   }
 
   /** The size so far, without what is under way and without the checksum. */

@@ -183,7 +183,7 @@ async function publishCopies(
   objects: readonly StagedObject[],
   options: PublishOptions,
 ): Promise<void> {
-  const copy = await StagedPack.create(options.objectsDirectory, options.algorithm);
+  const copy = new StagedPack(options.objectsDirectory, options.algorithm);
   try {
     for (const [pack, some] of groupedByPack(objects)) {
       const packed = some.map((object) => object.packed);

@@ -62,7 +62,7 @@ export async function packLooseObjects(options: RepackOptions): Promise<number> 
   const oids = await listLooseObjects(loose, algorithm, signal);
   if (oids.length === 0) return 0;
   const keeps = new PackKeeps();
-  const writer = await PackWriter.create(objectsDirectory, algorithm);
+  const writer = new PackWriter(objectsDirectory, algorithm);
   try {
     const packed = await appendAll(writer, loose, oids, options);
     if (packed.length === 0) return 0;

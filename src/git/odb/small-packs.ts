@@ -100,7 +100,7 @@ export class SmallPacks {
     // The newest ones are protected until a ref leads to them.
     if (free.length < mergedAtOnce / 2) return;
     const { objectsDirectory, algorithm, spares, onMerged } = this.#options;
-    const writer = await PackWriter.create(objectsDirectory, algorithm);
+    const writer = new PackWriter(objectsDirectory, algorithm);
     try {
       const copied = await this.#copyTo(writer, free);
       if (this.#isClosed || copied.length === 0) return;

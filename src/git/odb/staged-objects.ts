@@ -25,7 +25,6 @@ export class StagedObjects {
   readonly #packs = new Set<StagedPack>();
   readonly #remembered = new Set<StagedObject>();
   #rememberedBytes = 0;
-  #opening: Promise<void> | undefined;
 
   constructor(objectsDirectory: string, algorithm: HashAlgorithm, disk?: Disk) {
     this.#disk = disk;
@@ -51,8 +50,8 @@ export class StagedObjects {
   /** Appends an object that is deflated to an open pack at once, or gives `false`: then `append` can. */
   appendHere(object: DeflatedObject): boolean {
     const pack = this.#openPack();
-    const packed = pack?.writer.appendHere(object);
-    if (pack === undefined || packed === undefined) return false;
+    const packed = pack.writer.appendHere(object);
+    if (packed === undefined) return false;
     this.#noteDeflated(pack, packed, object.deflated);
     return true;
   }
@@ -74,9 +73,8 @@ export class StagedObjects {
   }
 
   async #appendAlone(content: PiecedContent, exists: (oid: Oid) => Promise<boolean>): Promise<Oid> {
-    const pack = await this.#createPack();
+    const pack = this.#newPack();
     pack.seal();
-    this.#packs.add(pack);
     try {
       return await pack.append(true, () =>
         this.#appendPiecesTo(pack, { ...content, isAlone: true }, exists),
@@ -98,18 +96,12 @@ export class StagedObjects {
     return oid;
   }
 
-  /** `append` begins in the moment that the pack is found to be open. */
-  async #toOpenPack<Result>(
+  #toOpenPack<Result>(
     alone: boolean,
     append: (pack: StagedPack) => Promise<Result>,
   ): Promise<Result> {
-    for (;;) {
-      const pack = this.#openPack();
-      if (pack !== undefined) return pack.append(alone, () => append(pack));
-      // Shared, so that many first writes at once do not make a pack each.
-      this.#opening ??= this.#addPack().finally(() => (this.#opening = undefined));
-      await this.#opening;
-    }
+    const pack = this.#openPack();
+    return pack.append(alone, () => append(pack));
   }
 
   #note(pack: StagedPack, packed: PackedObject): StagedObject | undefined {
@@ -142,19 +134,22 @@ export class StagedObjects {
     object.deflated = undefined;
   }
 
-  #openPack(): StagedPack | undefined {
+  /** One that something can be appended to in this moment. */
+  #openPack(): StagedPack {
     for (const pack of this.#packs) {
       if (pack.isOpen) return pack;
     }
-    return undefined;
+    return this.#newPack();
   }
 
-  async #addPack(): Promise<void> {
-    this.#packs.add(await this.#createPack());
+  #newPack(): StagedPack {
+    const pack = this.#createPack();
+    this.#packs.add(pack);
+    return pack;
   }
 
-  #createPack(): Promise<StagedPack> {
-    return StagedPack.create(this.#objectsDirectory, this.#algorithm, this.#disk);
+  #createPack(): StagedPack {
+    return new StagedPack(this.#objectsDirectory, this.#algorithm, this.#disk);
   }
 
   /** Forgets objects, and gives the disk back what they take. */
@@ -187,7 +182,7 @@ export class StagedObjects {
   /** Moves what is still needed of a pack to a new one. */
   async #compact(pack: StagedPack): Promise<void> {
     pack.seal();
-    const compacted = await this.#createPack();
+    const compacted = this.#createPack();
     try {
       const needed = Array.from(pack.objects, ({ packed }) => packed);
       for (const { from, to } of await compacted.writer.copyFrom(pack.writer, needed)) {

@@ -33,16 +33,8 @@ export class StagedPack {
   #readers = 0;
   #isDropped = false;
 
-  private constructor(writer: PackWriter) {
-    this.writer = writer;
-  }
-
-  static async create(
-    objectsDirectory: string,
-    algorithm: HashAlgorithm,
-    disk?: Disk,
-  ): Promise<StagedPack> {
-    return new StagedPack(await PackWriter.create(objectsDirectory, algorithm, disk));
+  constructor(objectsDirectory: string, algorithm: HashAlgorithm, disk?: Disk) {
+    this.writer = new PackWriter(objectsDirectory, algorithm, disk);
   }
 
   /** Whether something can be appended now. */

@@ -76,8 +76,8 @@ export class StagingArea {
   }
 
   /** See `ObjectStorer.write`. */
-  write(type: ObjectType, data: Uint8Array): Oid | Promise<Oid> {
-    return this.#storer.write(type, data);
+  write(type: ObjectType, data: Uint8Array, isAwaited?: boolean): Oid | Promise<Oid> {
+    return this.#storer.write(type, data, isAwaited);
   }
 
   /** See `ObjectStorer.writeTree`. */

@@ -270,21 +270,22 @@ export class BranchFile extends FileVnode {
 
   /**
    * Hashes and stores the content as it is, so that the next commit takes it. A file without a name
-   * is left alone: nobody will find it.
+   * is left alone: nobody will find it. For `isAwaited` see `ContentStore.store`.
    */
-  store(): MaybePromise<void> {
-    if (this.inode.links.length > 0) return this.storeNameless();
+  store(isAwaited = false): MaybePromise<void> {
+    if (this.inode.links.length > 0) return this.storeNameless(isAwaited);
   }
 
   /** The same for a file that is about to get its first name. */
-  storeNameless(): MaybePromise<void> {
+  storeNameless(isAwaited = false): MaybePromise<void> {
     const buffer = this.#buffer;
     if (buffer === undefined || !this.isDirty) return;
     this.requireWritable();
     return buffer.hold((content) => {
       const { version, sizeBytes } = buffer;
       if (version === this.#storedVersion) return;
-      return whenReady(this.inode.context.contents.store(content, sizeBytes), (held) => {
+      const { contents } = this.inode.context;
+      return whenReady(contents.store(content, sizeBytes, isAwaited), (held) => {
         this.#contentStored(held, version, sizeBytes);
       });
     });

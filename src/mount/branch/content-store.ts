@@ -51,10 +51,13 @@ export class ContentStore {
     this.#log = log;
   }
 
-  /** Hashes content and stages it; resolved when the system has taken the bytes. */
-  store(content: BufferContent, sizeBytes: number): MaybePromise<HeldContent> {
+  /**
+   * Hashes content and stages it; resolved when the system has taken the bytes. With `isAwaited`, for
+   * somebody who waits for a commit of it, those of small content may be in memory alone.
+   */
+  store(content: BufferContent, sizeBytes: number, isAwaited = false): MaybePromise<HeldContent> {
     if (content.kind === 'stored') return this.hold(content.oid);
-    const oid = this.#write(content, sizeBytes);
+    const oid = this.#write(content, sizeBytes, isAwaited);
     if (!(oid instanceof Promise) && !this.#released.has(oid)) return this.#use(oid);
     return this.#store(oid, content, sizeBytes);
   }
@@ -156,9 +159,9 @@ export class ContentStore {
     if (this.#stores === 0 && this.#releases === 0) this.#released.clear();
   }
 
-  #write(content: NewContent, sizeBytes: number): MaybePromise<Oid> {
+  #write(content: NewContent, sizeBytes: number, isAwaited = false): MaybePromise<Oid> {
     return content.kind === 'bytes'
-      ? this.staging.write('blob', content.bytes)
+      ? this.staging.write('blob', content.bytes, isAwaited)
       : this.staging.writeStream('blob', sizeBytes, content.chunks());
   }
 
