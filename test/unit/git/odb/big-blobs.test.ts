@@ -99,8 +99,9 @@ describe('BigBlobs', () => {
         expectRange(blobs, offset, Math.min(length, content.length - offset)),
       ),
     );
+    // Twice to its end, where a jump that comes early leads there.
     expect(opened).toBeLessThanOrEqual(2);
-    expect(inflatedBytes).toBeLessThan(2 * content.length);
+    expect(inflatedBytes).toBeLessThanOrEqual(2 * content.length);
     expect(await readdir(directory)).toEqual([]);
   });
 
