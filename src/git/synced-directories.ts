@@ -61,8 +61,8 @@ export class SyncedDirectories {
   }
 }
 
-/** What tells a directory from an earlier one of the same name. */
-function identityOf(directory: OpenFile): string {
-  const { ino, birthtimeNs } = directory.stat();
+/** What tells a directory or a file from an earlier one of the same name. */
+export function identityOf(file: OpenFile): string {
+  const { ino, birthtimeNs } = file.stat();
   return `${ino} ${birthtimeNs}`;
 }

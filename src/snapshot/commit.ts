@@ -92,15 +92,18 @@ export async function commitChanges(
   const staged: Oid[] = [];
   let unsure: UnsureCommit | undefined;
   try {
-    const [edited, tip] = await Promise.allSettled([
-      editBase(odb, staging, request),
-      requireTip(repository, request.ref, request.base),
-    ]);
-    if (edited.status === 'fulfilled') staged.push(...edited.value.tree.written);
-    if (tip.status === 'rejected') throw tip.reason;
-    if (edited.status === 'rejected') throw edited.reason;
-    const { baseTree, tree } = edited.value;
-    if (tree.oid === baseTree && request.allowUnchanged !== true) return null;
+    const { baseTree, tree } = await editBase(odb, staging, request).catch(
+      async (error: unknown) => {
+        // What others have left behind may be gone by now.
+        await requireTip(repository, request.ref, request.base);
+        throw error;
+      },
+    );
+    staged.push(...tree.written);
+    if (tree.oid === baseTree && request.allowUnchanged !== true) {
+      await requireTip(repository, request.ref, request.base);
+      return null;
+    }
     const changes = await diffTrees(odb, baseTree, tree.oid, request.change);
     const message =
       typeof request.message === 'string' ? request.message : request.message(changes);
@@ -175,27 +178,39 @@ export interface RefMove {
 /**
  * Moves a ref to a commit that is stored already; a `StaleSnapshotError` when it is elsewhere. An
  * `ObjectNotFoundError` when one of `objects`, which the ref comes to lead to, is not there. While a
- * `git gc` is at work they are stored once more in a pack, but for `packedBeside`, which are in one
- * that was made beside it.
+ * `git gc` is at work they are stored once more in a pack.
  */
 export async function moveRef(
-  { odb, refs, commonDir, recent }: Repository,
+  repository: Repository,
   move: RefMove,
   objects: readonly Oid[] = [move.to],
-  packedBeside: ReadonlySet<Oid> = new Set(),
+): Promise<void> {
+  const missing = await repository.odb.firstMissing(objects);
+  if (missing !== undefined) throw new ObjectNotFoundError(missing);
+  await moveChecked(repository, move, objects, new Set());
+}
+
+/** The same for objects that are looked for by `beforeMove`; some are in packs that were made beside a `git gc`. */
+async function moveChecked(
+  { odb, refs, commonDir, recent }: Repository,
+  move: RefMove & { readonly afterMove?: () => Promise<void> },
+  objects: readonly Oid[],
+  packedBeside: ReadonlySet<Oid>,
 ): Promise<void> {
   const { ref: name, from: expected, to: oid, ...rest } = move;
-  const missing = await odb.firstMissing(objects);
-  if (missing !== undefined) throw new ObjectNotFoundError(missing);
+  const afterMove = async (): Promise<void> => {
+    const others = objects.filter((one) => !packedBeside.has(one));
+    if (others.length > 0 && (await isGcRunning(commonDir, recent))) {
+      await odb.packAgain(others, { fsync: move.fsync ?? false });
+    }
+    await move.afterMove?.();
+  };
   try {
-    await refs.update({ name, oid, expected, createReflog: true, ...rest });
+    await refs.update({ name, oid, expected, createReflog: true, ...rest, afterMove });
   } catch (cause) {
     if (cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);
     throw cause;
   }
-  const others = objects.filter((one) => !packedBeside.has(one));
-  if (others.length === 0 || !(await isGcRunning(commonDir, recent))) return;
-  await odb.packAgain(others, { fsync: move.fsync ?? false });
 }
 
 /** Makes a commit object for a tree that is stored or staged, and stages it. */
@@ -243,12 +258,30 @@ async function publishAndMove(
     for (const oid of staged) packedBeside.add(oid);
     return true;
   };
+  const publish = async (): Promise<void> => {
+    if (!(await packBeside())) await staging.publish(made.objects, { fsync, keeps });
+  };
+  // Few objects are stored while the ref is locked: at the same time as what the lock has to hold, and not
+  // at all when the ref is elsewhere by now. With many of them others would have to wait for the lock.
+  const isQuick = request.firstUnder === undefined && staging.areFew(staged);
   const beforeMove = async (): Promise<void> => {
-    await packBeside();
-    // A whole `git gc` may have passed while the ref was locked by others.
-    await staging.republishMissing(staged, { fsync, keeps });
+    if (isQuick) {
+      await publish();
+    } else {
+      await packBeside();
+      // A whole `git gc` may have passed while the ref was locked by others.
+      await staging.republishMissing(staged, { fsync, keeps });
+    }
     const missing = await repository.odb.firstMissing(stored);
     if (missing !== undefined) throw new ObjectNotFoundError(missing);
+  };
+  const afterMove = async (): Promise<void> => {
+    // A repack that began when one of the packs was not protected may be about to remove it. One that
+    // begins from now on sees the ref.
+    if (!(await keeps.areStanding())) {
+      await staging.publish(staged, { fsync, besideGc: true, again: true, keeps });
+    }
+    await staging.republishMissing(staged, { fsync, keeps });
   };
   const move = {
     ref,
@@ -260,20 +293,17 @@ async function publishAndMove(
     beforeMove,
   };
   try {
-    if (!(await packBeside())) await staging.publish(made.objects, { fsync, keeps });
+    if (!isQuick) {
+      await requireTip(repository, ref, base);
+      await publish();
+    }
     if (request.firstUnder !== undefined) {
       const { ref: first, message, onMade } = request.firstUnder;
       const making = { ...move, ref: first, from: null, message };
-      await moveRef(repository, making, made.objects, packedBeside);
+      await moveChecked(repository, making, made.objects, packedBeside);
       onMade(made.commit);
     }
-    await moveRef(repository, move, made.objects, packedBeside);
-    // A repack that began when one of the packs was not protected may be about to remove it. One that
-    // begins from now on sees the ref.
-    if (!(await keeps.areStanding())) {
-      await staging.publish(staged, { fsync, besideGc: true, again: true, keeps });
-    }
-    await staging.republishMissing(staged, { fsync, keeps });
+    await moveChecked(repository, { ...move, afterMove }, made.objects, packedBeside);
     staging.referred(staged);
   } finally {
     await keeps.letGo();

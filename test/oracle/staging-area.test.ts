@@ -53,6 +53,27 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('a %s repository', (algorithm) 
     await fsck(gitDir);
   });
 
+  test('gets what somebody waits for without a temporary file', async () => {
+    const { gitDir, area } = await newStagingArea(algorithm);
+    const content = Buffer.from('content that an fsync waits for\n');
+    const oid = await area.write('blob', content, true);
+    expect(await area.read(oid)).toEqual({ type: 'blob', data: content });
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    await area.publish([oid], { fsync: true });
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    expect(await countObjects(gitDir)).toEqual({ loose: 1, packs: 0, packed: 0 });
+    await expectBlobInGit(gitDir, oid, content);
+    // What comes behind it needs a file, and both are in that.
+    const kept = await area.write('blob', randomBytes(100), true);
+    const other = await area.write('blob', Buffer.from('nobody waits for this\n'));
+    expect(await temporaryFiles(gitDir)).toHaveLength(1);
+    await area.publish([kept, other], { fsync: true, besideGc: true });
+    expect(await countObjects(gitDir)).toEqual({ loose: 3, packs: 1, packed: 2 });
+    await area.discard();
+    expect(await temporaryFiles(gitDir)).toEqual([]);
+    await fsck(gitDir);
+  });
+
   test('gets nothing that was damaged after it was staged', async () => {
     const { gitDir, area } = await newStagingArea(algorithm);
     // More than is remembered, so the first ones are read from the file.

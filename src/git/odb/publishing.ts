@@ -97,7 +97,12 @@ function isWithoutRoom(error: unknown): boolean {
 }
 
 function mayBeLoose(objects: readonly StagedObject[], { asPack }: PublishOptions): boolean {
-  return asPack !== true && isWithin(objects, mostLoose);
+  return asPack !== true && areFew(objects);
+}
+
+/** Whether some objects are so few and small that they become loose ones, which takes a moment. */
+export function areFew(objects: readonly StagedObject[]): boolean {
+  return isWithin(objects, mostLoose);
 }
 
 /** How many objects, and how much content. */

@@ -9,7 +9,7 @@ import type { HeldQuestions } from './held-already.ts';
 import { ObjectStorer } from './object-storer.ts';
 import type { ObjectStorerOptions } from './object-storer.ts';
 import { PackKeeps } from './pack-keeps.ts';
-import { publishObjects } from './publishing.ts';
+import { areFew, publishObjects } from './publishing.ts';
 import type { PublishOptions } from './publishing.ts';
 import type { SmallPacks } from './small-packs.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
@@ -179,6 +179,11 @@ export class StagingArea {
       await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps });
       for (const { packed } of repeated) this.#unprotected.delete(packed.oid);
     });
+  }
+
+  /** Tells whether to publish these objects takes a moment only. */
+  areFew(oids: Iterable<Oid>): boolean {
+    return areFew(Array.from(oids, (oid) => this.#objects.find(oid)));
   }
 
   /** Takes note that a ref leads to these objects: whoever wants them as well need not publish them. */

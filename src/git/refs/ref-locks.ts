@@ -36,19 +36,29 @@ export interface CurrentRef {
 /** A ref that does not exist. */
 export const absent: CurrentRef = { exists: false, oid: null, symbolic: false };
 
+/** How the name of a ref that is to be changed is taken. */
+export type NameReading =
+  /** As that of the ref at the end of a chain of symbolic refs. */
+  | 'followed'
+  /** As that of the ref itself, which may be symbolic. */
+  | 'as it is'
+  /** As that of a ref which is not symbolic, as most are; `readTarget` finds out if it is all the same. */
+  | 'taken for direct';
+
 /**
- * Finds the ref at the end of a chain of symbolic refs, and who has to tell of its change: those
- * before it in the chain, and `HEAD` when it leads directly to it, as git does.
+ * Finds the ref that is to be changed, and who has to tell of its change: those before it in a chain of
+ * symbolic refs, and `HEAD` when it leads directly to it, as git does.
  */
 export async function planChange(
   reader: RefReader,
   logs: RefLogs,
   name: RefName,
-  noDereference = false,
+  reading: NameReading,
 ): Promise<ChangePlan> {
   const [chain, headTarget] = await Promise.all([
-    noDereference ? [name] : reader.chain(name),
-    targetOf(reader, headRef),
+    reading === 'followed' ? reader.chain(name) : [name],
+    // Whoever keeps no log has nothing to tell.
+    whenKept(logs, headRef, () => targetOf(reader, headRef)),
   ]);
   const target = chain.at(-1) ?? name;
   const followers = chain
@@ -60,7 +70,15 @@ export async function planChange(
   const isKept = await Promise.all(followers.map((follower) => logs.isKept(follower.name)));
   const kept = followers.filter((_, index) => isKept[index]);
   const names = [target, ...kept.map((follower) => follower.name)];
-  return { target, symbolicTarget: noDereference, followers: kept, names };
+  return { target, symbolicTarget: reading === 'as it is', followers: kept, names };
+}
+
+async function whenKept<T>(
+  logs: RefLogs,
+  name: RefName,
+  ask: () => Promise<T>,
+): Promise<T | undefined> {
+  return (await logs.isKept(name)) ? ask() : undefined;
 }
 
 /**

@@ -1,7 +1,9 @@
-import type { ByteString } from '../byte-string.ts';
+import { bufferFromByteString, type ByteString } from '../byte-string.ts';
+import type { Disk, OpenFile } from '../disk.ts';
 import type { CommitStamp, Identity } from '../identity.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
-import { systemErrorCode } from '../system-error.ts';
+import { identityOf } from '../synced-directories.ts';
+import { isNothingThere, systemErrorCode } from '../system-error.ts';
 import { deadlineAfter, LockFile } from './lock.ts';
 import { isFile, removeEmptyParents, removeFile } from './ref-directories.ts';
 import { namesAbove, type RefName } from './ref-name.ts';
@@ -43,6 +45,8 @@ export class RefLogs {
   readonly #paths: RefPaths;
   readonly #algorithm: HashAlgorithm;
   readonly #policy: ReflogPolicy;
+  /** What the logs are whose names are on stable storage. */
+  readonly #named = new Map<ByteString, string>();
 
   constructor(paths: RefPaths, algorithm: HashAlgorithm, policy: ReflogPolicy) {
     this.#paths = paths;
@@ -57,8 +61,7 @@ export class RefLogs {
 
   /**
    * Writes the same move into the logs of some refs: into all of them or, when one fails, into none.
-   * With `fsync` the lines are on stable storage then; the directories of the logs are not.
-   * The function that comes back takes it out of them again.
+   * For stable storage see `sync`. The function that comes back takes it out of them again.
    */
   async record(
     names: readonly RefName[],
@@ -75,13 +78,12 @@ export class RefLogs {
     const takeBack = async (): Promise<void> => {
       for (const undo of written.toReversed()) await undo();
     };
-    const fsync = change.fsync ?? false;
     try {
       for (const name of names) {
         const create = change.createReflog === true || this.#startsLog(name);
         const log = this.#paths.log(name);
         const undo = await this.#withRoomFor(name, () =>
-          appendReflog(log, line, { create, fsync, disk: this.#paths.disk }),
+          appendReflog(log, line, { create, disk: this.#paths.disk }),
         );
         if (undo !== null) written.push(undo);
       }
@@ -90,6 +92,27 @@ export class RefLogs {
       throw error;
     }
     return takeBack;
+  }
+
+  /** Brings to stable storage what the logs of some refs hold, and which of them there are. */
+  async sync(names: Iterable<RefName>): Promise<void> {
+    const { disk } = this.#paths;
+    const opened = new Map<ByteString, OpenFile>();
+    try {
+      const renamed: ByteString[] = [];
+      for (const name of names) {
+        const path = this.#paths.log(name);
+        const file = await openIfThere(path, disk);
+        if (file !== undefined) opened.set(path, file);
+        if (file === undefined || this.#named.get(path) !== identityOf(file)) renamed.push(path);
+      }
+      // Together, so that the disk can do it in one go.
+      const syncs = Array.from(opened.values(), (file) => file.sync());
+      await Promise.all([...syncs, this.#paths.syncNames(renamed)]);
+      for (const [path, file] of opened) this.#named.set(path, identityOf(file));
+    } finally {
+      for (const file of opened.values()) await file.close();
+    }
   }
 
   /** Removes the log of a ref, and the directories that this leaves empty. */
@@ -143,6 +166,15 @@ export class RefLogs {
 
   #base(name: RefName): ByteString {
     return `${this.#paths.base(name)}/logs` as ByteString;
+  }
+}
+
+async function openIfThere(path: ByteString, disk: Disk): Promise<OpenFile | undefined> {
+  try {
+    return await disk.open(bufferFromByteString(path), 'r');
+  } catch (error) {
+    if (isNothingThere(error)) return undefined;
+    throw error;
   }
 }
 

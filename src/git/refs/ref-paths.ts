@@ -49,11 +49,9 @@ export class RefPaths {
     return `${this.base(name)}/logs/${name}` as ByteString;
   }
 
-  /** Brings to stable storage which files some refs and their logs are. */
-  sync(names: Iterable<string>): Promise<void> {
-    const directories: ByteString[] = [];
-    for (const name of names) directories.push(parentOf(this.ref(name)), parentOf(this.log(name)));
-    return this.#synced.sync(directories);
+  /** Brings to stable storage which files stand in the directories that some paths are in. */
+  syncNames(paths: Iterable<ByteString>): Promise<void> {
+    return this.#synced.sync(Array.from(paths, parentOf));
   }
 
   /** Where a log stands for a moment while its ref is renamed; no ref can have this name. */

@@ -8,6 +8,7 @@ import type { RefChange, RefLogs } from './ref-logs.ts';
 import { branchPrefix, headRef, refNameText, type RefName } from './ref-name.ts';
 import type { RefReader } from './ref-reader.ts';
 import { conflict, makeRoom } from './ref-room.ts';
+import { syncRefs } from './ref-writer.ts';
 import type { LockTimeouts } from './ref-writer.ts';
 
 /** What a rename works on. */
@@ -29,7 +30,7 @@ export async function renameRef(
   change: RefChange,
 ): Promise<void> {
   if (from === to) return;
-  const { reader, timeouts } = context;
+  const { reader, logs, timeouts } = context;
   const deadlineMs = deadlineAfter(timeouts.refTimeoutMs);
   const names = [from];
   // Below a loose ref there is no place for a lock, and none is needed: nobody can create one there.
@@ -43,7 +44,7 @@ export async function renameRef(
     await reader.packed.locked(deadlineAfter(timeouts.packedRefsTimeoutMs), (refs) =>
       move(context, { from, to, oid, locks, refs, change }),
     );
-    if (change.fsync === true) await reader.paths.sync([...names, to]);
+    if (change.fsync === true) await syncRefs(reader.paths, logs, [...names, to]);
   } finally {
     await locks.release();
   }

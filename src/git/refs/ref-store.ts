@@ -8,7 +8,7 @@ import type { RefName } from './ref-name.ts';
 import { RefPaths } from './ref-paths.ts';
 import { RefReader, type ListedRef, type ListOptions, type ResolvedRef } from './ref-reader.ts';
 import { renameRef } from './ref-rename.ts';
-import { RefWriter, type LockTimeouts, type RefUpdate } from './ref-writer.ts';
+import { RefWriter, syncRefs, type LockTimeouts, type RefUpdate } from './ref-writer.ts';
 import { readReflog, readReflogNewestFirst, type ReflogRecord } from './reflog.ts';
 
 /** Where the refs of a repository are, and how they are treated. */
@@ -92,7 +92,7 @@ export class RefStore {
 
   /** Brings to stable storage what a ref is named and where it is, which an `update` that failed may not have done. */
   sync(name: RefName): Promise<void> {
-    return this.#inTurn(name, () => this.#reader.paths.sync([name]));
+    return this.#inTurn(name, () => syncRefs(this.#reader.paths, this.#logs, [name]));
   }
 
   /**

@@ -15,6 +15,7 @@ import {
 import type { RefChange, RefLogs, RefMove } from './ref-logs.ts';
 import { headRef, refNameText, type RefName } from './ref-name.ts';
 import type { RefReader } from './ref-reader.ts';
+import type { RefPaths } from './ref-paths.ts';
 import { makeRoom } from './ref-room.ts';
 
 /** A new value for a ref. */
@@ -28,10 +29,12 @@ export interface RefUpdate extends RefChange {
   /** Default `false`: changes a symbolic ref itself. */
   readonly noDereference?: boolean;
   /**
-   * Called when nothing else can keep the ref from moving, in the moment before it does; it stays where
-   * it was when this throws. Not for deletions.
+   * Called when the ref is locked and where it has to be; it moves when this has ended, and stays where it
+   * was when this throws. Not for deletions.
    */
   readonly beforeMove?: () => Promise<void>;
+  /** Called when it has moved, while that is brought to stable storage. */
+  readonly afterMove?: () => Promise<void>;
 }
 
 /** How long the writer waits for the locks of others. */
@@ -58,15 +61,21 @@ export class RefWriter {
   async update(update: RefUpdate): Promise<void> {
     this.#checkArguments(update);
     const deadlineMs = deadlineAfter(this.#timeouts.refTimeoutMs);
+    const reading = update.noDereference === true ? 'as it is' : 'followed';
+    // Unless it may be broken; and `HEAD` is symbolic.
+    let mayBeDirect =
+      reading === 'followed' && update.name !== headRef && update.expected !== undefined;
     for (let attempt = 0; ; attempt++) {
-      const plan = await planChange(this.#reader, this.#logs, update.name, update.noDereference);
+      const taken = mayBeDirect ? 'taken for direct' : reading;
+      const plan = await planChange(this.#reader, this.#logs, update.name, taken);
       if (await this.#carryOut(update, plan, deadlineMs)) return;
       if (performance.now() >= deadlineMs) {
         const text = refNameText(update.name);
         const message = `symbolic ref ${text} is changed by others all the time`;
         throw new RefChangedError(message, { ref: text });
       }
-      await pause(attempt, deadlineMs);
+      if (!mayBeDirect) await pause(attempt, deadlineMs);
+      mayBeDirect = false;
     }
   }
 
@@ -115,7 +124,7 @@ export class RefWriter {
         if (!current.exists) await makeRoom(this.#reader, plan.target, deadlineMs);
         const file = { lock: locks.of(plan.target), content: `${update.oid}\n` };
         const move = { from: current.oid, to: update.oid };
-        await this.#putInPlace(file, plan, move, update, update.beforeMove);
+        await this.#putInPlace(file, plan, move, update);
       }
       return true;
     } finally {
@@ -123,32 +132,29 @@ export class RefWriter {
     }
   }
 
-  // The reflog goes first: after a crash it can tell of a move that did not happen, but no move
-  // that did is missing from it.
+  // The reflog goes first: when this process ends in between it tells of a move that did not happen, but
+  // no move that did is missing from it. A power cut may lose the line and leave the move, or the other way
+  // round, until both are on stable storage and the caller is told.
   async #putInPlace(
     { lock, content }: { readonly lock: LockFile; readonly content: string },
     { target, names }: Pick<ChangePlan, 'target' | 'names'>,
     move: RefMove,
-    change: RefChange,
-    beforeMove?: () => Promise<void>,
+    change: RefChange & Pick<RefUpdate, 'beforeMove' | 'afterMove'>,
   ): Promise<void> {
+    const { fsync = false, beforeMove, afterMove } = change;
     // Together, so that the disk can do it in one go.
-    const [written, recorded] = await Promise.allSettled([
-      lock.write(content, change.fsync ?? false),
-      this.#logs.record(names, move, change),
-    ]);
-    if (recorded.status === 'rejected') throw recorded.reason;
-    const takeBack = recorded.value;
+    await all([beforeMove?.(), lock.write(content, fsync)]);
+    const takeBack = await this.#logs.record(names, move, change);
     try {
-      if (written.status === 'rejected') throw written.reason;
-      await beforeMove?.();
       await lock.commit();
     } catch (error) {
       await takeBack();
       if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
       throw error;
     }
-    if (change.fsync === true) await this.#reader.paths.sync([target, ...names]);
+    const { paths } = this.#reader;
+    const syncs = fsync ? [paths.syncNames([paths.ref(target)]), this.#logs.sync(names)] : [];
+    await all([...syncs, afterMove?.()]);
   }
 
   // The entry in packed-refs goes before the file: in between, the ref has the value of the file,
@@ -176,7 +182,7 @@ export class RefWriter {
       await rest?.commit();
       await removeFile(paths.ref(target));
     });
-    if (update.fsync === true) await paths.sync(plan.names);
+    if (update.fsync === true) await syncRefs(paths, this.#logs, plan.names);
   }
 
   #checkArguments({ name, oid, expected }: RefUpdate): void {
@@ -188,6 +194,22 @@ export class RefWriter {
       throw new InvalidArgumentError(`ref ${ref} cannot hold ${value}`, { ref, oid: value });
     }
   }
+}
+
+/** Waits for all of them, also when one fails. */
+async function all(parts: readonly unknown[]): Promise<void> {
+  const outcomes = await Promise.allSettled(parts);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/** Brings to stable storage what some refs and their logs are, or that they are gone. */
+export async function syncRefs(
+  paths: RefPaths,
+  logs: RefLogs,
+  names: Iterable<RefName>,
+): Promise<void> {
+  const all = [...new Set(names)];
+  await Promise.all([paths.syncNames(all.map((name) => paths.ref(name))), logs.sync(all)]);
 }
 
 function checkExpected({ name, expected }: RefUpdate, { oid }: CurrentRef): void {

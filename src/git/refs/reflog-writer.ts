@@ -15,8 +15,6 @@ const clearingAttempts = 20;
 export interface AppendOptions {
   /** Makes the log when there is none; otherwise nothing is written then. */
   readonly create: boolean;
-  /** Brings the line to stable storage before the promise resolves. */
-  readonly fsync: boolean;
   /** Where the log is. */
   readonly disk: Disk;
 }
@@ -41,7 +39,6 @@ export async function appendReflog(
       // A last line that a power loss cut off must not swallow this one.
       const whole = await endsWithNewline(file, sizeBytes);
       await appendFully(file, whole ? line : Buffer.concat([Buffer.of(newline), line]));
-      if (options.fsync) await file.sync();
     } catch (error) {
       await takeBack();
       throw error;

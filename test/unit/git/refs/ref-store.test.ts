@@ -1,15 +1,19 @@
-import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { readlinkSync } from 'node:fs';
+import { readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   InvalidArgumentError,
   InvalidRefNameError,
+  RefChangedError,
   RefLockedError,
 } from '../../../../src/errors.ts';
-import { parseOid, zeroOid } from '../../../../src/git/oid.ts';
+import type { OpenFile } from '../../../../src/git/disk.ts';
+import { parseOid, zeroOid, type Oid } from '../../../../src/git/oid.ts';
 import { headRef, parseRefName, type RefName } from '../../../../src/git/refs/ref-name.ts';
 import { RefStore } from '../../../../src/git/refs/ref-store.ts';
 import { git } from '../../../helpers/git.ts';
+import { openFileMethods, originalOf } from '../../../helpers/staging.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
 
 // RefStore does not look at objects, so any ids will do.
@@ -147,6 +151,56 @@ test('with fsync everything is done just the same', async () => {
   expect(await messages(topic)).toEqual(['moved', 'moved']);
   await refs.update({ name: headRef, oid: null, expected: a, ...durable });
   expect(await refs.list('refs/')).toEqual([]);
+});
+
+test('with fsync the ref and its log are synced, and the names of those that are new', async () => {
+  const synced: string[] = [];
+  const sync = originalOf('sync');
+  vi.spyOn(openFileMethods, 'sync').mockImplementation(function (this: OpenFile) {
+    synced.push(relative(gitDir, readlinkSync(`/proc/self/fd/${this.fd}`)));
+    return sync.call(this);
+  });
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+  });
+  const durable = { name: topic, ...change, fsync: true };
+  const moved = async (from: Oid | null, oid: Oid): Promise<string[]> => {
+    synced.length = 0;
+    await refs.update({ ...durable, oid, expected: from });
+    return synced.toSorted();
+  };
+  const each = ['logs/refs/heads/topic', 'refs/heads', 'refs/heads/topic.lock'];
+  expect(await moved(null, a)).toEqual(
+    expect.arrayContaining([...each, 'logs/refs/heads', 'logs']),
+  );
+  expect(await moved(a, b)).toEqual(each);
+  // As `git reflog expire` does.
+  const log = join(gitDir, 'logs/refs/heads/topic');
+  await writeFile(`${log}.new`, await readFile(log));
+  await rename(`${log}.new`, log);
+  expect(await moved(b, a)).toEqual(['logs/refs/heads', ...each]);
+  expect(await moved(a, b)).toEqual(each);
+  expect(await messages(topic)).toHaveLength(4);
+});
+
+test('a ref is where it is to be, and locked, before it moves, and has moved afterwards', async () => {
+  await refs.update({ name: topic, oid: a, ...change });
+  const seen: unknown[] = [];
+  const look = async (): Promise<void> => {
+    seen.push((await refs.resolve(topic))?.oid, await locks());
+  };
+  const hooks = { beforeMove: look, afterMove: look };
+  await refs.update({ name: topic, oid: b, expected: a, ...change, ...hooks });
+  expect(seen).toEqual([a, ['refs/heads/topic.lock'], b, []]);
+  const late = refs.update({ name: topic, oid: b, expected: a, ...change, ...hooks });
+  await expect(late).rejects.toThrow(RefChangedError);
+  expect(seen).toHaveLength(4);
+  const refused = { ...hooks, beforeMove: () => Promise.reject(new RangeError('no')) };
+  const update = refs.update({ name: topic, oid: a, expected: b, ...change, ...refused });
+  await expect(update).rejects.toThrow('no');
+  expect(seen).toHaveLength(4);
+  expect(await messages(topic)).toHaveLength(2);
+  expect(await locks()).toEqual([]);
 });
 
 test('what cannot be stored is refused', async () => {

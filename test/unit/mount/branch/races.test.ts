@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { readdir, utimes } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
 import { join } from 'node:path';
@@ -130,21 +130,64 @@ test('what is removed while the commit is made that brings it is taken away by t
   expect(await mount.git('ls-tree', '--name-only', 'main')).not.toContain('new');
 });
 
-test('attempts at a commit that come to nothing leave nothing staged', async () => {
+describe('attempts at a commit that come to nothing', () => {
+  async function expectNothingStaged(mount: BranchMount): Promise<void> {
+    await mount.expectCommitted();
+    expect([...mount.root.inode.context.contents.staging.stagedOids()]).toEqual([]);
+  }
+
+  test('leave nothing staged, and nothing stored of few objects', async () => {
+    const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+    const { refs } = mount.repository;
+    const { staging } = mount.root.inode.context.contents;
+    const publish = vi.spyOn(staging, 'publish');
+    const update = refs.update.bind(refs);
+    let moves = 0;
+    vi.spyOn(refs, 'update').mockImplementation(async (change) => {
+      moves += 1;
+      if (moves <= 5) await commitOutside(mount.gitDir, { [`other-${moves}`]: 'x' });
+      await update(change);
+    });
+    await mount.write('src/new', 'content');
+    await mount.commit();
+    expect(moves).toBe(6);
+    expect(publish).toHaveBeenCalledTimes(1);
+    await expectNothingStaged(mount);
+  });
+
+  test('leave nothing staged of many objects', async () => {
+    const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
+    const { staging } = mount.root.inode.context.contents;
+    const publish = staging.publish.bind(staging);
+    let moves = 0;
+    vi.spyOn(staging, 'publish').mockImplementation(async (oids, options) => {
+      await publish(oids, options);
+      moves += 1;
+      if (moves <= 5) await commitOutside(mount.gitDir, { [`other-${moves}`]: 'x' });
+    });
+    for (let count = 0; count < 40; count++) await mount.write(`src/new-${count}`, `${count}`);
+    await mount.commit();
+    expect(moves).toBe(6);
+    await expectNothingStaged(mount);
+  });
+});
+
+test.each([
+  ['held while few', 5, true],
+  ['free while many', 40, false],
+])('the lock of a branch is %s objects are stored', async (_, count, isHeld) => {
   const mount = await BranchMount.open({ files, mount: { commitOn: 'fsync' } });
   const { staging } = mount.root.inode.context.contents;
   const publish = staging.publish.bind(staging);
-  let moves = 0;
+  const held: boolean[] = [];
   vi.spyOn(staging, 'publish').mockImplementation(async (oids, options) => {
+    held.push(existsSync(join(mount.gitDir, 'refs/heads/main.lock')));
     await publish(oids, options);
-    moves += 1;
-    if (moves <= 5) await commitOutside(mount.gitDir, { [`other-${moves}`]: 'x' });
   });
-  await mount.write('src/new', 'content');
+  for (let file = 0; file < count; file++) await mount.write(`new-${file}`, `${file}`);
   await mount.commit();
-  expect(moves).toBe(6);
+  expect(held).toEqual([isHeld]);
   await mount.expectCommitted();
-  expect([...staging.stagedOids()]).toEqual([]);
 });
 
 describe('while a tree or a size is read', () => {
