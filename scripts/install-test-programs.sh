@@ -12,10 +12,14 @@ declare -A package_of=(
   [openssl]=openssl
 )
 
+# What the package fuse-native is linked against.
+has_libfuse2() { grep -q 'libfuse\.so\.2 ' <<<"$(ldconfig -p)"; }
+
 missing=()
 for program in "${!package_of[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
+has_libfuse2 || missing+=(libfuse2)
 if [ ${#missing[@]} -gt 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
@@ -24,3 +28,4 @@ fi
 for program in "${!package_of[@]}"; do
   command -v "$program" >/dev/null || { echo "still missing: $program" >&2; exit 1; }
 done
+has_libfuse2 || { echo "still missing: libfuse.so.2" >&2; exit 1; }
