@@ -293,7 +293,10 @@ async function publishAndMove(
     beforeMove,
   };
   try {
-    if (!isQuick) {
+    if (isQuick) {
+      // Rather than with the lock in hand.
+      await staging.settled();
+    } else {
       await requireTip(repository, ref, base);
       await publish();
     }

@@ -181,6 +181,11 @@ export class StagingArea {
     });
   }
 
+  /** Waits for what is under way, which may be others' publishing of a great deal. */
+  async settled(): Promise<void> {
+    await this.#turn;
+  }
+
   /** Tells whether to publish these objects takes a moment only. */
   areFew(oids: Iterable<Oid>): boolean {
     return areFew(Array.from(oids, (oid) => this.#objects.find(oid)));

@@ -98,21 +98,24 @@ export class RefLogs {
   async sync(names: Iterable<RefName>): Promise<void> {
     const { disk } = this.#paths;
     const opened = new Map<ByteString, OpenFile>();
+    const found = new Map<ByteString, string>();
     try {
       const renamed: ByteString[] = [];
       for (const name of names) {
         const path = this.#paths.log(name);
         const file = await openIfThere(path, disk);
+        const identity = file && identityOf(file);
         if (file !== undefined) opened.set(path, file);
-        if (file === undefined || this.#named.get(path) !== identityOf(file)) renamed.push(path);
+        if (identity === undefined || this.#named.get(path) !== identity) renamed.push(path);
+        if (identity !== undefined) found.set(path, identity);
       }
       // Together, so that the disk can do it in one go.
       const syncs = Array.from(opened.values(), (file) => file.sync());
       await Promise.all([...syncs, this.#paths.syncNames(renamed)]);
-      for (const [path, file] of opened) this.#named.set(path, identityOf(file));
     } finally {
       for (const file of opened.values()) await file.close();
     }
+    for (const [path, identity] of found) this.#named.set(path, identity);
   }
 
   /** Removes the log of a ref, and the directories that this leaves empty. */

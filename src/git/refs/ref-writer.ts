@@ -208,8 +208,8 @@ export async function syncRefs(
   logs: RefLogs,
   names: Iterable<RefName>,
 ): Promise<void> {
-  const all = [...new Set(names)];
-  await Promise.all([paths.syncNames(all.map((name) => paths.ref(name))), logs.sync(all)]);
+  const refs = [...new Set(names)];
+  await Promise.all([paths.syncNames(refs.map((name) => paths.ref(name))), logs.sync(refs)]);
 }
 
 function checkExpected({ name, expected }: RefUpdate, { oid }: CurrentRef): void {
