@@ -186,8 +186,8 @@ function load(mountpoint: string): { Fuse: FuseClass; binding: Binding } {
     return { Fuse, binding: nodeGypBuild(dirname(entry)) };
   } catch (error) {
     throw new MountFailedError(
-      'the package fuse-native is not installed or does not load here, for want of libfuse.so.2 perhaps; ' +
-        'add them with: npm install fuse-native, and apt install libfuse2, or use --transport kernel',
+      'the package fuse-native is not installed or does not load here; add it, and the libfuse.so.2 that ' +
+        'it looks for, with: apt install libfuse2 && npm install fuse-native, or use --transport kernel',
       mountpoint,
       error,
     );
