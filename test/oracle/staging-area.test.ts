@@ -56,7 +56,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('a %s repository', (algorithm) 
   test('gets what somebody waits for without a temporary file', async () => {
     const { gitDir, area } = await newStagingArea(algorithm);
     const content = Buffer.from('content that an fsync waits for\n');
-    const oid = await area.write('blob', content, true);
+    const oid = await area.write('blob', content, { isAwaited: true });
     expect(await area.read(oid)).toEqual({ type: 'blob', data: content });
     expect(await temporaryFiles(gitDir)).toEqual([]);
     await area.publish([oid], { fsync: true });
@@ -64,7 +64,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('a %s repository', (algorithm) 
     expect(await countObjects(gitDir)).toEqual({ loose: 1, packs: 0, packed: 0 });
     await expectBlobInGit(gitDir, oid, content);
     // What comes behind it needs a file, and both are in that.
-    const kept = await area.write('blob', randomBytes(100), true);
+    const kept = await area.write('blob', randomBytes(100), { isAwaited: true });
     const other = await area.write('blob', Buffer.from('nobody waits for this\n'));
     expect(await temporaryFiles(gitDir)).toHaveLength(1);
     await area.publish([kept, other], { fsync: true, besideGc: true });

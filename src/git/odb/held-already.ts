@@ -33,9 +33,9 @@ export async function heldAlready(
   wanted: readonly StagedObject[],
   { exists, isKnown, freshenLoose }: HeldQuestions,
 ): Promise<Set<StagedObject>> {
-  if (wanted.length <= fewObjects && isWithin(wanted, mostTwice))
-    return those(wanted, freshenLoose);
-  const held = await those(wanted, wanted.length > fewObjects ? isKnown : exists);
+  const areFew = wanted.length <= fewObjects;
+  if (areFew && isWithin(wanted, mostTwice)) return those(wanted, freshenLoose);
+  const held = await those(wanted, areFew ? exists : isKnown);
   const loose = await those(held, freshenLoose);
   const packed = [...held].filter((object) => !loose.has(object));
   return isWithin(packed, mostTwice) ? loose : held;

@@ -26,6 +26,12 @@ export interface ObjectStorerOptions extends Pick<HeldQuestions, 'exists' | 'isK
   readonly trees: DeflatedTrees;
 }
 
+/** How content is stored. */
+export interface StoreOptions {
+  /** Somebody waits for a commit of it, who is told what goes wrong; see `ObjectStorer.write`. */
+  readonly isAwaited?: boolean;
+}
+
 // How much content of up to a piece each is deflated and on its way to the disk at a time.
 const mostBytesUnderWay = 4 * 1024 * 1024;
 
@@ -67,7 +73,7 @@ export class ObjectStorer {
   write(
     type: ObjectType,
     data: Uint8Array,
-    isAwaited: boolean = type !== 'blob',
+    { isAwaited = type !== 'blob' }: StoreOptions = {},
   ): Oid | Promise<Oid> {
     const { compressionLevel } = this.#options;
     const deflate = (): readonly Buffer[] | Promise<readonly Buffer[]> => {

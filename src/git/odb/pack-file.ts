@@ -12,7 +12,8 @@ const mostHeldBytes = 1024 * 1024;
  * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
  * end", and what has been counted is not written again: a write that fails half way leaves nothing
  * that a later one could trip over. The last bytes that count may be held in memory, until something else
- * is written behind them or done with the file; they can be read meanwhile.
+ * is written behind them or done with the file; they can be read meanwhile, and
+ * before anything is written there is no file.
  */
 export class PackFile {
   readonly #directory: string;
@@ -69,7 +70,7 @@ export class PackFile {
     if (file !== undefined && this.#heldBytes === 0) {
       return writeParts(file.handle, parts, this.#endOffset);
     }
-    return this.#writeHeld().then((opened) => writeParts(opened.handle, parts, this.#endOffset));
+    return this.#written().then((opened) => writeParts(opened.handle, parts, this.#endOffset));
   }
 
   /**
@@ -88,12 +89,12 @@ export class PackFile {
 
   /** Writes at a position, without making the bytes count. */
   async writeAt(bytes: Uint8Array, position: number): Promise<void> {
-    const { handle } = await this.#writeHeld();
+    const { handle } = await this.#written();
     await writeFully(handle, bytes, position);
   }
 
-  /** Writes what is held, and gives the file. After a failure it is held on. */
-  async #writeHeld(): Promise<TemporaryFile> {
+  /** The file, which is made if there is none yet, with all that is held. After a failure that is held on. */
+  async #written(): Promise<TemporaryFile> {
     const file = this.#file ?? (await this.#open());
     // More of it may come while some is written.
     while (this.#heldBytes > 0) {
@@ -129,7 +130,7 @@ export class PackFile {
 
   /** Removes all bytes that do not count. */
   async cutOffTail(): Promise<void> {
-    const { handle } = await this.#writeHeld();
+    const { handle } = await this.#written();
     await handle.truncate(this.#endOffset);
   }
 
@@ -141,7 +142,7 @@ export class PackFile {
   async #readInto(target: Buffer, position: number): Promise<Buffer> {
     if (this.#readHeld(target, position)) return target;
     const isWritten = position + target.length <= this.#heldStart;
-    const { handle } = (isWritten ? this.#file : undefined) ?? (await this.#writeHeld());
+    const { handle } = (isWritten ? this.#file : undefined) ?? (await this.#written());
     const bytes = await readFully(handle, position, target.length, target);
     if (bytes.length === target.length) return bytes;
     throw new CorruptObjectError('a temporary pack has been cut off');
@@ -189,7 +190,7 @@ export class PackFile {
 
   /** Makes the content survive a power cut. */
   async sync(): Promise<void> {
-    const { handle } = await this.#writeHeld();
+    const { handle } = await this.#written();
     try {
       await handle.sync();
     } catch (error) {
@@ -205,7 +206,7 @@ export class PackFile {
 
   /** Gives the file its own name. ENOENT: somebody took the temporary one away, see `renew`. */
   async renameTo(path: string): Promise<void> {
-    const file = await this.#writeHeld();
+    const file = await this.#written();
     await file.renameTo(path);
     this.#packPath = path;
   }
@@ -218,7 +219,7 @@ export class PackFile {
    * Content without the checksum at its end is a `CorruptObjectError`.
    */
   async renew(checksum: Buffer, algorithm: HashAlgorithm): Promise<void> {
-    const old = await this.#writeHeld();
+    const old = await this.#written();
     if (!this.#hasFailedToSync && !old.isUnlinked()) return;
     const file = await TemporaryFile.create(this.#directory, 'vost_pack_', this.#disk);
     try {

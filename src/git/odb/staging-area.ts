@@ -7,7 +7,7 @@ import { filterBounded, forEachBounded } from './for-each-bounded.ts';
 import { heldAlready } from './held-already.ts';
 import type { HeldQuestions } from './held-already.ts';
 import { ObjectStorer } from './object-storer.ts';
-import type { ObjectStorerOptions } from './object-storer.ts';
+import type { ObjectStorerOptions, StoreOptions } from './object-storer.ts';
 import { PackKeeps } from './pack-keeps.ts';
 import { areFew, publishObjects } from './publishing.ts';
 import type { PublishOptions } from './publishing.ts';
@@ -76,8 +76,8 @@ export class StagingArea {
   }
 
   /** See `ObjectStorer.write`. */
-  write(type: ObjectType, data: Uint8Array, isAwaited?: boolean): Oid | Promise<Oid> {
-    return this.#storer.write(type, data, isAwaited);
+  write(type: ObjectType, data: Uint8Array, options?: StoreOptions): Oid | Promise<Oid> {
+    return this.#storer.write(type, data, options);
   }
 
   /** See `ObjectStorer.writeTree`. */

@@ -55,30 +55,19 @@ export async function planChange(
   name: RefName,
   reading: NameReading,
 ): Promise<ChangePlan> {
-  const [chain, headTarget] = await Promise.all([
-    reading === 'followed' ? reader.chain(name) : [name],
-    // Whoever keeps no log has nothing to tell.
-    whenKept(logs, headRef, () => targetOf(reader, headRef)),
-  ]);
+  const chain = reading === 'followed' ? await reader.chain(name) : [name];
   const target = chain.at(-1) ?? name;
-  const followers = chain
-    .slice(0, -1)
-    .map((follower, index) => ({ name: follower, next: chain[index + 1] ?? target }));
-  if (!chain.includes(headRef) && headTarget === target) {
-    followers.push({ name: headRef, next: target });
+  const followers: Follower[] = [];
+  // Whoever keeps no log has nothing to tell.
+  for (const [index, follower] of chain.slice(0, -1).entries()) {
+    const next = chain[index + 1] ?? target;
+    if (await logs.isKept(follower)) followers.push({ name: follower, next });
   }
-  const isKept = await Promise.all(followers.map((follower) => logs.isKept(follower.name)));
-  const kept = followers.filter((_, index) => isKept[index]);
-  const names = [target, ...kept.map((follower) => follower.name)];
-  return { target, symbolicTarget: reading === 'as it is', followers: kept, names };
-}
-
-async function whenKept<T>(
-  logs: RefLogs,
-  name: RefName,
-  ask: () => Promise<T>,
-): Promise<T | undefined> {
-  return (await logs.isKept(name)) ? ask() : undefined;
+  if (!chain.includes(headRef) && (await logs.isKept(headRef))) {
+    if (await leadsTo(reader, headRef, target)) followers.push({ name: headRef, next: target });
+  }
+  const names = [target, ...followers.map((follower) => follower.name)];
+  return { target, symbolicTarget: reading === 'as it is', followers, names };
 }
 
 /**

@@ -101,7 +101,7 @@ export class RefLogs {
     const found = new Map<ByteString, string>();
     try {
       const renamed: ByteString[] = [];
-      for (const name of names) {
+      for (const name of new Set(names)) {
         const path = this.#paths.log(name);
         const file = await openIfThere(path, disk);
         const identity = file && identityOf(file);

@@ -11,6 +11,7 @@ import {
   readTarget,
   type ChangePlan,
   type CurrentRef,
+  type NameReading,
 } from './ref-locks.ts';
 import type { RefChange, RefLogs, RefMove } from './ref-logs.ts';
 import { headRef, refNameText, type RefName } from './ref-name.ts';
@@ -61,21 +62,20 @@ export class RefWriter {
   async update(update: RefUpdate): Promise<void> {
     this.#checkArguments(update);
     const deadlineMs = deadlineAfter(this.#timeouts.refTimeoutMs);
-    const reading = update.noDereference === true ? 'as it is' : 'followed';
-    // Unless it may be broken; and `HEAD` is symbolic.
-    let mayBeDirect =
-      reading === 'followed' && update.name !== headRef && update.expected !== undefined;
+    let reading = firstReading(update);
     for (let attempt = 0; ; attempt++) {
-      const taken = mayBeDirect ? 'taken for direct' : reading;
-      const plan = await planChange(this.#reader, this.#logs, update.name, taken);
+      const plan = await planChange(this.#reader, this.#logs, update.name, reading);
       if (await this.#carryOut(update, plan, deadlineMs)) return;
+      if (reading === 'taken for direct') {
+        reading = 'followed';
+        continue;
+      }
       if (performance.now() >= deadlineMs) {
         const text = refNameText(update.name);
         const message = `symbolic ref ${text} is changed by others all the time`;
         throw new RefChangedError(message, { ref: text });
       }
-      if (!mayBeDirect) await pause(attempt, deadlineMs);
-      mayBeDirect = false;
+      await pause(attempt, deadlineMs);
     }
   }
 
@@ -153,8 +153,7 @@ export class RefWriter {
       throw error;
     }
     const { paths } = this.#reader;
-    const syncs = fsync ? [paths.syncNames([paths.ref(target)]), this.#logs.sync(names)] : [];
-    await all([...syncs, afterMove?.()]);
+    await all([fsync && syncRefs(paths, this.#logs, [target], names), afterMove?.()]);
   }
 
   // The entry in packed-refs goes before the file: in between, the ref has the value of the file,
@@ -202,14 +201,20 @@ async function all(parts: readonly unknown[]): Promise<void> {
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
-/** Brings to stable storage what some refs and their logs are, or that they are gone. */
+/** Brings to stable storage what some refs, and the logs of these or of others, are, or that they are gone. */
 export async function syncRefs(
   paths: RefPaths,
   logs: RefLogs,
   names: Iterable<RefName>,
+  logged: Iterable<RefName> = names,
 ): Promise<void> {
-  const refs = [...new Set(names)];
-  await Promise.all([paths.syncNames(refs.map((name) => paths.ref(name))), logs.sync(refs)]);
+  await all([paths.syncNames(Array.from(names, (name) => paths.ref(name))), logs.sync(logged)]);
+}
+
+function firstReading({ name, noDereference, expected }: RefUpdate): NameReading {
+  if (noDereference === true) return 'as it is';
+  // `HEAD` is symbolic, and a ref that may hold anything may be broken.
+  return name === headRef || expected === undefined ? 'followed' : 'taken for direct';
 }
 
 function checkExpected({ name, expected }: RefUpdate, { oid }: CurrentRef): void {

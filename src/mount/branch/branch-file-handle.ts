@@ -73,7 +73,7 @@ export class BranchFileHandle implements FileHandle {
   }
 
   async fsync(_datasync: boolean): Promise<void> {
-    await this.#file.store(true);
+    await this.#file.store({ isAwaited: true });
     for (const { parent, name } of this.#file.inode.links) await parent.syncName(name);
   }
 

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import { canonicalMode, modeBlob, modeExecutable } from '../../git/mode.ts';
 import type { FileMode } from '../../git/mode.ts';
+import type { StoreOptions } from '../../git/odb/object-storer.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { PlacedObject } from '../../snapshot/tree-edit.ts';
 import { blobSize, readBlob } from '../snapshot-files.ts';
@@ -270,14 +271,14 @@ export class BranchFile extends FileVnode {
 
   /**
    * Hashes and stores the content as it is, so that the next commit takes it. A file without a name
-   * is left alone: nobody will find it. For `isAwaited` see `ContentStore.store`.
+   * is left alone: nobody will find it.
    */
-  store(isAwaited = false): MaybePromise<void> {
-    if (this.inode.links.length > 0) return this.storeNameless(isAwaited);
+  store(options?: StoreOptions): MaybePromise<void> {
+    if (this.inode.links.length > 0) return this.storeNameless(options);
   }
 
   /** The same for a file that is about to get its first name. */
-  storeNameless(isAwaited = false): MaybePromise<void> {
+  storeNameless(options?: StoreOptions): MaybePromise<void> {
     const buffer = this.#buffer;
     if (buffer === undefined || !this.isDirty) return;
     this.requireWritable();
@@ -285,7 +286,7 @@ export class BranchFile extends FileVnode {
       const { version, sizeBytes } = buffer;
       if (version === this.#storedVersion) return;
       const { contents } = this.inode.context;
-      return whenReady(contents.store(content, sizeBytes, isAwaited), (held) => {
+      return whenReady(contents.store(content, sizeBytes, options), (held) => {
         this.#contentStored(held, version, sizeBytes);
       });
     });

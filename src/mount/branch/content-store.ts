@@ -1,4 +1,5 @@
 import type { ObjectDatabase } from '../../git/odb/object-database.ts';
+import type { StoreOptions } from '../../git/odb/object-storer.ts';
 import type { StagingArea } from '../../git/odb/staging-area.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { Log } from '../observe/log.ts';
@@ -55,9 +56,13 @@ export class ContentStore {
    * Hashes content and stages it; resolved when the system has taken the bytes. With `isAwaited`, for
    * somebody who waits for a commit of it, those of small content may be in memory alone.
    */
-  store(content: BufferContent, sizeBytes: number, isAwaited = false): MaybePromise<HeldContent> {
+  store(
+    content: BufferContent,
+    sizeBytes: number,
+    options?: StoreOptions,
+  ): MaybePromise<HeldContent> {
     if (content.kind === 'stored') return this.hold(content.oid);
-    const oid = this.#write(content, sizeBytes, isAwaited);
+    const oid = this.#write(content, sizeBytes, options);
     if (!(oid instanceof Promise) && !this.#released.has(oid)) return this.#use(oid);
     return this.#store(oid, content, sizeBytes);
   }
@@ -159,9 +164,9 @@ export class ContentStore {
     if (this.#stores === 0 && this.#releases === 0) this.#released.clear();
   }
 
-  #write(content: NewContent, sizeBytes: number, isAwaited = false): MaybePromise<Oid> {
+  #write(content: NewContent, sizeBytes: number, options?: StoreOptions): MaybePromise<Oid> {
     return content.kind === 'bytes'
-      ? this.staging.write('blob', content.bytes, isAwaited)
+      ? this.staging.write('blob', content.bytes, options)
       : this.staging.writeStream('blob', sizeBytes, content.chunks());
   }
 
