@@ -181,6 +181,10 @@ test('with fsync the ref and its log are synced, and the names of those that are
   expect(await moved(b, a)).toEqual(['logs/refs/heads', ...each]);
   expect(await moved(a, b)).toEqual(each);
   expect(await messages(topic)).toHaveLength(4);
+  synced.length = 0;
+  await refs.rename(topic, parseRefName('refs/heads/other'), { ...change, fsync: true });
+  const logs = synced.filter((path) => path.startsWith('logs/refs/heads/'));
+  expect(logs).toEqual(['logs/refs/heads/other']);
 });
 
 test('a ref is where it is to be, and locked, before it moves, and has moved afterwards', async () => {
