@@ -30,7 +30,7 @@ import {
 } from 'node:fs';
 import type { BigIntStats, PathLike, Stats } from 'node:fs';
 import { promisify } from 'node:util';
-import { isNothingThere } from './system-error.ts';
+import { isNothingThere, systemErrorCode } from './system-error.ts';
 import { ThreadPace } from './thread-pace.ts';
 
 const accessAsync = promisify(access);
@@ -95,6 +95,20 @@ export class Disk {
       () => mkdirSync(path),
       () => mkdirAsync(path),
     );
+  }
+
+  /** The same unless one is there: where most are, that is sooner known than it is told by an error. */
+  async mkdirIfMissing(path: PathLike): Promise<void> {
+    try {
+      await this.#call(
+        () => {
+          if (!existsSync(path)) mkdirSync(path);
+        },
+        () => mkdirAsync(path),
+      );
+    } catch (error) {
+      if (systemErrorCode(error) !== 'EEXIST') throw error;
+    }
   }
 
   async unlink(path: PathLike): Promise<void> {
@@ -235,9 +249,10 @@ export class OpenFile {
     return this.#elsewhere(() => ftruncateAsync(this.#fd, sizeBytes));
   }
 
-  /** Waits for the calls that are under way. */
+  /** Waits for the calls that are under way. A second time it does nothing. */
   async close(): Promise<void> {
     const fd = this.#fd;
+    if (fd === -1) return;
     this.#fd = -1;
     if (this.#calls > 0) {
       await new Promise<void>((resolve) => {
@@ -246,6 +261,13 @@ export class OpenFile {
     }
     if (this.#pace?.takeNext() === true) this.#pace.run(() => closeSync(fd));
     else await closeAsync(fd);
+  }
+
+  /** Closes it when this thread has nothing else to do; a file that was only read, or synced, loses nothing. */
+  closeSoon(): void {
+    setImmediate(() => {
+      this.close().catch(() => undefined);
+    });
   }
 
   async #elsewhere<Result>(call: () => Promise<Result>): Promise<Result> {

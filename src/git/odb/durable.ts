@@ -3,6 +3,7 @@ import { bytesFromText } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import { SyncedDirectories } from '../synced-directories.ts';
+import type { OpenDirectories } from '../synced-directories.ts';
 import { forEachBounded } from './for-each-bounded.ts';
 import { ignoring } from './temporary-file.ts';
 
@@ -34,6 +35,7 @@ export class UnsyncedFiles {
   readonly #directories: SyncedDirectories;
   #paths = new Set<string>();
   #syncing: Promise<void> = Promise.resolve();
+  #underWay = 0;
 
   /** For one object directory. */
   constructor(objectsDirectory: string, disk: Disk = farDisk) {
@@ -49,8 +51,11 @@ export class UnsyncedFiles {
 
   /** Makes everything noted so far durable. What fails stays noted. */
   sync(): Promise<void> {
+    // What is under way may fail, and is then to be done again.
+    if (this.#paths.size === 0 && this.#underWay === 0) return this.#syncing;
+    this.#underWay += 1;
     const sync = this.#syncing.then(() => this.#sync());
-    this.#syncing = sync.catch(() => undefined);
+    this.#syncing = sync.catch(() => undefined).finally(() => (this.#underWay -= 1));
     return sync;
   }
 
@@ -59,7 +64,7 @@ export class UnsyncedFiles {
     this.#paths = new Set();
     try {
       await forEachBounded(paths, parallelSyncs, (path) => this.#syncIfThere(path));
-      await this.syncDirectoriesOf(paths);
+      await this.#directories.sync(Array.from(paths, (path) => bytesFromText(dirname(path))));
     } catch (error) {
       for (const path of paths) this.#paths.add(path);
       throw error;
@@ -71,8 +76,8 @@ export class UnsyncedFiles {
     await syncPath(path, this.#disk).catch(ignoring('ENOENT'));
   }
 
-  /** Makes the names of these files durable. */
-  async syncDirectoriesOf(paths: Iterable<string>): Promise<void> {
-    await this.#directories.sync(Array.from(paths, (path) => bytesFromText(dirname(path))));
+  /** Begins with directories of the object directory that are synced later. */
+  beginDirectories(): OpenDirectories {
+    return this.#directories.begin();
   }
 }

@@ -1,6 +1,9 @@
 import { dirname, join } from 'node:path';
+import { bytesFromText } from '../byte-string.ts';
+import type { ByteString } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
+import type { OpenDirectories } from '../synced-directories.ts';
 import { objectHeader } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { Oid } from '../oid.ts';
@@ -49,12 +52,13 @@ export async function writeLooseObjects(
   objects: Iterable<LooseObject>,
   options: LooseWriterOptions,
 ): Promise<void> {
-  const { fsync, compressionLevel, disk = farDisk } = options;
-  await writeAll(objects, options, async ({ oid, type, data }) => {
+  const { compressionLevel, disk = farDisk } = options;
+  await writeAll(objects, options, async ({ oid, type, data }, directories) => {
     const path = pathOf(oid, options);
     if (await disk.touch(path)) {
-      if (!fsync) return;
+      if (directories === undefined) return;
       try {
+        await directories.add(directoryOf(path));
         await syncPath(path, disk);
         return;
       } catch (error) {
@@ -63,7 +67,8 @@ export async function writeLooseObjects(
       }
     }
     const parts: [Uint8Array, Uint8Array] = [objectHeader(type, data.length), data];
-    await writeFile({ oid, stream: () => deflated(type, parts, compressionLevel) }, options);
+    const stream = (): AsyncIterable<readonly Buffer[]> => deflated(type, parts, compressionLevel);
+    await writeFile({ oid, stream }, options, directories);
   });
 }
 
@@ -72,26 +77,29 @@ export async function writeLooseFiles(
   files: Iterable<LooseFileContent>,
   options: LooseWriterOptions,
 ): Promise<void> {
-  await writeAll(files, options, (file) => writeFile(file, options));
+  await writeAll(files, options, (file, directories) => writeFile(file, options, directories));
 }
 
 async function writeAll<T extends { readonly oid: Oid }>(
   objects: Iterable<T>,
   options: LooseWriterOptions,
-  write: (object: T) => Promise<void>,
+  write: (object: T, directories: OpenDirectories | undefined) => Promise<void>,
 ): Promise<void> {
   const paths: string[] = [];
+  const directories = options.fsync ? options.unsynced.beginDirectories() : undefined;
   try {
     await forEachBounded(objects, parallelSyncs, async (object) => {
-      await write(object);
+      await write(object, directories);
       paths.push(pathOf(object.oid, options));
     });
-    if (options.fsync) await options.unsynced.syncDirectoriesOf(paths);
+    await directories?.sync();
   } catch (error) {
     // Whoever tries again finds them, and does not write them a second time. The first failure is the
     // one to tell.
     await options.unsynced.add(paths).catch(() => undefined);
     throw error;
+  } finally {
+    directories?.close();
   }
   await (options.fsync ? options.unsynced.sync() : options.unsynced.add(paths));
 }
@@ -100,14 +108,24 @@ function pathOf(oid: Oid, { objectsDirectory }: LooseWriterOptions): string {
   return join(objectsDirectory, oid.slice(0, 2), oid.slice(2));
 }
 
-async function writeFile(content: LooseFileContent, options: LooseWriterOptions): Promise<void> {
+function directoryOf(path: string): ByteString {
+  return bytesFromText(dirname(path));
+}
+
+async function writeFile(
+  content: LooseFileContent,
+  options: LooseWriterOptions,
+  directories: OpenDirectories | undefined,
+): Promise<void> {
   const path = pathOf(content.oid, options);
+  const { disk = farDisk } = options;
   for (let attempt = 1; ; attempt++) {
     try {
+      if (directories?.isKnown(directoryOf(path)) === false) await disk.mkdirIfMissing(dirname(path));
       // After a few losses by a name that git leaves alone; it clears away only `tmp_obj_*`.
       const prefix = attempt <= 3 ? 'tmp_obj_' : 'vost_obj_';
-      const file = await TemporaryFile.create(dirname(path), prefix, options.disk);
-      await writeAndRename(content, file, path, options);
+      const file = await TemporaryFile.create(dirname(path), prefix, disk);
+      await writeAndRename(content, file, path, directories);
       return;
     } catch (error) {
       // `git prune` removes temporary files, and directories in the moment that they are empty.
@@ -120,21 +138,25 @@ async function writeAndRename(
   { stream }: LooseFileContent,
   file: TemporaryFile,
   path: string,
-  { fsync }: LooseWriterOptions,
+  directories: OpenDirectories | undefined,
 ): Promise<void> {
+  const { handle } = file;
   try {
-    try {
-      let position = 0;
-      for await (const parts of stream()) {
-        await writePartsFully(file.handle, parts, position);
-        for (const { length } of parts) position += length;
-      }
-      if (fsync) await file.handle.sync();
-    } finally {
-      await file.handle.close();
+    let position = 0;
+    for await (const parts of stream()) {
+      await writePartsFully(handle, parts, position);
+      for (const { length } of parts) position += length;
+    }
+    if (directories === undefined) {
+      await handle.close();
+    } else {
+      // While the disk is at work. With the file in it the directory cannot be exchanged for another.
+      await Promise.all([handle.sync(), directories.add(directoryOf(path))]);
+      handle.closeSoon();
     }
     await file.renameTo(path);
   } catch (error) {
+    await handle.close().catch(() => undefined);
     // The first failure is the one to tell; git clears away what stays behind.
     await file.unlink().catch(() => undefined);
     throw error;

@@ -1,4 +1,4 @@
-import { unlinkSync } from 'node:fs';
+import { constants, unlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RefLockedError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
@@ -9,6 +9,8 @@ import { createUnmarked } from './lock-marks.ts';
 import type { LockMarks, MarkedFile } from './lock-marks.ts';
 import { makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 
+// Without waiting for the other end of a pipe that somebody has put there.
+const whateverItIs = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const longestPauseMs = 50;
 // How long to wait for a lock while holding another one that somebody may be waiting for.
 const secondLockPatienceMs = 50;
@@ -56,6 +58,7 @@ export class LockFile {
   readonly #unmark: () => Promise<void>;
   #open = true;
   #standing = false;
+  #replaced: OpenFile | undefined;
 
   private constructor(target: ByteString, path: ByteString, { file, disk, unmark }: MarkedFile) {
     this.#target = target;
@@ -104,8 +107,17 @@ export class LockFile {
   /** Writes the new content of the file into the lock; with `fsync` it is on stable storage then. */
   async write(content: string, fsync: boolean): Promise<void> {
     await appendFully(this.#file, Buffer.from(content, 'latin1'));
-    if (fsync) await this.#file.sync();
+    if (fsync) await Promise.all([this.#file.sync(), this.#holdReplaced()]);
     await this.#close();
+  }
+
+  /** To free the file that is replaced takes longer than to rename. So it is kept open, and closed in a quiet moment. */
+  async #holdReplaced(): Promise<void> {
+    try {
+      this.#replaced = await this.#disk.open(bufferFromByteString(this.#target), whateverItIs);
+    } catch {
+      // There is none, or nobody may read it: it will be freed by the rename.
+    }
   }
 
   /** Puts what was written in the place of the file, and so gives the lock up. */
@@ -119,14 +131,18 @@ export class LockFile {
       await removeEmptyDirectories(this.#target);
       await this.#moveIntoPlace();
     }
+    this.#replaced?.closeSoon();
     // The file has moved, whatever becomes of its mark, which then goes with this process.
-    await this.#unmark().catch(() => undefined);
+    setImmediate(() => {
+      this.#unmark().catch(() => undefined);
+    });
   }
 
   /** Gives the lock up and leaves the file as it is. Does nothing after `commit`. */
   async release(): Promise<void> {
     if (!this.#standing) return;
     this.#forget();
+    this.#replaced?.closeSoon();
     await this.#close();
     await removeFile(this.path, this.#disk);
     await this.#unmark();

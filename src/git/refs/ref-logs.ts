@@ -1,14 +1,14 @@
-import { bufferFromByteString, type ByteString } from '../byte-string.ts';
-import type { Disk, OpenFile } from '../disk.ts';
+import type { ByteString } from '../byte-string.ts';
+import type { OpenFile } from '../disk.ts';
 import type { CommitStamp, Identity } from '../identity.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
-import { identityOf } from '../synced-directories.ts';
-import { isNothingThere, systemErrorCode } from '../system-error.ts';
+import { identityOf, openIfThere } from '../synced-directories.ts';
+import { systemErrorCode } from '../system-error.ts';
 import { deadlineAfter, LockFile } from './lock.ts';
 import { isFile, removeEmptyParents, removeFile } from './ref-directories.ts';
 import { namesAbove, type RefName } from './ref-name.ts';
 import type { RefPaths } from './ref-paths.ts';
-import { appendReflog, moveReflog } from './reflog-writer.ts';
+import { moveReflog, OpenReflog } from './reflog-writer.ts';
 import { formatReflogLine } from './reflog.ts';
 
 /**
@@ -68,53 +68,72 @@ export class RefLogs {
     move: RefMove,
     change: RefChange,
   ): Promise<() => Promise<void>> {
-    const line = formatReflogLine({
-      oldOid: move.from ?? zeroOid(this.#algorithm),
-      newOid: move.to ?? zeroOid(this.#algorithm),
-      committer: { identity: change.identity, ...(change.when ?? now()) },
-      message: change.message,
+    const logs = await this.open(names, change);
+    try {
+      await logs.append(move);
+    } finally {
+      logs.close();
+    }
+    return () => logs.takeBack();
+  }
+
+  /** Opens the logs of some refs for a line about one move: all of them or, when one fails, none. */
+  async open(names: readonly RefName[], change: RefChange): Promise<OpenLogs> {
+    const { disk } = this.#paths;
+    const opened: OpenReflog[] = [];
+    const missing: ByteString[] = [];
+    const logs = new OpenLogs(opened, missing, {
+      line: ({ from, to }) =>
+        formatReflogLine({
+          oldOid: from ?? zeroOid(this.#algorithm),
+          newOid: to ?? zeroOid(this.#algorithm),
+          committer: { identity: change.identity, ...(change.when ?? now()) },
+          message: change.message,
+        }),
+      sync: (files) => this.#sync(files),
     });
-    const written: (() => Promise<void>)[] = [];
-    const takeBack = async (): Promise<void> => {
-      for (const undo of written.toReversed()) await undo();
-    };
     try {
       for (const name of names) {
         const create = change.createReflog === true || this.#startsLog(name);
-        const log = this.#paths.log(name);
-        const undo = await this.#withRoomFor(name, () =>
-          appendReflog(log, line, { create, disk: this.#paths.disk }),
-        );
-        if (undo !== null) written.push(undo);
+        const path = this.#paths.log(name);
+        const log = await this.#withRoomFor(name, () => OpenReflog.open(path, { create, disk }));
+        if (log === null) missing.push(path);
+        else opened.push(log);
       }
     } catch (error) {
-      await takeBack();
+      await logs.takeBack();
+      logs.close();
       throw error;
     }
-    return takeBack;
+    return logs;
   }
 
   /** Brings to stable storage what the logs of some refs hold, and which of them there are. */
   async sync(names: Iterable<RefName>): Promise<void> {
-    const { disk } = this.#paths;
-    const opened = new Map<ByteString, OpenFile>();
-    const found = new Map<ByteString, string>();
+    const opened = new Map<ByteString, OpenFile | undefined>();
     try {
-      const renamed: ByteString[] = [];
       for (const name of new Set(names)) {
         const path = this.#paths.log(name);
-        const file = await openIfThere(path, disk);
-        const identity = file && identityOf(file);
-        if (file !== undefined) opened.set(path, file);
-        if (identity === undefined || this.#named.get(path) !== identity) renamed.push(path);
-        if (identity !== undefined) found.set(path, identity);
+        opened.set(path, await openIfThere(path, this.#paths.disk));
       }
-      // Together, so that the disk can do it in one go.
-      const syncs = Array.from(opened.values(), (file) => file.sync());
-      await Promise.all([...syncs, this.#paths.syncNames(renamed)]);
+      await this.#sync(opened);
     } finally {
-      for (const file of opened.values()) await file.close();
+      for (const file of opened.values()) file?.closeSoon();
     }
+  }
+
+  async #sync(logs: ReadonlyMap<ByteString, OpenFile | undefined>): Promise<void> {
+    const renamed: ByteString[] = [];
+    const found = new Map<ByteString, string>();
+    const syncs: Promise<void>[] = [];
+    for (const [path, file] of logs) {
+      const identity = file && identityOf(file);
+      if (identity === undefined || this.#named.get(path) !== identity) renamed.push(path);
+      if (identity !== undefined) found.set(path, identity);
+      // Together, so that the disk can do it in one go.
+      if (file !== undefined) syncs.push(file.sync());
+    }
+    await Promise.all([...syncs, renamed.length > 0 && this.#paths.syncNames(renamed)]);
     for (const [path, identity] of found) this.#named.set(path, identity);
   }
 
@@ -172,13 +191,56 @@ export class RefLogs {
   }
 }
 
-async function openIfThere(path: ByteString, disk: Disk): Promise<OpenFile | undefined> {
-  try {
-    return await disk.open(bufferFromByteString(path), 'r');
-  } catch (error) {
-    if (isNothingThere(error)) return undefined;
-    throw error;
+/** The logs of some refs, open for a line about one move. */
+export class OpenLogs {
+  readonly #logs: readonly OpenReflog[];
+  readonly #missing: readonly ByteString[];
+  readonly #means: OpenLogsMeans;
+
+  /** Made by `RefLogs.open`. */
+  constructor(
+    logs: readonly OpenReflog[],
+    missing: readonly ByteString[],
+    means: OpenLogsMeans,
+  ) {
+    this.#logs = logs;
+    this.#missing = missing;
+    this.#means = means;
   }
+
+  /** Writes the move into all of the logs or, when one fails, into none. */
+  async append(move: RefMove): Promise<void> {
+    const line = this.#means.line(move);
+    try {
+      for (const log of this.#logs) await log.append(line);
+    } catch (error) {
+      await this.takeBack();
+      throw error;
+    }
+  }
+
+  /** Makes the logs what they were when they were opened. */
+  async takeBack(): Promise<void> {
+    for (const log of this.#logs.toReversed()) await log.takeBack();
+  }
+
+  /** Brings to stable storage what the logs hold, and which of them there are. */
+  async sync(): Promise<void> {
+    const files = new Map<ByteString, OpenFile | undefined>();
+    for (const { path, file } of this.#logs) files.set(path, file);
+    for (const path of this.#missing) files.set(path, undefined);
+    await this.#means.sync(files);
+  }
+
+  /** To be called in the end, whatever happened. */
+  close(): void {
+    for (const { file } of this.#logs) file.closeSoon();
+  }
+}
+
+interface OpenLogsMeans {
+  readonly line: (move: RefMove) => Buffer;
+  readonly sync: (files: ReadonlyMap<ByteString, OpenFile | undefined>) => Promise<void>;
 }
 
 function now(): Pick<CommitStamp, 'timeSec' | 'zoneMinutes'> {

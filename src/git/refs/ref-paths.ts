@@ -2,6 +2,7 @@ import { bytesFromText, type ByteString } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import { SyncedDirectories } from '../synced-directories.ts';
+import type { OpenDirectories } from '../synced-directories.ts';
 import type { LockMarks } from './lock-marks.ts';
 import { parentOf } from './ref-directories.ts';
 
@@ -52,6 +53,11 @@ export class RefPaths {
   /** Brings to stable storage which files stand in the directories that some paths are in. */
   syncNames(paths: Iterable<ByteString>): Promise<void> {
     return this.#synced.sync(Array.from(paths, parentOf));
+  }
+
+  /** Begins with directories that are synced later. */
+  beginNames(): OpenDirectories {
+    return this.#synced.begin();
   }
 
   /** Where a log stands for a moment while its ref is renamed; no ref can have this name. */

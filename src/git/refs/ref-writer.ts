@@ -1,8 +1,9 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidArgumentError, RefChangedError, RefConflictError } from '../../errors.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
 import { systemErrorCode } from '../system-error.ts';
 import { deadlineAfter, pause, type DeadlineMs, type LockFile } from './lock.ts';
-import { removeFile } from './ref-directories.ts';
+import { parentOf, removeFile } from './ref-directories.ts';
 import {
   absent,
   planChange,
@@ -13,7 +14,7 @@ import {
   type CurrentRef,
   type NameReading,
 } from './ref-locks.ts';
-import type { RefChange, RefLogs, RefMove } from './ref-logs.ts';
+import type { OpenLogs, RefChange, RefLogs, RefMove } from './ref-logs.ts';
 import { headRef, refNameText, type RefName } from './ref-name.ts';
 import type { RefReader } from './ref-reader.ts';
 import type { RefPaths } from './ref-paths.ts';
@@ -142,18 +143,42 @@ export class RefWriter {
     change: RefChange & Pick<RefUpdate, 'beforeMove' | 'afterMove'>,
   ): Promise<void> {
     const { fsync = false, beforeMove, afterMove } = change;
-    // Together, so that the disk can do it in one go.
-    await all([beforeMove?.(), lock.write(content, fsync)]);
-    const takeBack = await this.#logs.record(names, move, change);
+    const { paths } = this.#reader;
+    const directories = paths.beginNames();
+    const open = async (): Promise<OpenLogs> => {
+      if (fsync) {
+        // While the disk is at work.
+        await nextTurn();
+        await directories.add(parentOf(paths.ref(target)));
+      }
+      return this.#logs.open(names, change);
+    };
+    const opening = open();
     try {
-      await lock.commit();
+      // Together, so that the disk can do it in one go.
+      await all([beforeMove?.(), lock.write(content, fsync), opening]);
     } catch (error) {
-      await takeBack();
-      if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
+      directories.close();
+      const logs = await opening.catch(() => undefined);
+      await logs?.takeBack();
+      logs?.close();
       throw error;
     }
-    const { paths } = this.#reader;
-    await all([fsync && syncRefs(paths, this.#logs, [target], names), afterMove?.()]);
+    const logs = await opening;
+    try {
+      await logs.append(move);
+      try {
+        await lock.commit();
+      } catch (error) {
+        await logs.takeBack();
+        if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
+        throw error;
+      }
+      await all([fsync && directories.sync(), fsync && logs.sync(), afterMove?.()]);
+    } finally {
+      logs.close();
+      directories.close();
+    }
   }
 
   // The entry in packed-refs goes before the file: in between, the ref has the value of the file,

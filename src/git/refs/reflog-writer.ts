@@ -11,49 +11,66 @@ const newline = 0x0a;
 // Bound on the attempts to clear the way to a log, against others who make and remove directories.
 const clearingAttempts = 20;
 
-/** How `appendReflog` treats the file. */
-export interface AppendOptions {
-  /** Makes the log when there is none; otherwise nothing is written then. */
+/** How a log is opened. */
+export interface OpenReflogOptions {
+  /** Makes the log when there is none. */
   readonly create: boolean;
   /** Where the log is. */
   readonly disk: Disk;
 }
 
-/**
- * Appends a line to the log at a path, in one write, so that readers never see a part of it.
- * The caller holds the lock of the ref: nobody else writes to the log. The function that comes back
- * takes the line away again, for a move that could not be completed; it is `null` when there is no
- * log and none is wanted. ENOTDIR when another log stands where a directory is needed.
- */
-export async function appendReflog(
-  path: ByteString,
-  line: Buffer,
-  options: AppendOptions,
-): Promise<(() => Promise<void>) | null> {
-  const file = await openForAppending(path, options);
-  if (file === null) return null;
-  try {
-    const sizeBytes = Number(file.stat().size);
-    const takeBack = (): Promise<void> => cutBack(path, sizeBytes, options.create);
+/** The log at a path, open for one more line. The caller holds the lock of the ref: nobody else writes to it. */
+export class OpenReflog {
+  readonly path: ByteString;
+  readonly file: OpenFile;
+  readonly #isWanted: boolean;
+  readonly #sizeBytes: number;
+  readonly #isWhole: boolean;
+
+  private constructor(
+    path: ByteString,
+    file: OpenFile,
+    options: { readonly isWanted: boolean; readonly sizeBytes: number; readonly isWhole: boolean },
+  ) {
+    this.path = path;
+    this.file = file;
+    this.#isWanted = options.isWanted;
+    this.#sizeBytes = options.sizeBytes;
+    this.#isWhole = options.isWhole;
+  }
+
+  /**
+   * Opens a log; `null` when there is none and none is wanted. ENOTDIR when another log stands where a
+   * directory is needed.
+   */
+  static async open(path: ByteString, options: OpenReflogOptions): Promise<OpenReflog | null> {
+    const file = await openForAppending(path, options);
+    if (file === null) return null;
     try {
-      // A last line that a power loss cut off must not swallow this one.
-      const whole = await endsWithNewline(file, sizeBytes);
-      await appendFully(file, whole ? line : Buffer.concat([Buffer.of(newline), line]));
+      const sizeBytes = Number(file.stat().size);
+      // A last line that a power loss cut off must not swallow the next one.
+      const isWhole = await endsWithNewline(file, sizeBytes);
+      return new OpenReflog(path, file, { isWanted: options.create, sizeBytes, isWhole });
     } catch (error) {
-      await takeBack();
+      file.closeSoon();
       throw error;
     }
-    return takeBack;
-  } finally {
-    await file.close();
   }
-}
 
-// An empty log says that one is wanted; where that is known anyway, none is the cleaner state: for a
-// ref that was not created after all it could stand in the way of others.
-async function cutBack(path: ByteString, sizeBytes: number, wanted: boolean): Promise<void> {
-  if (sizeBytes === 0 && wanted) await removeFile(path);
-  else await truncate(bufferFromByteString(path), sizeBytes);
+  /** Appends a line in one write, so that readers never see a part of it. */
+  async append(line: Buffer): Promise<void> {
+    await appendFully(this.file, this.#isWhole ? line : Buffer.concat([Buffer.of(newline), line]));
+  }
+
+  /**
+   * Takes the line away again, for a move that could not be completed, or what of it was written. An empty
+   * log says that one is wanted; where that is known anyway, none is the cleaner state: for a ref that was
+   * not created after all it could stand in the way of others.
+   */
+  async takeBack(): Promise<void> {
+    if (this.#sizeBytes === 0 && this.#isWanted) await removeFile(this.path);
+    else await truncate(bufferFromByteString(this.path), this.#sizeBytes);
+  }
 }
 
 async function endsWithNewline(file: OpenFile, sizeBytes: number): Promise<boolean> {
@@ -67,7 +84,7 @@ async function endsWithNewline(file: OpenFile, sizeBytes: number): Promise<boole
 // holds the lock of a ref that can exist.
 async function openForAppending(
   path: ByteString,
-  { create, disk }: AppendOptions,
+  { create, disk }: OpenReflogOptions,
 ): Promise<OpenFile | null> {
   const flags = constants.O_RDWR | constants.O_APPEND | (create ? constants.O_CREAT : 0);
   for (let attempt = 1; ; attempt++) {
