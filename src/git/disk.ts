@@ -48,6 +48,9 @@ const utimesAsync = promisify(utimes);
 const writeAsync = promisify(write);
 const writevAsync = promisify(writev);
 
+// Among the dozens of calls of a commit some take half of that because this thread had to make way for
+// another one, which says nothing of the disk.
+const slowMs = 1;
 // So much is copied into the system's memory in less time than another thread takes to do it.
 const mostBytesInThisThread = 256 * 1024;
 // As a rule what is read was written a moment ago; if not, it has to be fetched, and more of it takes longer.
@@ -64,7 +67,7 @@ export class Disk {
 
   /** See the function `isNear`. */
   constructor(isNear: boolean) {
-    this.#pace = isNear ? new ThreadPace() : undefined;
+    this.#pace = isNear ? new ThreadPace(slowMs) : undefined;
   }
 
   async open(path: PathLike, flags: string | number, mode?: number): Promise<OpenFile> {

@@ -26,15 +26,15 @@ const mostTwice: Bounds = { objects: 1000, sizeBytes: 1024 * 1024 };
 /**
  * Those of some staged objects that need not be published, because the repository holds them. What stands
  * in packs alone, and perhaps no ref leads to, a `git repack -ad` may be about to remove; that has no lock
- * which could be seen. So unless it is too much it is published all the same, and packs are not searched
- * where all together are not too much.
+ * which could be seen. So unless it is too much it is published all the same. Nothing is asked of objects
+ * which all together are few and small: to write one again takes no longer than to set its time and sync it.
  */
 export async function heldAlready(
   wanted: readonly StagedObject[],
   { exists, isKnown, freshenLoose }: HeldQuestions,
 ): Promise<Set<StagedObject>> {
   const areFew = wanted.length <= fewObjects;
-  if (areFew && isWithin(wanted, mostTwice)) return those(wanted, freshenLoose);
+  if (areFew && isWithin(wanted, mostTwice)) return new Set();
   const held = await those(wanted, areFew ? exists : isKnown);
   const loose = await those(held, freshenLoose);
   const packed = [...held].filter((object) => !loose.has(object));

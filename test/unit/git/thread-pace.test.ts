@@ -1,49 +1,40 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { isNear } from '../../../src/git/near-filesystem.ts';
 import { ThreadPace } from '../../../src/git/thread-pace.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
+
+afterEach(() => vi.restoreAllMocks());
 
 function busyFor(durationMs: number): void {
   for (const startMs = performance.now(); performance.now() - startMs < durationMs;);
 }
 
-describe('the pace of reading', () => {
-  function leftToPool(pace: ThreadPace): number {
-    for (let count = 0; ; count++) if (pace.takeNext()) return count;
-  }
-
-  test('leaves some calls to the pool after one that was slow, and more each time', () => {
-    const pace = new ThreadPace();
+describe('the pace of calls', () => {
+  test('leaves calls to the pool after one that was slow, ten times as long as that took', () => {
+    const now = vi.spyOn(performance, 'now');
+    let timeMs = 1000;
+    now.mockImplementation(() => timeMs);
+    const pace = new ThreadPace(1);
+    const take = (ms: number): void => pace.run(() => void (timeMs += ms));
+    take(0.9);
     expect(pace.takeNext()).toBe(true);
-    const counts = Array.from({ length: 6 }, () => {
-      pace.run(() => busyFor(1));
-      return leftToPool(pace);
-    });
-    expect(counts).toEqual([4, 8, 16, 32, 64, 64]);
-  });
-
-  test('forgets slow calls after many quick ones', () => {
-    const pace = new ThreadPace();
-    pace.run(() => busyFor(1));
-    pace.run(() => busyFor(1));
-    expect(leftToPool(pace)).toBe(8);
-    // One of them may take its time as well, on a busy machine.
-    const hadQuickOnes = (): boolean => {
-      for (let call = 0; call < 64; call++) {
-        pace.run(() => undefined);
-        if (leftToPool(pace) > 0) return false;
-      }
-      return true;
-    };
-    for (let attempts = 0; !hadQuickOnes(); attempts++) expect(attempts).toBeLessThan(100);
-    pace.run(() => busyFor(1));
-    expect(leftToPool(pace)).toBe(4);
+    take(2);
+    expect(pace.takeNext()).toBe(false);
+    timeMs += 19;
+    expect(pace.takeNext()).toBe(false);
+    timeMs += 1;
+    expect(pace.takeNext()).toBe(true);
+    take(0.9);
+    expect(pace.takeNext()).toBe(true);
+    take(7);
+    timeMs += 69;
+    expect(pace.takeNext()).toBe(false);
   });
 
   test('counts calls that fail', () => {
     const pace = new ThreadPace();
     const failing = (): void => {
-      busyFor(1);
+      busyFor(1.1);
       throw new RangeError('no');
     };
     expect(() => pace.run(failing)).toThrow('no');
