@@ -9,6 +9,7 @@ import { mountInvocation } from './mount-invocation.ts';
 import type { MountInvocation } from './mount-invocation.ts';
 import { describeFailure, exitCodeOf } from './run-command.ts';
 import { serve } from './serve.ts';
+import { widenThreadPool } from './thread-pool.ts';
 
 // The program of the background process. Either daemonize.ts starts it, tells it what to mount and waits
 // for its report; or vost-mount.sh does, with nothing to tell but two paths.
@@ -16,6 +17,7 @@ import { serve } from './serve.ts';
 /** Behind the paths, when they are all there is to know. */
 const reportsWord = '--reports';
 
+widenThreadPool();
 // Loaded while whoever started this still reads its command line; a guardian does without it.
 if (!process.argv.includes(resilientWord)) void import('../mount/mount.ts');
 const [, , repository = '', mountpoint = '', word] = process.argv;

@@ -6,6 +6,7 @@ import { onLines } from './line-channel.ts';
 import type { MountInvocation } from './mount-invocation.ts';
 import { describeFailure, exitCodeOf } from './run-command.ts';
 import { serve } from './serve.ts';
+import { widenThreadPool } from './thread-pool.ts';
 
 // The program of a daemon that a guardian starts: guardian.ts says what comes over the channel.
 
@@ -18,6 +19,7 @@ export interface GuardedStart {
 /** What keeps the process alive after all this gets so long. */
 const lingerMs = 2000;
 
+widenThreadPool();
 const channel = new Socket({ fd: channelDescriptor });
 const stop = new AbortController();
 const force = new AbortController();

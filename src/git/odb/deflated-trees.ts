@@ -3,9 +3,9 @@ import { deflateTreePart, zlibHead, zlibTail } from './deflate.ts';
 
 // Smaller trees are deflated whole in less than a millisecond.
 const leastTreeBytes = 64 * 1024;
-const partBytes = 32 * 1024;
+const partBytes = 16 * 1024;
 // Less than this is deflated together with its neighbour, for every part costs some bytes more.
-const leastPartBytes = 8 * 1024;
+const leastPartBytes = 4 * 1024;
 const mostTrees = 4;
 const mostRememberedBytes = 2 * 1024 * 1024;
 

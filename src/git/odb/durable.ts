@@ -8,8 +8,8 @@ import { forEachBounded } from './for-each-bounded.ts';
 import { ignoring } from './temporary-file.ts';
 
 /**
- * How many `fsync` calls run at once: each holds one of the pool's four threads for as long as the disk
- * takes. A commit of one file has four objects, whose syncs then are one for the disk.
+ * How many `fsync` calls run at once: each holds a thread of the pool for as long as the disk takes. A
+ * commit of one file has four objects, whose syncs then are one for the disk.
  */
 export const parallelSyncs = 4;
 
