@@ -104,7 +104,10 @@ async function makePrograms(next) {
       sourcemap: true,
       comments: false,
       // Half as much to read and to check. What is thrown still says in which functions.
-      minify: { mangle: { keepNames: true }, compress: { keepNames: { function: true, class: true } } },
+      minify: {
+        mangle: { keepNames: true },
+        compress: { keepNames: { function: true, class: true } },
+      },
       // What was compiled before cannot import any more (`code-cache.ts`): V8 does not keep what that needs.
       dynamicImportInCjs: false,
       chunkFileNames: '[name]-[hash].js',

@@ -1,17 +1,17 @@
-import { ObjectNotFoundError, RefChangedError, StaleSnapshotError } from '../errors.ts';
-import { isGcRunning } from '../git/gc-lock.ts';
+import { StaleSnapshotError } from '../errors.ts';
 import { serializeCommit } from '../git/object.ts';
 import type { Commit, CommitStamp, Identity } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
-import { PackKeeps } from '../git/odb/pack-keeps.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
-import { refNameText } from '../git/refs/ref-name.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ChangeReport } from './change-report.ts';
+import { CommitLanding } from './commit-landing.ts';
+import type { FirstRef } from './commit-landing.ts';
 import { readCommit } from './history.ts';
 import type { IdentifiedCommit } from './history.ts';
+import { requireTip } from './ref-move.ts';
 import { diffTrees } from './tree-diff.ts';
 import { editTree } from './tree-edit.ts';
 import type { EditedTree, TreeChange } from './tree-edit.ts';
@@ -47,14 +47,6 @@ export interface CommitRequest {
   readonly firstUnder?: FirstRef;
   /** A commit is made even when the tree stays as it is. */
   readonly allowUnchanged?: boolean;
-}
-
-/** A ref of its own that a commit gets. It stays, whatever becomes of the other one. */
-export interface FirstRef {
-  readonly ref: RefName;
-  readonly message: string;
-  /** Told when it leads to the commit. */
-  readonly onMade: (commit: Oid) => void;
 }
 
 /** A commit that a ref may or may not lead to: an attempt failed that had come so far. */
@@ -112,7 +104,8 @@ export async function commitChanges(
     odb.noteCommit(made.oid, serializeCommit(made.commit));
     const objects = [...contentOf(request.change), ...(request.extraParents ?? []), ...staged];
     unsure = { commit: made.oid, staged: objects.filter((oid) => staging.hasStaged(oid)) };
-    await publishAndMove(repository, staging, request, { commit: made.oid, objects, message });
+    const landing = { ...request, commit: made.oid, objects, message };
+    await new CommitLanding(repository, staging, landing).land();
     odb.forgetTrees(tree.replaced);
     return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
   } catch (error) {
@@ -147,72 +140,6 @@ export async function previewChanges(
   return diffTrees(odb, tree, oid, change);
 }
 
-/** Throws a `StaleSnapshotError` unless a ref leads to this commit (`null`: does not exist). */
-export async function requireTip(
-  repository: Repository,
-  ref: RefName,
-  expected: Oid | null,
-): Promise<void> {
-  const tip = (await repository.refs.resolve(ref))?.oid ?? null;
-  if (tip !== expected) throw stale(ref, expected);
-}
-
-/** A ref that moves to a commit. */
-export interface RefMove {
-  readonly ref: RefName;
-  /** Where it must be; `null` when it must not exist, left out when it may be anywhere. */
-  readonly from?: Oid | null;
-  readonly to: Oid;
-  readonly identity: Identity;
-  readonly message: string;
-  readonly fsync?: boolean;
-  /**
-   * Whether a ref without a reflog gets one. Default `true`: bare repositories that others made keep
-   * none, but undoing and redoing live on it.
-   */
-  readonly createReflog?: boolean;
-  /** See `RefUpdate.beforeMove`. */
-  readonly beforeMove?: () => Promise<void>;
-}
-
-/**
- * Moves a ref to a commit that is stored already; a `StaleSnapshotError` when it is elsewhere. An
- * `ObjectNotFoundError` when one of `objects`, which the ref comes to lead to, is not there. While a
- * `git gc` is at work they are stored once more in a pack.
- */
-export async function moveRef(
-  repository: Repository,
-  move: RefMove,
-  objects: readonly Oid[] = [move.to],
-): Promise<void> {
-  const missing = await repository.odb.firstMissing(objects);
-  if (missing !== undefined) throw new ObjectNotFoundError(missing);
-  await moveChecked(repository, move, objects, new Set());
-}
-
-/** The same for objects that are looked for by `beforeMove`; some are in packs that were made beside a `git gc`. */
-async function moveChecked(
-  { odb, refs, commonDir, recent }: Repository,
-  move: RefMove & { readonly afterMove?: () => Promise<void> },
-  objects: readonly Oid[],
-  packedBeside: ReadonlySet<Oid>,
-): Promise<void> {
-  const { ref: name, from: expected, to: oid, ...rest } = move;
-  const afterMove = async (): Promise<void> => {
-    const others = objects.filter((one) => !packedBeside.has(one));
-    if (others.length > 0 && (await isGcRunning(commonDir, recent))) {
-      await odb.packAgain(others, { fsync: move.fsync ?? false });
-    }
-    await move.afterMove?.();
-  };
-  try {
-    await refs.update({ name, oid, expected, createReflog: true, ...rest, afterMove });
-  } catch (cause) {
-    if (cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);
-    throw cause;
-  }
-}
-
 /** Makes a commit object for a tree that is stored or staged, and stages it. */
 export async function stageCommit(
   staging: { write(type: 'commit', data: Uint8Array): Oid | Promise<Oid> },
@@ -235,92 +162,6 @@ export async function stageCommit(
     message: message === '' || message.endsWith('\n') ? message : `${message}\n`,
   };
   return { oid: await staging.write('commit', serializeCommit(commit)), commit };
-}
-
-async function publishAndMove(
-  repository: Repository,
-  staging: StagingArea,
-  { ref, base, fsync = false, ...request }: CommitRequest,
-  made: { readonly commit: Oid; readonly objects: readonly Oid[]; readonly message: string },
-): Promise<void> {
-  const staged = made.objects.filter((oid) => staging.hasStaged(oid));
-  const stored = made.objects.filter((oid) => !staging.hasStaged(oid));
-  // A `git gc` at work may remove loose objects before it sees the ref, and whoever reads the ref until
-  // they are put back meets a commit without content. It leaves packs alone that came after it began.
-  const { commonDir, recent } = repository;
-  // Of this commit alone: other branches commit out of the same area at the same time.
-  const keeps = new PackKeeps();
-  const packedBeside = new Set<Oid>();
-  const packBeside = async (): Promise<boolean> => {
-    if (packedBeside.size > 0 || !(await isGcRunning(commonDir, recent))) return false;
-    // An attempt before this one may have published some of them, as loose objects.
-    await staging.publish(made.objects, { fsync, besideGc: true, again: true, keeps });
-    for (const oid of staged) packedBeside.add(oid);
-    return true;
-  };
-  const publish = async (): Promise<void> => {
-    if (!(await packBeside())) await staging.publish(made.objects, { fsync, keeps });
-  };
-  // Few objects are stored while the ref is locked: at the same time as what the lock has to hold, and not
-  // at all when the ref is elsewhere by now. With many of them others would have to wait for the lock.
-  const isQuick = request.firstUnder === undefined && staging.areFew(staged);
-  const beforeMove = async (): Promise<void> => {
-    if (isQuick) {
-      await publish();
-    } else {
-      await packBeside();
-      // A whole `git gc` may have passed while the ref was locked by others.
-      await staging.republishMissing(staged, { fsync, keeps });
-    }
-    const missing = await repository.odb.firstMissing(stored);
-    if (missing !== undefined) throw new ObjectNotFoundError(missing);
-  };
-  const afterMove = async (): Promise<void> => {
-    // A repack that began when one of the packs was not protected may be about to remove it. One that
-    // begins from now on sees the ref.
-    if (!(await keeps.areStanding())) {
-      await staging.publish(staged, { fsync, besideGc: true, again: true, keeps });
-    }
-    await staging.republishMissing(staged, { fsync, keeps });
-  };
-  const move = {
-    ref,
-    from: base,
-    to: made.commit,
-    identity: request.committer ?? request.author,
-    message: request.reflogMessage ?? reflogMessage(made.message, base, request.extraParents),
-    fsync,
-    beforeMove,
-  };
-  try {
-    if (isQuick) {
-      // Rather than with the lock in hand.
-      await staging.settled();
-    } else {
-      await requireTip(repository, ref, base);
-      await publish();
-    }
-    if (request.firstUnder !== undefined) {
-      const { ref: first, message, onMade } = request.firstUnder;
-      const making = { ...move, ref: first, from: null, message };
-      await moveChecked(repository, making, made.objects, packedBeside);
-      onMade(made.commit);
-    }
-    await moveChecked(repository, { ...move, afterMove }, made.objects, packedBeside);
-    staging.referred(staged);
-  } finally {
-    await keeps.letGo();
-  }
-}
-
-function reflogMessage(
-  message: string,
-  base: Oid | null,
-  extraParents: readonly Oid[] = [],
-): string {
-  const subject = message.split('\n', 1)[0] ?? '';
-  if (base === null) return `commit (initial): ${subject}`;
-  return extraParents.length > 0 ? `commit (merge): ${subject}` : `commit: ${subject}`;
 }
 
 /**
@@ -346,10 +187,4 @@ function stampNow(identity: Identity): CommitStamp {
     timeSec: Math.floor(now.getTime() / 1000),
     zoneMinutes: -Math.round(now.getTimezoneOffset()),
   };
-}
-
-function stale(ref: RefName, expected: Oid | null, cause?: Error): StaleSnapshotError {
-  const text = refNameText(ref);
-  const was = expected === null ? 'exists by now' : `is not at ${expected} any more`;
-  return new StaleSnapshotError(`${text} ${was}`, { ref: text, cause });
 }

@@ -10,7 +10,7 @@ import type { ByteString } from '../git/byte-string.ts';
 import type { Oid } from '../git/oid.ts';
 import { branchPrefix, headRef, tagPrefix } from '../git/refs/ref-name.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
-import { moveRef } from '../snapshot/commit.ts';
+import { moveRef } from '../snapshot/ref-move.ts';
 import { FS } from '../snapshot/fs.ts';
 import { refNamed, tipOf } from '../snapshot/revision.ts';
 import { requireSameRepository } from '../snapshot/snapshot-context.ts';

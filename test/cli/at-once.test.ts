@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
@@ -48,6 +48,22 @@ describe('the plain form of a mount', () => {
     expect(Number(await program('ps', ['-o', 'sid=', '-p', String(pid)]))).toBe(pid);
     expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
     await eventually(() => expect(processesNaming(mountpoint)).toEqual([]));
+  });
+
+  test('has as many threads to sync with as it is told, and eight by itself', async () => {
+    const threads = async (env: Readonly<Record<string, string>>): Promise<number> => {
+      const mountpoint = await freshMountpoint();
+      await vostMount([await newRepository(), mountpoint], {
+        env: { ...daemonEnvironment, ...env },
+      });
+      await writeFile(join(mountpoint, 'main/file'), 'content', { flush: true });
+      const [pid] = processesNaming(mountpoint);
+      const tasks = await readdir(`/proc/${pid}/task`);
+      expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+      return tasks.length;
+    };
+    const few = await threads({ UV_THREADPOOL_SIZE: '2' });
+    expect(await threads({})).toBe(few + 6);
   });
 
   test('takes paths as they are, from where it is started, through a link to the command', async () => {

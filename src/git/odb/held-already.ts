@@ -33,12 +33,17 @@ export async function heldAlready(
   wanted: readonly StagedObject[],
   { exists, isKnown, freshenLoose }: HeldQuestions,
 ): Promise<Set<StagedObject>> {
+  if (areTakenAsNew(wanted)) return new Set();
   const areFew = wanted.length <= fewObjects;
-  if (areFew && isWithin(wanted, mostTwice)) return new Set();
   const held = await those(wanted, areFew ? exists : isKnown);
   const loose = await those(held, freshenLoose);
   const packed = [...held].filter((object) => !loose.has(object));
   return isWithin(packed, mostTwice) ? loose : held;
+}
+
+/** Whether objects are so few and small that they are written without asking whether they are there. */
+export function areTakenAsNew(objects: readonly StagedObject[]): boolean {
+  return objects.length <= fewObjects && isWithin(objects, mostTwice);
 }
 
 function those(

@@ -1,8 +1,9 @@
 import { dirname, join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { bytesFromText } from '../byte-string.ts';
 import type { ByteString } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
-import type { Disk } from '../disk.ts';
+import type { Disk, OpenFile } from '../disk.ts';
 import type { OpenDirectories } from '../synced-directories.ts';
 import { objectHeader } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
@@ -80,13 +81,96 @@ export async function writeLooseFiles(
   await writeAll(files, options, (file, directories) => writeFile(file, options, directories));
 }
 
+/**
+ * Loose objects that stand under temporary names: what takes longest about them is done, or under way, and
+ * nobody sees them yet.
+ */
+export class PreparedLooseFiles {
+  readonly #options: LooseWriterOptions;
+  readonly #directories: OpenDirectories | undefined;
+  readonly #files = new Map<LooseFileContent, TemporaryFile>();
+  #syncing: Promise<void> = Promise.resolve();
+  #isNamed = false;
+
+  private constructor(options: LooseWriterOptions) {
+    this.#options = options;
+    this.#directories = directoriesFor(options);
+  }
+
+  /** Writes the files. With `fsync` the disk is at work on them when this resolves. */
+  static async write(
+    contents: Iterable<LooseFileContent>,
+    options: LooseWriterOptions,
+  ): Promise<PreparedLooseFiles> {
+    const prepared = new PreparedLooseFiles(options);
+    try {
+      await forEachBounded(contents, parallelSyncs, (content) => prepared.#write(content));
+    } catch (error) {
+      await prepared.discard();
+      throw error;
+    }
+    prepared.#syncing = prepared.#sync();
+    // `name` tells of a failure.
+    prepared.#syncing.catch(() => undefined);
+    return prepared;
+  }
+
+  /** Gives the files their names. What `git prune` has taken away meanwhile is written again. */
+  async name(): Promise<void> {
+    await this.#syncing;
+    const options = this.#options;
+    const name = async (
+      content: LooseFileContent,
+      directories: OpenDirectories | undefined,
+    ): Promise<void> => {
+      try {
+        await this.#files.get(content)?.renameTo(pathOf(content.oid, options));
+      } catch (error) {
+        if (!isSystemError(error, 'ENOENT')) throw error;
+        await writeFile(content, options, directories);
+      }
+    };
+    await writeAll(this.#files.keys(), options, name, this.#directories);
+    this.#isNamed = true;
+  }
+
+  /** To be called in the end, whatever happened: removes what has got no name. */
+  async discard(): Promise<void> {
+    if (this.#isNamed) return;
+    await this.#syncing.catch(() => undefined);
+    for (const file of this.#files.values()) {
+      await file.handle.close().catch(() => undefined);
+      // What cannot be removed git clears away.
+      await file.unlink().catch(() => undefined);
+    }
+    this.#directories?.close();
+  }
+
+  async #write(content: LooseFileContent): Promise<void> {
+    const path = pathOf(content.oid, this.#options);
+    const file = await createFile(path, 1, this.#options, this.#directories);
+    this.#files.set(content, file);
+    await fill(file, content);
+  }
+
+  async #sync(): Promise<void> {
+    await forEachBounded(this.#files, parallelSyncs, async ([{ oid }, { handle }]) => {
+      await settle(handle, pathOf(oid, this.#options), this.#directories);
+    });
+  }
+}
+
+function directoriesFor({ fsync, unsynced }: LooseWriterOptions): OpenDirectories | undefined {
+  return fsync ? unsynced.beginDirectories() : undefined;
+}
+
 async function writeAll<T extends { readonly oid: Oid }>(
   objects: Iterable<T>,
   options: LooseWriterOptions,
   write: (object: T, directories: OpenDirectories | undefined) => Promise<void>,
+  directories: OpenDirectories | undefined = directoriesFor(options),
 ): Promise<void> {
   const paths: string[] = [];
-  const directories = options.fsync ? options.unsynced.beginDirectories() : undefined;
   try {
     await forEachBounded(objects, parallelSyncs, async (object) => {
       await write(object, directories);
@@ -118,14 +202,19 @@ async function writeFile(
   directories: OpenDirectories | undefined,
 ): Promise<void> {
   const path = pathOf(content.oid, options);
-  const { disk = farDisk } = options;
   for (let attempt = 1; ; attempt++) {
     try {
-      if (directories?.isKnown(directoryOf(path)) === false) await disk.mkdirIfMissing(dirname(path));
-      // After a few losses by a name that git leaves alone; it clears away only `tmp_obj_*`.
-      const prefix = attempt <= 3 ? 'tmp_obj_' : 'vost_obj_';
-      const file = await TemporaryFile.create(dirname(path), prefix, disk);
-      await writeAndRename(content, file, path, directories);
+      const file = await createFile(path, attempt, options, directories);
+      try {
+        await fill(file, content);
+        await settle(file.handle, path, directories);
+        await file.renameTo(path);
+      } catch (error) {
+        await file.handle.close().catch(() => undefined);
+        // The first failure is the one to tell; git clears away what stays behind.
+        await file.unlink().catch(() => undefined);
+        throw error;
+      }
       return;
     } catch (error) {
       // `git prune` removes temporary files, and directories in the moment that they are empty.
@@ -134,33 +223,39 @@ async function writeFile(
   }
 }
 
-async function writeAndRename(
-  { stream }: LooseFileContent,
-  file: TemporaryFile,
+async function createFile(
+  path: string,
+  attempt: number,
+  { disk = farDisk }: LooseWriterOptions,
+  directories: OpenDirectories | undefined,
+): Promise<TemporaryFile> {
+  if (directories?.isKnown(directoryOf(path)) === false) await disk.mkdirIfMissing(dirname(path));
+  // After a few losses by a name that git leaves alone; it clears away only `tmp_obj_*`.
+  const prefix = attempt <= 3 ? 'tmp_obj_' : 'vost_obj_';
+  return TemporaryFile.create(dirname(path), prefix, disk);
+}
+
+async function fill(file: TemporaryFile, { stream }: LooseFileContent): Promise<void> {
+  let position = 0;
+  for await (const parts of stream()) {
+    await writePartsFully(file.handle, parts, position);
+    for (const { length } of parts) position += length;
+  }
+}
+
+/** Brings what was written to stable storage, where that is asked for, and is done with the file. */
+async function settle(
+  handle: OpenFile,
   path: string,
   directories: OpenDirectories | undefined,
 ): Promise<void> {
-  const { handle } = file;
-  try {
-    let position = 0;
-    for await (const parts of stream()) {
-      await writePartsFully(handle, parts, position);
-      for (const { length } of parts) position += length;
-    }
-    if (directories === undefined) {
-      await handle.close();
-    } else {
-      // While the disk is at work. With the file in it the directory cannot be exchanged for another.
-      await Promise.all([handle.sync(), directories.add(directoryOf(path))]);
-      handle.closeSoon();
-    }
-    await file.renameTo(path);
-  } catch (error) {
-    await handle.close().catch(() => undefined);
-    // The first failure is the one to tell; git clears away what stays behind.
-    await file.unlink().catch(() => undefined);
-    throw error;
+  if (directories === undefined) {
+    await handle.close();
+    return;
   }
+  // While the disk is at work. With the file in it the directory cannot be exchanged for another.
+  await Promise.all([handle.sync(), nextTurn().then(() => directories.add(directoryOf(path)))]);
+  handle.closeSoon();
 }
 
 async function* deflated(

@@ -4,13 +4,13 @@ import type { Oid } from '../oid.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { filterBounded, forEachBounded } from './for-each-bounded.ts';
-import { heldAlready } from './held-already.ts';
+import { areTakenAsNew, heldAlready } from './held-already.ts';
 import type { HeldQuestions } from './held-already.ts';
 import { ObjectStorer } from './object-storer.ts';
 import type { ObjectStorerOptions, StoreOptions } from './object-storer.ts';
 import { PackKeeps } from './pack-keeps.ts';
-import { areFew, publishObjects } from './publishing.ts';
-import type { PublishOptions } from './publishing.ts';
+import { areFew, prepareObjects, publishObjects } from './publishing.ts';
+import type { PreparedObjects, PublishOptions } from './publishing.ts';
 import type { SmallPacks } from './small-packs.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
 import { StagedContent } from './staged-content.ts';
@@ -147,43 +147,43 @@ export class StagingArea {
       besideGc = false,
       again = false,
       keeps = this.#keeps,
+      prepared,
     }: {
       readonly fsync: boolean;
       readonly besideGc?: boolean;
       readonly again?: boolean;
       readonly keeps?: PackKeeps;
+      /** What `prepare` made of these objects. */
+      readonly prepared?: PreparedObjects | undefined;
     },
   ): Promise<void> {
     return this.#inTurn(async () => {
-      const wanted: StagedObject[] = [];
-      const repeated: StagedObject[] = [];
-      const stored: Oid[] = [];
-      const { passedOver } = this.#storer;
-      for (const oid of new Set(oids ?? [...this.#objects.oids(), ...passedOver])) {
-        const object = this.#objects.get(oid);
-        if (object === undefined) {
-          if (passedOver.has(oid)) stored.push(oid);
-          continue;
-        }
-        const { published, isReferred } = object;
-        const isNew = published === undefined && !this.#unprotected.has(oid);
-        if (isNew) wanted.push(object);
-        else if (again || (published !== keeps && !isReferred)) repeated.push(object);
-      }
+      const { wanted, repeated, stored } = this.#sorted(oids, again, keeps);
       const passesOver = this.#options.keepsAll === true && !besideGc;
       const held = passesOver ? await heldAlready(wanted, this.#options) : new Set();
       const unknown = wanted.filter((object) => !held.has(object));
       stored.push(...wanted.filter((object) => held.has(object)).map(({ packed }) => packed.oid));
       if (fsync) await this.#noteUnsynced(stored);
       const asPack = repeated.length > 0;
-      await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps });
+      await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps, prepared });
       for (const { packed } of repeated) this.#unprotected.delete(packed.oid);
     });
   }
 
-  /** Waits for what is under way, which may be others' publishing of a great deal. */
-  async settled(): Promise<void> {
-    await this.#turn;
+  /**
+   * Begins to publish objects that are few and small: they are written where loose objects are, but under
+   * temporary names. `publish` with the same objects and `keeps` gives them their own. Where they do not
+   * become loose objects, all of them, there is nothing to begin with.
+   */
+  prepare(
+    oids: Iterable<Oid>,
+    { fsync, keeps }: { readonly fsync: boolean; readonly keeps: PackKeeps },
+  ): Promise<PreparedObjects | undefined> {
+    return this.#inTurn(async () => {
+      const { wanted, repeated } = this.#sorted(oids, false, keeps);
+      const areNew = repeated.length === 0 && wanted.length > 0 && areTakenAsNew(wanted);
+      return areNew ? prepareObjects(wanted, { ...this.#options, fsync }) : undefined;
+    });
   }
 
   /** Tells whether to publish these objects takes a moment only. */
@@ -291,9 +291,37 @@ export class StagingArea {
     }
   }
 
+  /** What there is to do about some objects, or all; see `publish`. */
+  #sorted(
+    oids: Iterable<Oid> | undefined,
+    again: boolean,
+    keeps: PackKeeps,
+  ): {
+    readonly wanted: StagedObject[];
+    readonly repeated: StagedObject[];
+    readonly stored: Oid[];
+  } {
+    const wanted: StagedObject[] = [];
+    const repeated: StagedObject[] = [];
+    const stored: Oid[] = [];
+    const { passedOver } = this.#storer;
+    for (const oid of new Set(oids ?? [...this.#objects.oids(), ...passedOver])) {
+      const object = this.#objects.get(oid);
+      if (object === undefined) {
+        if (passedOver.has(oid)) stored.push(oid);
+        continue;
+      }
+      const { published, isReferred } = object;
+      const isNew = published === undefined && !this.#unprotected.has(oid);
+      if (isNew) wanted.push(object);
+      else if (again || (published !== keeps && !isReferred)) repeated.push(object);
+    }
+    return { wanted, repeated, stored };
+  }
+
   async #publish(
     objects: readonly StagedObject[],
-    options: Pick<PublishOptions, 'fsync' | 'asPack' | 'besideGc' | 'keeps'>,
+    options: Pick<PublishOptions, 'fsync' | 'asPack' | 'besideGc' | 'keeps' | 'prepared'>,
   ): Promise<void> {
     await publishObjects(objects, { ...this.#options, ...options });
     if (options.fsync) await this.#options.unsynced.sync();

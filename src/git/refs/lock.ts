@@ -11,6 +11,8 @@ import { makeParent, removeEmptyDirectories, removeFile } from './ref-directorie
 
 // Without waiting for the other end of a pipe that somebody has put there.
 const whateverItIs = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+// How long a commit takes from then on.
+const quietMs = 10;
 const longestPauseMs = 50;
 // How long to wait for a lock while holding another one that somebody may be waiting for.
 const secondLockPatienceMs = 50;
@@ -131,11 +133,11 @@ export class LockFile {
       await removeEmptyDirectories(this.#target);
       await this.#moveIntoPlace();
     }
-    this.#replaced?.closeSoon();
-    // The file has moved, whatever becomes of its mark, which then goes with this process.
-    setImmediate(() => {
+    // The disk is asked to keep what has moved first. Whatever becomes of the mark, it goes with this process.
+    setTimeout(() => {
+      this.#replaced?.closeSoon();
       this.#unmark().catch(() => undefined);
-    });
+    }, quietMs).unref();
   }
 
   /** Gives the lock up and leaves the file as it is. Does nothing after `commit`. */

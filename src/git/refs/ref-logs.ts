@@ -198,11 +198,7 @@ export class OpenLogs {
   readonly #means: OpenLogsMeans;
 
   /** Made by `RefLogs.open`. */
-  constructor(
-    logs: readonly OpenReflog[],
-    missing: readonly ByteString[],
-    means: OpenLogsMeans,
-  ) {
+  constructor(logs: readonly OpenReflog[], missing: readonly ByteString[], means: OpenLogsMeans) {
     this.#logs = logs;
     this.#missing = missing;
     this.#means = means;

@@ -7,7 +7,7 @@ import type { ListedRef } from '../../git/refs/ref-reader.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { Repository } from '../../git/repository.ts';
 import { descendsFrom } from '../../snapshot/ancestry.ts';
-import type { FirstRef } from '../../snapshot/commit.ts';
+import type { FirstRef } from '../../snapshot/commit-landing.ts';
 import { undoOnFailure } from '../vfs/maybe-promise.ts';
 import type { BranchSetting } from './branch-setting.ts';
 import type { CommitPlan } from './commit-plan.ts';

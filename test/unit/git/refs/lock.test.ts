@@ -1,10 +1,12 @@
+import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RefLockedError } from '../../../../src/errors.ts';
 import { bytesFromText } from '../../../../src/git/byte-string.ts';
 import { acquireAll, deadlineAfter, LockFile, releaseAll } from '../../../../src/git/refs/lock.ts';
-import { programResult } from '../../../helpers/program.ts';
+import { eventually } from '../../../helpers/eventually.ts';
+import { program, programResult } from '../../../helpers/program.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
 
 async function place(
@@ -13,6 +15,15 @@ async function place(
   const directory = await temporaryDirectory();
   const path = join(directory, name);
   return { directory, path, target: bytesFromText(path) };
+}
+
+/** Where a link leads; nothing when it is gone. */
+function readLink(path: string): string[] {
+  try {
+    return [readlinkSync(path)];
+  } catch {
+    return [];
+  }
 }
 
 describe('LockFile', () => {
@@ -32,6 +43,31 @@ describe('LockFile', () => {
     await next.release();
     await next.release();
     expect(await readdir(directory)).toEqual(['ref']);
+  });
+
+  test('replaces whatever is there, and keeps nothing of it open', async () => {
+    const { directory, path, target } = await place('ref');
+    const openHere = (): string[] =>
+      readdirSync('/proc/self/fd').flatMap((fd) => {
+        const [link] = readLink(`/proc/self/fd/${fd}`);
+        return link?.startsWith(directory) === true ? [link] : [];
+      });
+    const put = async (content: string): Promise<void> => {
+      const lock = await LockFile.acquire(target, deadlineAfter(0));
+      await lock.write(content, true);
+      await lock.commit();
+      expect(await readFile(path, 'utf8')).toBe(content);
+    };
+    await put('first');
+    await put('second');
+    await program('rm', [path]);
+    await program('mkfifo', [path]);
+    await put('third');
+    const refused = await LockFile.acquire(target, deadlineAfter(0));
+    await refused.write('never', true);
+    await refused.release();
+    await eventually(() => expect(openHere()).toEqual([]));
+    expect(await readFile(path, 'utf8')).toBe('third');
   });
 
   test('makes the directories that it needs, and replaces an empty one', async () => {

@@ -207,6 +207,17 @@ test('a ref is where it is to be, and locked, before it moves, and has moved aft
   expect(await locks()).toEqual([]);
 });
 
+test.each([true, false])('a ref that is not made gets no log, with fsync %s', async (fsync) => {
+  const beforeMove = (): Promise<void> => Promise.reject(new RangeError('no'));
+  const made = { name: topic, oid: a, expected: null, ...change, createReflog: true, fsync };
+  await expect(refs.update({ ...made, beforeMove })).rejects.toThrow('no');
+  expect(await readdir(join(gitDir, 'logs/refs/heads')).catch(() => [])).toEqual([]);
+  await refs.update(made);
+  await expect(refs.update({ ...made, oid: b, expected: a, beforeMove })).rejects.toThrow('no');
+  expect(await messages(topic)).toHaveLength(1);
+  expect(await locks()).toEqual([]);
+});
+
 test('what cannot be stored is refused', async () => {
   for (const oid of [zeroOid('sha1'), parseOid('a'.repeat(64))]) {
     const update = refs.update({ name: topic, oid, ...change });

@@ -152,6 +152,8 @@ describe('attempts at a commit that come to nothing', () => {
     await mount.commit();
     expect(moves).toBe(6);
     expect(publish).toHaveBeenCalledTimes(1);
+    const objects = await readdir(join(mount.gitDir, 'objects'), { recursive: true });
+    expect(objects.filter((path) => path.includes('tmp_'))).toEqual([]);
     await expectNothingStaged(mount);
   });
 

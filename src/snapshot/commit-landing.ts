@@ -1,0 +1,178 @@
+import { ObjectNotFoundError } from '../errors.ts';
+import { isGcRunning } from '../git/gc-lock.ts';
+import type { Identity } from '../git/identity.ts';
+import { PackKeeps } from '../git/odb/pack-keeps.ts';
+import type { PreparedObjects } from '../git/odb/publishing.ts';
+import type { StagingArea } from '../git/odb/staging-area.ts';
+import type { Oid } from '../git/oid.ts';
+import type { RefName } from '../git/refs/ref-name.ts';
+import type { Repository } from '../git/repository.ts';
+import { moveRefChecked, requireTip } from './ref-move.ts';
+import type { RefMove } from './ref-move.ts';
+
+/** A ref of its own that a commit gets. It stays, whatever becomes of the other one. */
+export interface FirstRef {
+  readonly ref: RefName;
+  readonly message: string;
+  /** Told when it leads to the commit. */
+  readonly onMade: (commit: Oid) => void;
+}
+
+/** A commit whose objects are stored or staged, and where it is to go; see `CommitRequest`. */
+export interface LandingRequest {
+  readonly ref: RefName;
+  readonly base: Oid | null;
+  readonly commit: Oid;
+  /** What the commit leads to, and `base` does not, the commit itself among them. */
+  readonly objects: readonly Oid[];
+  readonly message: string;
+  readonly author: Identity;
+  readonly committer?: Identity;
+  readonly extraParents?: readonly Oid[];
+  readonly fsync?: boolean;
+  readonly reflogMessage?: string;
+  readonly firstUnder?: FirstRef;
+}
+
+/**
+ * The last steps of a commit: its objects become a part of the repository, and the ref moves to it.
+ *
+ * Few objects get their names while the ref is locked, and not at all when the ref is elsewhere by now; the
+ * disk is at work on them while the lock is taken. With many of them others would have to wait for the
+ * lock: these are stored before.
+ */
+export class CommitLanding {
+  readonly #repository: Repository;
+  readonly #staging: StagingArea;
+  readonly #request: LandingRequest;
+  readonly #fsync: boolean;
+  readonly #staged: readonly Oid[];
+  readonly #stored: readonly Oid[];
+  // Of this commit alone: other branches commit out of the same area at the same time.
+  readonly #keeps = new PackKeeps();
+  readonly #packedBeside = new Set<Oid>();
+  #prepared: PreparedObjects | undefined;
+
+  constructor(repository: Repository, staging: StagingArea, request: LandingRequest) {
+    this.#repository = repository;
+    this.#staging = staging;
+    this.#request = request;
+    this.#fsync = request.fsync ?? false;
+    this.#staged = request.objects.filter((oid) => staging.hasStaged(oid));
+    this.#stored = request.objects.filter((oid) => !staging.hasStaged(oid));
+  }
+
+  /** Once. After an error the ref may have moved all the same, unless that is a `StaleSnapshotError`. */
+  async land(): Promise<void> {
+    const { ref, base, firstUnder } = this.#request;
+    const isQuick = firstUnder === undefined && this.#staging.areFew(this.#staged);
+    try {
+      if (isQuick) {
+        await this.#prepare();
+      } else {
+        await requireTip(this.#repository, ref, base);
+        await this.#publish();
+      }
+      const beforeMove = (): Promise<void> => this.#beforeMove(isQuick);
+      if (firstUnder !== undefined) await this.#moveFirst(firstUnder, beforeMove);
+      const afterMove = (): Promise<void> => this.#afterMove();
+      await this.#move({ ...this.#refMove(), beforeMove, afterMove });
+      this.#staging.referred(this.#staged);
+    } finally {
+      await this.#prepared?.files.discard();
+      await this.#keeps.letGo();
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    const options = { fsync: this.#fsync, keeps: this.#keeps };
+    try {
+      this.#prepared = await this.#staging.prepare(this.#request.objects, options);
+    } catch {
+      // What is wrong is met again, and told, when the objects are stored; a full disk may take a pack.
+    }
+  }
+
+  async #publish(): Promise<void> {
+    if (await this.#packBeside()) return;
+    const { objects } = this.#request;
+    const options = { fsync: this.#fsync, keeps: this.#keeps, prepared: this.#prepared };
+    await this.#staging.publish(objects, options);
+  }
+
+  /**
+   * A `git gc` at work may remove loose objects before it sees the ref, and whoever reads the ref until they
+   * are put back meets a commit without content. It leaves packs alone that came after it began.
+   */
+  async #packBeside(): Promise<boolean> {
+    const { commonDir, recent } = this.#repository;
+    if (this.#packedBeside.size > 0 || !(await isGcRunning(commonDir, recent))) return false;
+    // An attempt before this one may have published some of them, as loose objects.
+    await this.#packAgain(this.#request.objects);
+    for (const oid of this.#staged) this.#packedBeside.add(oid);
+    return true;
+  }
+
+  #packAgain(oids: readonly Oid[]): Promise<void> {
+    const [fsync, keeps] = [this.#fsync, this.#keeps];
+    return this.#staging.publish(oids, { fsync, besideGc: true, again: true, keeps });
+  }
+
+  async #beforeMove(isQuick: boolean): Promise<void> {
+    if (isQuick) {
+      await this.#publish();
+    } else {
+      await this.#packBeside();
+      // A whole `git gc` may have passed while the ref was locked by others.
+      await this.#republishMissing();
+    }
+    const missing = await this.#repository.odb.firstMissing(this.#stored);
+    if (missing !== undefined) throw new ObjectNotFoundError(missing);
+  }
+
+  async #afterMove(): Promise<void> {
+    // A repack that began when one of the packs was not protected may be about to remove it. One that
+    // begins from now on sees the ref.
+    if (!(await this.#keeps.areStanding())) await this.#packAgain(this.#staged);
+    await this.#republishMissing();
+  }
+
+  async #republishMissing(): Promise<void> {
+    const options = { fsync: this.#fsync, keeps: this.#keeps };
+    await this.#staging.republishMissing(this.#staged, options);
+  }
+
+  async #moveFirst(
+    { ref, message, onMade }: FirstRef,
+    beforeMove: () => Promise<void>,
+  ): Promise<void> {
+    await this.#move({ ...this.#refMove(), ref, from: null, message, beforeMove });
+    onMade(this.#request.commit);
+  }
+
+  #refMove(): RefMove {
+    const { ref, base, commit, author, committer, message, extraParents } = this.#request;
+    return {
+      ref,
+      from: base,
+      to: commit,
+      identity: committer ?? author,
+      message: this.#request.reflogMessage ?? reflogMessage(message, base, extraParents),
+      fsync: this.#fsync,
+    };
+  }
+
+  async #move(move: Parameters<typeof moveRefChecked>[1]): Promise<void> {
+    await moveRefChecked(this.#repository, move, this.#request.objects, this.#packedBeside);
+  }
+}
+
+function reflogMessage(
+  message: string,
+  base: Oid | null,
+  extraParents: readonly Oid[] = [],
+): string {
+  const subject = message.split('\n', 1)[0] ?? '';
+  if (base === null) return `commit (initial): ${subject}`;
+  return extraParents.length > 0 ? `commit (merge): ${subject}` : `commit: ${subject}`;
+}
