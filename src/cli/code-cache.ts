@@ -19,6 +19,7 @@ import type { Stats } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 
 // To compile a program is a good part of loading it. V8 can write down what it has compiled, down to
@@ -65,6 +66,7 @@ const headerLengthBytes = 4;
 const writableByOthers = 0o022;
 
 let running: CachedProgram | undefined;
+let compilesAtOnce = false;
 
 /** Runs a program whose own modules, in its directory, are all CommonJS, and have no `import()`. */
 export function runCached(program: string): void {
@@ -77,7 +79,20 @@ export function runCached(program: string): void {
  * first call does that: later V8 may have forgotten what ran at the start alone.
  */
 export function keepCompiledCode(): void {
+  // V8 takes it up only with the flags that it was written with.
+  setFlagsFromString('--no-always-sparkplug');
   running?.keep();
+  if (compilesAtOnce) setFlagsFromString('--always-sparkplug');
+}
+
+/**
+ * From now on V8 makes machine code (its baseline) of a function that is called for the first time. By itself
+ * it does so after some hundred calls, and of what a save needs each is called once or twice a save. Not
+ * during the start: Node has compiled its own modules with other flags, and V8 would compile them again.
+ */
+export function compileAtOnce(): void {
+  compilesAtOnce = true;
+  setFlagsFromString('--always-sparkplug');
 }
 
 class CachedProgram {

@@ -3,7 +3,7 @@ import type { GuardedMount, MountHandle } from '../mount/mount.ts';
 import { isOnTop, mountAt } from '../mount/mount-table.ts';
 import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
-import { keepCompiledCode } from './code-cache.ts';
+import { compileAtOnce, keepCompiledCode } from './code-cache.ts';
 import { openControlServer } from './control-server.ts';
 import type { ControlServer } from './control-server.ts';
 import { notAllCommitted, unwritableLog } from './exit-codes.ts';
@@ -71,6 +71,7 @@ export async function serve(
     control = await openControl(handle);
     if (givenUp?.aborted === true || stopAsked?.aborted === true) stop.abort();
     else onReady();
+    compileAtOnce();
     setTimeout(keepCompiledCode, startedMs).unref();
     await Promise.race([handle.done, stopRequested]);
     await ended(handle, stop.signal.aborted, place);

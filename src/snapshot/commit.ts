@@ -22,6 +22,8 @@ export interface CommitRequest {
   readonly ref: RefName;
   /** The commit that must be the tip, and becomes the first parent; `null` when the ref must not exist. */
   readonly base: Oid | null;
+  /** The tree of `base`, where that is known. */
+  readonly baseTree?: Oid;
   /** What changes in the tree of `base`, or in the empty tree. */
   readonly change: TreeChange;
   /** Where the content of the changes lies, when it is not stored yet. The caller discards it. */
@@ -124,7 +126,8 @@ async function editBase(
   request: CommitRequest,
 ): Promise<{ readonly baseTree: Oid | null; readonly tree: EditedTree }> {
   const { base, change } = request;
-  const baseTree = base === null ? null : (await readCommit(odb, base)).commit.tree;
+  let baseTree: Oid | null = null;
+  if (base !== null) baseTree = request.baseTree ?? (await readCommit(odb, base)).commit.tree;
   return { baseTree, tree: await editTree(odb, staging, baseTree, change, request) };
 }
 

@@ -25,7 +25,7 @@ import {
 import { program as runProgram, programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
-const library = join(dirname(installedCommand), 'code-cache.js');
+const libraryPath = join(dirname(installedCommand), 'code-cache.js');
 
 /** A program of one module, which prints what it is, and where it keeps what was compiled. */
 let [directory, program, caches, cacheFile] = ['', '', '', ''];
@@ -42,8 +42,10 @@ const sha256 = (data: string): string => createHash('sha256').update(data).diges
 
 /** Runs the program as a daemon is run, and gives what it printed. */
 async function run(): Promise<string> {
-  const script = `const { runCached, keepCompiledCode } = require(${JSON.stringify(library)});
+  const library = `require(${JSON.stringify(libraryPath)})`;
+  const script = `const { runCached, compileAtOnce, keepCompiledCode } = ${library};
     runCached(${JSON.stringify(program)});
+    compileAtOnce();
     keepCompiledCode();`;
   return runProgram(process.execPath, ['-e', script], {
     env: { ...daemonEnvironment, XDG_CACHE_HOME: caches },
@@ -78,6 +80,19 @@ describe('what was compiled', () => {
     // That it is used at all shows where it is not what it should be.
     await writeFile(cacheFile, await planted());
     expect(await run()).toBe('somebody else   \n');
+  });
+
+  test('is machine code at once when the start is over, and after the rest was kept', async () => {
+    const script = `const { runCached, compileAtOnce, keepCompiledCode } = require(${JSON.stringify(libraryPath)});
+      const isCompiled = (called) => [called(), %ActiveTierIsSparkplug(called)][1];
+      const tiers = [isCompiled(() => 1)];
+      compileAtOnce();
+      tiers.push(isCompiled(() => 2));
+      keepCompiledCode();
+      tiers.push(isCompiled(() => 3));
+      console.log(tiers.join());`;
+    const output = await runProgram(process.execPath, ['--allow-natives-syntax', '-e', script]);
+    expect(output).toBe('false,true,true\n');
   });
 
   test.each([

@@ -69,7 +69,7 @@ export class PlanCommits {
     { message, conflicts, firstUnder }: BranchCommitOptions,
   ): Promise<CommitResult | null> {
     return this.#commit(plan, message, {
-      ...{ ref, base: tip.oid, change: plan.change },
+      ...{ ref, base: tip.oid, baseTree: tip.tree, change: plan.change },
       onUnsure: (made) => {
         this.#unsure = made;
       },
