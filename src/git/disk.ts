@@ -70,6 +70,11 @@ export class Disk {
     this.#pace = isNear ? new ThreadPace(slowMs) : undefined;
   }
 
+  /** See the function `isNear`. */
+  get isNear(): boolean {
+    return this.#pace !== undefined;
+  }
+
   async open(path: PathLike, flags: string | number, mode?: number): Promise<OpenFile> {
     const fd = await this.#call(
       () => openSync(path, flags, mode),

@@ -115,6 +115,8 @@ export class LockFile {
 
   /** To free the file that is replaced takes longer than to rename. So it is kept open, and closed in a quiet moment. */
   async #holdReplaced(): Promise<void> {
+    // A server of files would have to keep it under another name meanwhile.
+    if (!this.#disk.isNear) return;
     try {
       this.#replaced = await this.#disk.open(bufferFromByteString(this.#target), whateverItIs);
     } catch {

@@ -82,16 +82,14 @@ export class RefLogs {
     const { disk } = this.#paths;
     const opened: OpenReflog[] = [];
     const missing: ByteString[] = [];
-    const logs = new OpenLogs(opened, missing, {
-      line: ({ from, to }) =>
-        formatReflogLine({
-          oldOid: from ?? zeroOid(this.#algorithm),
-          newOid: to ?? zeroOid(this.#algorithm),
-          committer: { identity: change.identity, ...(change.when ?? now()) },
-          message: change.message,
-        }),
-      sync: (files) => this.#sync(files),
-    });
+    const logs = new OpenLogs(opened, missing, ({ from, to }) =>
+      formatReflogLine({
+        oldOid: from ?? zeroOid(this.#algorithm),
+        newOid: to ?? zeroOid(this.#algorithm),
+        committer: { identity: change.identity, ...(change.when ?? now()) },
+        message: change.message,
+      }),
+    );
     try {
       for (const name of names) {
         const create = change.createReflog === true || this.#startsLog(name);
@@ -120,6 +118,11 @@ export class RefLogs {
     } finally {
       for (const file of opened.values()) file?.closeSoon();
     }
+  }
+
+  /** The same for logs that are open. */
+  async syncOpen(logs: OpenLogs): Promise<void> {
+    await this.#sync(logs.files());
   }
 
   async #sync(logs: ReadonlyMap<ByteString, OpenFile | undefined>): Promise<void> {
@@ -195,18 +198,22 @@ export class RefLogs {
 export class OpenLogs {
   readonly #logs: readonly OpenReflog[];
   readonly #missing: readonly ByteString[];
-  readonly #means: OpenLogsMeans;
+  readonly #line: (move: RefMove) => Buffer;
 
   /** Made by `RefLogs.open`. */
-  constructor(logs: readonly OpenReflog[], missing: readonly ByteString[], means: OpenLogsMeans) {
+  constructor(
+    logs: readonly OpenReflog[],
+    missing: readonly ByteString[],
+    line: (move: RefMove) => Buffer,
+  ) {
     this.#logs = logs;
     this.#missing = missing;
-    this.#means = means;
+    this.#line = line;
   }
 
   /** Writes the move into all of the logs or, when one fails, into none. */
   async append(move: RefMove): Promise<void> {
-    const line = this.#means.line(move);
+    const line = this.#line(move);
     try {
       for (const log of this.#logs) await log.append(line);
     } catch (error) {
@@ -220,23 +227,18 @@ export class OpenLogs {
     for (const log of this.#logs.toReversed()) await log.takeBack();
   }
 
-  /** Brings to stable storage what the logs hold, and which of them there are. */
-  async sync(): Promise<void> {
+  /** The logs by their paths; `undefined` stands for one that there is not, and that is not wanted. */
+  files(): Map<ByteString, OpenFile | undefined> {
     const files = new Map<ByteString, OpenFile | undefined>();
     for (const { path, file } of this.#logs) files.set(path, file);
     for (const path of this.#missing) files.set(path, undefined);
-    await this.#means.sync(files);
+    return files;
   }
 
   /** To be called in the end, whatever happened. */
   close(): void {
     for (const { file } of this.#logs) file.closeSoon();
   }
-}
-
-interface OpenLogsMeans {
-  readonly line: (move: RefMove) => Buffer;
-  readonly sync: (files: ReadonlyMap<ByteString, OpenFile | undefined>) => Promise<void>;
 }
 
 function now(): Pick<CommitStamp, 'timeSec' | 'zoneMinutes'> {

@@ -174,7 +174,7 @@ export class RefWriter {
         if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
         throw error;
       }
-      await all([fsync && directories.sync(), fsync && logs.sync(), afterMove?.()]);
+      await all([fsync && directories.sync(), fsync && this.#logs.syncOpen(logs), afterMove?.()]);
     } finally {
       logs.close();
       directories.close();

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RefLockedError } from '../../../../src/errors.ts';
 import { bytesFromText } from '../../../../src/git/byte-string.ts';
+import { Disk } from '../../../../src/git/disk.ts';
+import { LockMarks } from '../../../../src/git/refs/lock-marks.ts';
 import { acquireAll, deadlineAfter, LockFile, releaseAll } from '../../../../src/git/refs/lock.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { program, programResult } from '../../../helpers/program.ts';
@@ -45,29 +47,33 @@ describe('LockFile', () => {
     expect(await readdir(directory)).toEqual(['ref']);
   });
 
-  test('replaces whatever is there, and keeps nothing of it open', async () => {
+  test('replaces whatever is there, and lets go of it when the commit is over', async () => {
     const { directory, path, target } = await place('ref');
-    const openHere = (): string[] =>
-      readdirSync('/proc/self/fd').flatMap((fd) => {
-        const [link] = readLink(`/proc/self/fd/${fd}`);
-        return link?.startsWith(directory) === true ? [link] : [];
-      });
+    const marks = await LockMarks.open(directory, new Disk(true));
+    const heldOpen = (): string[] =>
+      readdirSync('/proc/self/fd')
+        .flatMap((fd) => readLink(`/proc/self/fd/${fd}`))
+        .filter((link) => link.startsWith(path));
     const put = async (content: string): Promise<void> => {
-      const lock = await LockFile.acquire(target, deadlineAfter(0));
+      const lock = await LockFile.acquire(target, deadlineAfter(0), marks);
       await lock.write(content, true);
       await lock.commit();
       expect(await readFile(path, 'utf8')).toBe(content);
     };
     await put('first');
+    expect(heldOpen()).toEqual([]);
     await put('second');
+    expect(heldOpen()).toEqual([`${path} (deleted)`]);
+    await eventually(() => expect(heldOpen()).toEqual([]));
     await program('rm', [path]);
     await program('mkfifo', [path]);
     await put('third');
-    const refused = await LockFile.acquire(target, deadlineAfter(0));
+    const refused = await LockFile.acquire(target, deadlineAfter(0), marks);
     await refused.write('never', true);
     await refused.release();
-    await eventually(() => expect(openHere()).toEqual([]));
+    await eventually(() => expect(heldOpen()).toEqual([]));
     expect(await readFile(path, 'utf8')).toBe('third');
+    await marks?.close();
   });
 
   test('makes the directories that it needs, and replaces an empty one', async () => {
