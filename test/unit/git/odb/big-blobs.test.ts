@@ -32,8 +32,14 @@ afterEach(() => {
   spool.close();
 });
 
+/** Where content stops coming, and until when. */
+interface Stop {
+  readonly at: number;
+  readonly until: Promise<void>;
+}
+
 /** Content that is counted as it is read, and that comes in uneven chunks. */
-function open(data: Buffer, breakAt = Infinity): BlobContent {
+function open(data: Buffer, breakAt = Infinity, stop?: Stop): BlobContent {
   opened += 1;
   openNow += 1;
   return {
@@ -42,6 +48,7 @@ function open(data: Buffer, breakAt = Infinity): BlobContent {
     async *chunks() {
       for (let at = 0, size = 1; at < data.length; at += size, size = (size * 7) % 300_007) {
         await Promise.resolve();
+        if (stop !== undefined && at > stop.at) await stop.until;
         if (at > breakAt) throw new CorruptObjectError('broken in the middle');
         inflatedBytes += Math.min(size, data.length - at);
         yield data.subarray(at, at + size);
@@ -54,9 +61,9 @@ function open(data: Buffer, breakAt = Infinity): BlobContent {
   };
 }
 
-function bigBlobs(data = content, breakAt?: number): BigBlobs {
+function bigBlobs(data = content, breakAt?: number, stop?: Stop): BigBlobs {
   return new BigBlobs({
-    open: () => Promise.resolve(open(data, breakAt)),
+    open: () => Promise.resolve(open(data, breakAt, stop)),
     spool,
     maxBlocksSizeBytes: mebibyte,
   });
@@ -116,9 +123,13 @@ describe('BigBlobs', () => {
   });
 
   it('answers from the spool as soon as the part is there', async () => {
-    const blobs = bigBlobs();
+    let goOn = (): void => undefined;
+    const until = new Promise<void>((resolve) => (goOn = resolve));
+    const blobs = bigBlobs(content, Infinity, { at: 7 * mebibyte, until });
     await expectRange(blobs, 6 * mebibyte, 1000);
     expect(inflatedBytes).toBeLessThan(8 * mebibyte);
+    goOn();
+    await expectRange(blobs, 10 * mebibyte, 1000);
   });
 
   it('starts again from the front where there is no spool', async () => {
