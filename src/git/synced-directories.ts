@@ -1,3 +1,4 @@
+import { allOf } from './all-of.ts';
 import { bufferFromByteString, type ByteString } from './byte-string.ts';
 import { farDisk } from './disk.ts';
 import type { Disk, OpenFile } from './disk.ts';
@@ -24,7 +25,7 @@ export class SyncedDirectories {
   async sync(directories: Iterable<ByteString>): Promise<void> {
     const some = this.begin();
     try {
-      await Promise.all(Array.from(directories, (path) => some.add(path)));
+      await allOf(Array.from(directories, (path) => some.add(path)));
       await some.sync();
     } finally {
       some.close();

@@ -18,20 +18,31 @@ export interface FirstRef {
   readonly onMade: (commit: Oid) => void;
 }
 
-/** A commit whose objects are stored or staged, and where it is to go; see `CommitRequest`. */
-export interface LandingRequest {
+/** Where a commit goes, and what is written down about that. */
+export interface CommitDestination {
+  /** The ref that moves, usually a branch. A symbolic one moves what it leads to. */
   readonly ref: RefName;
+  /** The commit that must be the tip, and becomes the first parent; `null` when the ref must not exist. */
   readonly base: Oid | null;
+  readonly author: Identity;
+  /** The author, unless somebody else commits. */
+  readonly committer?: Identity;
+  /** Further parents, after `base`; those that are parents already are left out. */
+  readonly extraParents?: readonly Oid[];
+  /** Return only after all of it is on stable storage: objects first, then the ref and its reflog. */
+  readonly fsync?: boolean;
+  /** What the reflog says, instead of `commit: ` and the subject. */
+  readonly reflogMessage?: string;
+  /** A ref that does not exist, and is made to lead to the commit before `ref` does. */
+  readonly firstUnder?: FirstRef;
+}
+
+/** A commit whose objects are stored or staged. */
+export interface LandingRequest extends CommitDestination {
   readonly commit: Oid;
   /** What the commit leads to, and `base` does not, the commit itself among them. */
   readonly objects: readonly Oid[];
   readonly message: string;
-  readonly author: Identity;
-  readonly committer?: Identity;
-  readonly extraParents?: readonly Oid[];
-  readonly fsync?: boolean;
-  readonly reflogMessage?: string;
-  readonly firstUnder?: FirstRef;
 }
 
 /**

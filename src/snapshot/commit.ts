@@ -4,11 +4,10 @@ import type { Commit, CommitStamp, Identity } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
-import type { RefName } from '../git/refs/ref-name.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ChangeReport } from './change-report.ts';
 import { CommitLanding } from './commit-landing.ts';
-import type { FirstRef } from './commit-landing.ts';
+import type { CommitDestination } from './commit-landing.ts';
 import { readCommit } from './history.ts';
 import type { IdentifiedCommit } from './history.ts';
 import { requireTip } from './ref-move.ts';
@@ -17,11 +16,7 @@ import { editTree } from './tree-edit.ts';
 import type { EditedTree, TreeChange } from './tree-edit.ts';
 
 /** A commit that is to become the tip of a ref. */
-export interface CommitRequest {
-  /** The ref that moves, usually a branch. A symbolic one moves what it leads to. */
-  readonly ref: RefName;
-  /** The commit that must be the tip, and becomes the first parent; `null` when the ref must not exist. */
-  readonly base: Oid | null;
+export interface CommitRequest extends CommitDestination {
   /** The tree of `base`, where that is known. */
   readonly baseTree?: Oid;
   /** What changes in the tree of `base`, or in the empty tree. */
@@ -36,17 +31,6 @@ export interface CommitRequest {
   readonly pruneEmpty: boolean;
   /** The message, or what makes one of the changes. A newline is added where it lacks one at its end. */
   readonly message: string | ((changes: ChangeReport) => string);
-  readonly author: Identity;
-  /** The author, unless somebody else commits. */
-  readonly committer?: Identity;
-  /** Further parents, after `base`; those that are parents already are left out. */
-  readonly extraParents?: readonly Oid[];
-  /** Return only after all of it is on stable storage: objects first, then the ref and its reflog. */
-  readonly fsync?: boolean;
-  /** What the reflog says, instead of `commit: ` and the subject. */
-  readonly reflogMessage?: string;
-  /** A ref that does not exist, and is made to lead to the commit before `ref` does. */
-  readonly firstUnder?: FirstRef;
   /** A commit is made even when the tree stays as it is. */
   readonly allowUnchanged?: boolean;
 }

@@ -11,6 +11,7 @@ import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
 import { PreparedLooseFiles, writeLooseObjects } from '../../src/git/odb/loose-writer.ts';
 import type { LooseObject, LooseWriterOptions } from '../../src/git/odb/loose-writer.ts';
 import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { fsck, git, gitBytes } from '../helpers/git.ts';
 import {
   failWrite,
@@ -219,6 +220,17 @@ test('a disk that fails while files are prepared is told of when they are named'
   expect(sync).toHaveBeenCalledTimes(1);
   const names = await readdir(options.objectsDirectory, { recursive: true });
   expect(names.filter((name) => name.includes(oid.slice(2)) || name.includes('tmp_'))).toEqual([]);
+  // Nor is anything kept open, also not what was just being opened.
+  const isOpen = (): boolean =>
+    fs.readdirSync('/proc/self/fd').some((fd) => {
+      try {
+        return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(options.objectsDirectory);
+      } catch {
+        // The one that this list was read from.
+        return false;
+      }
+    });
+  await eventually(() => expect(isOpen()).toBe(false));
 });
 
 describe('files that are not synced yet', () => {

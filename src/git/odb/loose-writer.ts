@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { allOf } from '../all-of.ts';
 import { bytesFromText } from '../byte-string.ts';
 import type { ByteString } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
@@ -254,7 +255,7 @@ async function settle(
     return;
   }
   // While the disk is at work. With the file in it the directory cannot be exchanged for another.
-  await Promise.all([handle.sync(), nextTurn().then(() => directories.add(directoryOf(path)))]);
+  await allOf([handle.sync(), nextTurn().then(() => directories.add(directoryOf(path)))]);
   handle.closeSoon();
 }
 

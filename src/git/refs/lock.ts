@@ -1,6 +1,7 @@
 import { constants, unlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RefLockedError } from '../../errors.ts';
+import { allOf } from '../all-of.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
 import { appendFully } from '../disk.ts';
 import type { Disk, OpenFile } from '../disk.ts';
@@ -109,7 +110,7 @@ export class LockFile {
   /** Writes the new content of the file into the lock; with `fsync` it is on stable storage then. */
   async write(content: string, fsync: boolean): Promise<void> {
     await appendFully(this.#file, Buffer.from(content, 'latin1'));
-    if (fsync) await Promise.all([this.#file.sync(), this.#holdReplaced()]);
+    if (fsync) await allOf([this.#file.sync(), this.#holdReplaced()]);
     await this.#close();
   }
 

@@ -99,8 +99,7 @@ export class RefLogs {
         else opened.push(log);
       }
     } catch (error) {
-      await logs.takeBack();
-      logs.close();
+      await logs.discard().catch(() => undefined);
       throw error;
     }
     return logs;
@@ -238,6 +237,15 @@ export class OpenLogs {
   /** To be called in the end, whatever happened. */
   close(): void {
     for (const { file } of this.#logs) file.closeSoon();
+  }
+
+  /** Closes logs that no line is to be written into after all. */
+  async discard(): Promise<void> {
+    try {
+      await this.takeBack();
+    } finally {
+      this.close();
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidArgumentError, RefChangedError, RefConflictError } from '../../errors.ts';
+import { allOf } from '../all-of.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
 import { systemErrorCode } from '../system-error.ts';
 import { deadlineAfter, pause, type DeadlineMs, type LockFile } from './lock.ts';
@@ -154,17 +155,17 @@ export class RefWriter {
       return this.#logs.open(names, change);
     };
     const opening = open();
+    let logs: OpenLogs;
     try {
       // Together, so that the disk can do it in one go.
-      await all([beforeMove?.(), lock.write(content, fsync), opening]);
+      await allOf([beforeMove?.(), lock.write(content, fsync), opening]);
+      logs = await opening;
     } catch (error) {
       directories.close();
-      const logs = await opening.catch(() => undefined);
-      await logs?.takeBack();
-      logs?.close();
+      // The first failure is the one to tell; a log without a line says nothing wrong.
+      await opening.then((opened) => opened.discard()).catch(() => undefined);
       throw error;
     }
-    const logs = await opening;
     try {
       await logs.append(move);
       try {
@@ -174,7 +175,7 @@ export class RefWriter {
         if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
         throw error;
       }
-      await all([fsync && directories.sync(), fsync && this.#logs.syncOpen(logs), afterMove?.()]);
+      await allOf([fsync && directories.sync(), fsync && this.#logs.syncOpen(logs), afterMove?.()]);
     } finally {
       logs.close();
       directories.close();
@@ -220,12 +221,6 @@ export class RefWriter {
   }
 }
 
-/** Waits for all of them, also when one fails. */
-async function all(parts: readonly unknown[]): Promise<void> {
-  const outcomes = await Promise.allSettled(parts);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-}
-
 /** Brings to stable storage what some refs, and the logs of these or of others, are, or that they are gone. */
 export async function syncRefs(
   paths: RefPaths,
@@ -233,7 +228,7 @@ export async function syncRefs(
   names: Iterable<RefName>,
   logged: Iterable<RefName> = names,
 ): Promise<void> {
-  await all([paths.syncNames(Array.from(names, (name) => paths.ref(name))), logs.sync(logged)]);
+  await allOf([paths.syncNames(Array.from(names, (name) => paths.ref(name))), logs.sync(logged)]);
 }
 
 function firstReading({ name, noDereference, expected }: RefUpdate): NameReading {

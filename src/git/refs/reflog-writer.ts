@@ -26,6 +26,7 @@ export class OpenReflog {
   readonly #isWanted: boolean;
   readonly #sizeBytes: number;
   readonly #isWhole: boolean;
+  #hasLine = false;
 
   private constructor(
     path: ByteString,
@@ -59,6 +60,7 @@ export class OpenReflog {
 
   /** Appends a line in one write, so that readers never see a part of it. */
   async append(line: Buffer): Promise<void> {
+    this.#hasLine = true;
     await appendFully(this.file, this.#isWhole ? line : Buffer.concat([Buffer.of(newline), line]));
   }
 
@@ -69,7 +71,7 @@ export class OpenReflog {
    */
   async takeBack(): Promise<void> {
     if (this.#sizeBytes === 0 && this.#isWanted) await removeFile(this.path);
-    else await truncate(bufferFromByteString(this.path), this.#sizeBytes);
+    else if (this.#hasLine) await truncate(bufferFromByteString(this.path), this.#sizeBytes);
   }
 }
 

@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs';
-import { readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
@@ -213,7 +213,10 @@ test.each([true, false])('a ref that is not made gets no log, with fsync %s', as
   await expect(refs.update({ ...made, beforeMove })).rejects.toThrow('no');
   expect(await readdir(join(gitDir, 'logs/refs/heads')).catch(() => [])).toEqual([]);
   await refs.update(made);
+  const log = join(gitDir, 'logs/refs/heads/topic');
+  const { mtimeMs } = await stat(log);
   await expect(refs.update({ ...made, oid: b, expected: a, beforeMove })).rejects.toThrow('no');
+  expect((await stat(log)).mtimeMs).toBe(mtimeMs);
   expect(await messages(topic)).toHaveLength(1);
   expect(await locks()).toEqual([]);
 });
