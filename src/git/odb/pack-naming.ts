@@ -55,8 +55,12 @@ export async function namePack(file: PackFile, pack: NamelessPack): Promise<Fini
     const index = await writeIndex(pack, attempt === 1 ? 'tmp_idx_vost_' : 'vost_idx_');
     try {
       await file.renameTo(finished.packPath);
-      await pack.spares?.keep(index.path, finished.packPath);
+      const temporary = index.path;
+      await pack.spares?.keep(temporary, finished.packPath);
       await index.renameTo(finished.indexPath);
+      // Whoever saw the second name first has put the index back already: the same file has both names
+      // then, and `rename` leaves both (rename(2)).
+      await unlink(temporary).catch(ignoring('ENOENT'));
       break;
     } catch (error) {
       await index.unlink();

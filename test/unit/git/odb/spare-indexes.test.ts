@@ -1,8 +1,11 @@
 import * as promises from 'node:fs/promises';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { deflateSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { hashObject } from '../../../../src/git/hash-object.ts';
+import { PackWriter } from '../../../../src/git/odb/pack-writer.ts';
 import { SpareIndexes } from '../../../../src/git/odb/spare-indexes.ts';
 import { systemError } from '../../../helpers/staging.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
@@ -61,6 +64,28 @@ describe('an index beside a git gc', () => {
     await spares.settle();
     expect([...(await listing())].sort()).toEqual(['pack-0123.idx', 'pack-0123.pack']);
     vi.mocked(promises.link).mockReset();
+  });
+
+  test('leaves no temporary name when somebody else puts it back before it has its own', async () => {
+    const other = new SpareIndexes(join(gitDir, 'objects'));
+    const keep = spares.keep.bind(spares);
+    vi.spyOn(spares, 'keep').mockImplementation(async (indexPath, packPath) => {
+      await keep(indexPath, packPath);
+      await other.see(await listing());
+    });
+    const writer = new PackWriter(join(gitDir, 'objects'), 'sha1');
+    const content = Buffer.from('content');
+    await writer.append({
+      oid: hashObject('sha1', 'blob', content),
+      type: 'blob',
+      sizeBytes: content.length,
+      deflated: [deflateSync(content)],
+    });
+    const { packPath, indexPath } = await writer.finish({ fsync: true, spares });
+    await writer.close();
+    await rm(join(gitDir, 'gc.pid'));
+    await spares.settle();
+    expect(await listing()).toEqual(new Set([basename(packPath), basename(indexPath)]));
   });
 
   test('has no second name when no git gc is at work', async () => {
