@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { runProgram } from './run-program.ts';
+import type { RunResult } from './run-program.ts';
 
 /** How a test runs git. */
 export interface GitOptions {
@@ -36,43 +37,11 @@ export const gitEnvironment: Readonly<Record<string, string>> = {
   GIT_CONFIG_VALUE_1: 'main',
 };
 
-/** What a run of git left behind, whatever its exit code. */
-export interface GitResult {
-  /** `null` when a signal ended it. */
-  readonly exitCode: number | null;
-  readonly stdout: Buffer;
-  readonly stderr: Buffer;
-}
-
 /** Runs git to its end; rejects only when it cannot be started or runs past its time. */
-export function gitResult(args: readonly string[], options: GitOptions = {}): Promise<GitResult> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('git', args, {
-      cwd: options.cwd,
-      env: { ...gitEnvironment, ...options.env },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    const timeoutMs = options.timeoutMs ?? 30_000;
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      reject(new Error(`git ${args.join(' ')} ran longer than ${timeoutMs} ms`));
-    }, timeoutMs);
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
-    // A git that does not read its input ends the pipe early; its exit code tells the story.
-    child.stdin.on('error', () => undefined);
-    child.on('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    child.on('close', (exitCode) => {
-      clearTimeout(timer);
-      resolve({ exitCode, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
-    });
-    child.stdin.end(options.input ?? '');
-  });
+export function gitResult(args: readonly string[], options: GitOptions = {}): Promise<RunResult> {
+  const { cwd, input, timeoutMs = 30_000 } = options;
+  const env = { ...gitEnvironment, ...options.env };
+  return runProgram({ program: 'git', args, cwd, env, input, timeoutMs });
 }
 
 /** Runs git and gives its standard output; a failure throws with what git said. */

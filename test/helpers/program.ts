@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { runProgram } from './run-program.ts';
 
 export interface ProgramOptions {
   readonly cwd?: string;
@@ -20,46 +20,15 @@ export interface ProgramResult {
  * Runs a program to its end without ever blocking this process, and never longer than its time:
  * a mount that hangs makes a test fail, not wait.
  */
-export function programResult(
+export async function programResult(
   program: string,
   args: readonly string[],
   options: ProgramOptions = {},
 ): Promise<ProgramResult> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      cwd: options.cwd,
-      env: { ...process.env, LC_ALL: 'C.UTF-8', ...options.env },
-      stdio: ['pipe', 'pipe', 'pipe'],
-      // A group of its own, so that the time limit reaches what it started too.
-      detached: true,
-    });
-    const timeoutMs = options.timeoutMs ?? 30_000;
-    const timer = setTimeout(() => {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      child.stdout.destroy();
-      child.stderr.destroy();
-      reject(new Error(`${program} ${args.join(' ')} ran longer than ${timeoutMs} ms`));
-    }, timeoutMs);
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
-    // A program that does not read its input ends the pipe early; its exit code tells the story.
-    child.stdin.on('error', () => undefined);
-    child.on('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    child.on('close', (exitCode) => {
-      clearTimeout(timer);
-      resolve({
-        exitCode,
-        stdout: Buffer.concat(stdout).toString(),
-        stderr: Buffer.concat(stderr).toString(),
-      });
-    });
-    child.stdin.end(options.input ?? '');
-  });
+  const { cwd, input, timeoutMs = 30_000 } = options;
+  const env = { ...process.env, LC_ALL: 'C.UTF-8', ...options.env };
+  const result = await runProgram({ program, args, cwd, env, input, timeoutMs });
+  return { ...result, stdout: result.stdout.toString(), stderr: result.stderr.toString() };
 }
 
 /** Runs a program and gives its standard output; a failure throws with what it said. */
