@@ -4,6 +4,12 @@ import type { Ino } from './operations.ts';
 /** Rows of numbers begin at multiples of this. */
 export const inoPageSize = 64;
 
+/** A row of more numbers than this is long. */
+export const longestShortRow = 4096;
+
+/** Long rows begin at multiples of this. */
+export const longPageSize = 65_536;
+
 /**
  * Hands out inode numbers, each once in the life of a mount: the kernel may still speak of a number
  * long after its file is gone, and must never mean another file by it. Numbers above the root's are
@@ -23,9 +29,10 @@ export class InoAllocator {
     return ino;
   }
 
-  /** The first of `count` numbers in a row, a multiple of `inoPageSize`. */
+  /** The first of `count` numbers in a row, a multiple of the size of their pages. */
   reserve(count: number): Ino {
-    const first = Math.ceil(this.#next / inoPageSize) * inoPageSize;
+    const pageSize = count > longestShortRow ? longPageSize : inoPageSize;
+    const first = Math.ceil(this.#next / pageSize) * pageSize;
     this.#next = first + count;
     return first as Ino;
   }

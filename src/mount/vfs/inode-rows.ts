@@ -1,4 +1,4 @@
-import { inoPageSize } from './ino-allocator.ts';
+import { inoPageSize, longPageSize, longestShortRow } from './ino-allocator.ts';
 import type { Ino } from './operations.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -96,9 +96,14 @@ export class InodeRow {
   }
 }
 
-/** The rows that have live numbers, found by number. Rows begin at page boundaries, so no two share a page. */
+/**
+ * The rows that have live numbers, found by number: by its page, and long rows, which would have many of
+ * those, by its long page. Rows begin at page boundaries, so no two share a page, nor two long ones a long
+ * page.
+ */
 export class InodeRows {
-  readonly #pages = new Map<number, InodeRow>();
+  readonly #short = new Map<number, InodeRow>();
+  readonly #long = new Map<number, InodeRow>();
   #live = 0;
 
   /** How many numbers are live. */
@@ -112,7 +117,10 @@ export class InodeRows {
 
   hold(row: InodeRow, ino: Ino, isLink: boolean, references = 1): void {
     if (!row.hold(ino, isLink, references)) return;
-    if (row.live === 1) for (const page of pagesOf(row)) this.#pages.set(page, row);
+    if (row.live === 1) {
+      const rows = this.#rowsLike(row);
+      for (const page of pagesOf(row)) rows.set(page, row);
+    }
     this.#live += 1;
   }
 
@@ -135,24 +143,34 @@ export class InodeRows {
   }
 
   clear(): void {
-    this.#pages.clear();
+    this.#short.clear();
+    this.#long.clear();
     this.#live = 0;
   }
 
   #settle(row: InodeRow, liveBefore: number): void {
     this.#live += row.live - liveBefore;
-    if (row.live === 0) for (const page of pagesOf(row)) this.#pages.delete(page);
+    if (row.live > 0) return;
+    const rows = this.#rowsLike(row);
+    for (const page of pagesOf(row)) rows.delete(page);
   }
 
   #row(ino: Ino): InodeRow | undefined {
-    return this.#pages.get(pageOf(ino));
+    const row = this.#short.get(Math.floor(ino / inoPageSize));
+    return row ?? this.#long.get(Math.floor(ino / longPageSize));
+  }
+
+  #rowsLike(row: InodeRow): Map<number, InodeRow> {
+    return isLong(row) ? this.#long : this.#short;
   }
 }
 
-function pageOf(ino: number): number {
-  return Math.floor(ino / inoPageSize);
+function isLong({ size }: InodeRow): boolean {
+  return size > longestShortRow;
 }
 
-function* pagesOf({ first, size }: InodeRow): Generator<number, void, undefined> {
-  for (let page = pageOf(first); page * inoPageSize < first + size; page++) yield page;
+function* pagesOf(row: InodeRow): Generator<number, void, undefined> {
+  const pageSize = isLong(row) ? longPageSize : inoPageSize;
+  const end = row.first + row.size;
+  for (let page = row.first / pageSize; page * pageSize < end; page++) yield page;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { InodeRow } from '../../../../src/mount/vfs/inode-rows.ts';
+import { InoAllocator } from '../../../../src/mount/vfs/ino-allocator.ts';
+import { InodeRow, InodeRows } from '../../../../src/mount/vfs/inode-rows.ts';
 import type { Ino } from '../../../../src/mount/vfs/operations.ts';
 import type { Vnode } from '../../../../src/mount/vfs/vnode.ts';
 
@@ -61,4 +62,30 @@ test('a count that is full stays so', () => {
   expect(row.get(first)).toEqual({ index: 0, isLink: true });
   expect(row.take(first)).toBe(0x7fff_ffff);
   expect(row.live).toBe(0);
+});
+
+test('rows of every length are found by their numbers, between numbers that are in none', () => {
+  const inos = new InoAllocator();
+  const rows = new InodeRows();
+  const all = [2, 4097, 64, 200_000, 3, 4096, 65_536, 4097].map((length) => {
+    const between = inos.next();
+    const row: InodeRow = new InodeRow(inos.reserve(length), length, {
+      rowNode: (index) => `${row.first} ${index}` as unknown as Vnode,
+    });
+    return { between, row, last: (row.first + length - 1) as Ino };
+  });
+  for (const { row, last } of all) for (const ino of [row.first, last]) rows.hold(row, ino, false);
+  for (const { between, row, last } of all) {
+    expect(rows.get(between)).toBeUndefined();
+    expect(rows.get(row.first)).toBe(`${row.first} 0`);
+    expect(rows.get(last)).toBe(`${row.first} ${row.size - 1}`);
+    expect(rows.get((last + 1) as Ino)).toBeUndefined();
+  }
+  expect(rows.size).toBe(2 * all.length);
+  for (const { row, last } of all) {
+    rows.release(row.first, 1);
+    expect(rows.take(last)).toBe(1);
+    expect(rows.get(last)).toBeUndefined();
+  }
+  expect(rows.size).toBe(0);
 });
