@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { RefLockedError } from '../../../../src/errors.ts';
 import { bytesFromText } from '../../../../src/git/byte-string.ts';
 import { Disk } from '../../../../src/git/disk.ts';
@@ -27,6 +27,8 @@ function readLink(path: string): string[] {
     return [];
   }
 }
+
+afterEach(() => vi.useRealTimers());
 
 describe('LockFile', () => {
   test('keeps others out until it is given up, and leaves nothing behind', async () => {
@@ -62,8 +64,11 @@ describe('LockFile', () => {
     };
     await put('first');
     expect(heldOpen()).toEqual([]);
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
     await put('second');
     expect(heldOpen()).toEqual([`${path} (deleted)`]);
+    vi.runAllTimers();
+    vi.useRealTimers();
     await eventually(() => expect(heldOpen()).toEqual([]));
     await program('rm', [path]);
     await program('mkfifo', [path]);
