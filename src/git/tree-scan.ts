@@ -11,6 +11,8 @@ const digit7 = 0x37;
 const highestMode = 0o177777;
 /** What an entry takes at least, unless its name is one letter. */
 const fewestBytesAsARule = 30;
+/** What is looked at in one go while the rest is inflated: zlib gets its next piece in between. */
+const bytesInOneGo = 64 * 1024;
 /** An entry that starts so far before the end of what is there is taken to be whole. */
 const longestBytesAsARule = 512;
 
@@ -48,22 +50,29 @@ export class TreeScanner {
     this.#offsets = new Uint32Array(Math.floor(sizeBytes / fewestBytesAsARule) + 2);
   }
 
-  /** Looks at the first bytes of the tree; those of the call before come again, with more behind them. */
-  advance(start: Buffer): void {
-    if (this.#hasFailed) return;
+  /**
+   * Looks at some of the first bytes of the tree; those of the call before come again. Tells whether there
+   * are more to look at.
+   */
+  advance(start: Buffer): boolean {
+    if (this.#hasFailed) return false;
+    const end = start.length - longestBytesAsARule;
     try {
-      this.#scan(start, start.length - longestBytesAsARule);
+      this.#scan(start, Math.min(end, this.#start + bytesInOneGo));
     } catch {
       // An entry that is cut off, perhaps only here. The whole tree tells.
       this.#hasFailed = true;
     }
+    return !this.#hasFailed && this.#start < end;
   }
 
   /** What the whole tree comes to. A `CorruptObjectError` tells of what is wrong. */
   finish(raw: Buffer): TreeScan {
     if (this.#hasFailed) return scanTree(raw, this.#oidSize);
     this.#scan(raw, raw.length);
-    const offsets = this.#offsets.slice(0, this.#count + 1);
+    // A copy of many costs more than some room behind them.
+    const isNearlyFull = this.#count > 0.75 * this.#offsets.length;
+    const offsets = this.#offsets[isNearlyFull ? 'subarray' : 'slice'](0, this.#count + 1);
     offsets[this.#count] = raw.length;
     return { offsets, doubtful: this.#doubtful, directories: this.#directories };
   }

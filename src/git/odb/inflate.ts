@@ -1,4 +1,4 @@
-import { finished, pipeline } from 'node:stream/promises';
+import { pipeline } from 'node:stream/promises';
 import { constants, createInflate, inflateSync } from 'node:zlib';
 import type { Inflate } from 'node:zlib';
 import { CorruptObjectError } from '../../errors.ts';
@@ -94,7 +94,7 @@ export function inflateStart(input: Buffer, sizeBytes: number = Infinity): Buffe
  * exactly `sizeBytes` bytes, or its checksum is wrong, a `CorruptObjectError` ends it; errors of the
  * input come as they are. At the end `onEnd` is told how long the stream was.
  *
- * A piece of the input is done with when the next one is asked for, if it is no smaller than
+ * A piece of the input is done with when the one after the next is asked for, if it is no smaller than
  * `wholeInputBytes`.
  */
 export async function* inflateChunks(
@@ -120,8 +120,11 @@ export async function* inflateChunks(
   onEnd?.(inflate.bytesWritten);
 }
 
-/** What is told the first bytes of content while the others are inflated, more of them each time. */
-export type OnStart = (start: Buffer) => void;
+/**
+ * What is told the first bytes of content while the others are inflated. When it returns true it is told
+ * them again, and of more if there is more by then, after others had their turn.
+ */
+export type OnStart = (start: Buffer) => boolean;
 
 /**
  * All that `inflateChunks` gives, in one buffer. Check the size with `checkDeclaredSize` first. Of what
@@ -158,29 +161,48 @@ async function inflateInOnePiece(
   const inflate = allocating(sizeBytes, () => createInflate({ chunkSize }));
   const parts: Buffer[] = [];
   let total = 0;
+  let looking: NodeJS.Immediate | undefined;
+  const lookSoon = (): void => {
+    looking ??= setImmediate(() => {
+      looking = undefined;
+      const start = total < sizeBytes ? sideBySide(parts, total) : undefined;
+      if (start !== undefined && onStart?.(start) === true) lookSoon();
+    });
+  };
+  const ended = new Promise<void>((resolve, reject) => {
+    inflate.on('end', resolve).on('error', reject);
+  });
   inflate.on('data', (part: Buffer) => {
     parts.push(part);
     total += part.length;
     if (total > sizeBytes) inflate.destroy(wrongSize(total, sizeBytes));
-    else if (onStart !== undefined && total < sizeBytes) {
-      // Later, when zlib has got its next piece, and works on that meanwhile.
-      setImmediate(() => {
-        const start = inflate.destroyed ? undefined : sideBySide(parts, total);
-        if (start !== undefined) onStart(start);
-      });
-    }
+    else if (onStart !== undefined) lookSoon();
   });
-  // As in `inflateChunks`.
-  pipeline(input, inflate).catch(() => undefined);
+  feed(inflate, input).catch((error: unknown) => inflate.destroy(error as Error));
   try {
-    await finished(inflate, { writable: false });
+    await ended;
   } catch (error) {
     throw isZlibError(error) ? corruptStream(error, sizeBytes) : error;
   } finally {
+    clearImmediate(looking);
     inflate.destroy();
   }
   if (total !== sizeBytes) throw wrongSize(total, sizeBytes);
   return sideBySide(parts, sizeBytes) ?? Buffer.concat(parts, sizeBytes);
+}
+
+/** Gives zlib one piece more than it works on: it goes on with that without waiting for this thread. */
+async function feed(inflate: Inflate, input: AsyncIterable<Buffer>): Promise<void> {
+  // What zlib does not want of a piece, behind the end of the stream, it never gives back.
+  const over = new Promise<void>((resolve) => inflate.once('close', resolve));
+  let before: Promise<void> | undefined;
+  for await (const piece of input) {
+    const taken = new Promise<void>((resolve) => inflate.write(piece, () => resolve()));
+    await Promise.race([before, over]);
+    if (inflate.destroyed) return;
+    before = taken;
+  }
+  inflate.end();
 }
 
 /** The parts in one, where they stand side by side, as zlib leaves them. */

@@ -162,7 +162,10 @@ export class PackFile {
     return true;
   }
 
-  /** A part of the file of any length, in parts with their position. They are used again. */
+  /**
+   * A part of the file of any length, in parts with their position. The memory of one is used again when
+   * the one after the next is asked for.
+   */
   async *read(
     start: number,
     end: number,
@@ -170,8 +173,8 @@ export class PackFile {
     const buffers: Buffer[] = [];
     const readPart = (position: number): Promise<Buffer> => {
       const length = Math.min(pieceBytes, end - position);
-      // The one that was handed out before the last is not needed any more.
-      const buffer = buffers.length === 2 ? buffers.shift() : undefined;
+      // Those before the last two that were handed out are not needed any more.
+      const buffer = buffers.length === 3 ? buffers.shift() : undefined;
       const target = buffer ?? Buffer.allocUnsafeSlow(Math.min(pieceBytes, end - start));
       buffers.push(target);
       const reading = this.#readInto(target.subarray(0, length), position);

@@ -208,15 +208,19 @@ export class Pack {
     this.index.file.close();
   }
 
-  /** The pack from `offset` on. Two buffers take turns: one is filled while the other is worked on. */
+  /** The pack from `offset` on. Three buffers take turns: one is filled, the others are worked on. */
   async *#compressed(offset: number): AsyncGenerator<Buffer, void, undefined> {
     const end = this.#dataEnd;
     const sizeBytes = Math.min(wholeInputBytes, end - offset);
-    let [buffer, other] = [Buffer.allocUnsafe(sizeBytes), Buffer.allocUnsafe(sizeBytes)];
+    let [buffer, next, last] = [0, 1, 2].map(() => Buffer.allocUnsafe(sizeBytes)) as [
+      Buffer,
+      Buffer,
+      Buffer,
+    ];
     let reading = this.#readPiece(buffer, offset);
     for (let at = offset; at < end; at += wholeInputBytes) {
       const piece = await reading;
-      [buffer, other] = [other, buffer];
+      [buffer, next, last] = [next, last, buffer];
       reading = this.#readPiece(buffer, at + wholeInputBytes);
       yield piece;
     }

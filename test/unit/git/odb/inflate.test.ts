@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { CorruptObjectError } from '../../../../src/errors.ts';
@@ -7,11 +8,12 @@ import { noise } from '../../../helpers/git-objects.ts';
 const content = noise(5 * wholeInputBytes + 4711, 1);
 const deflated = deflateSync(content);
 
-/** The bytes in pieces that all stand in one buffer, one after the other. */
-async function* inOneBuffer(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
-  const buffer = Buffer.alloc(wholeInputBytes);
-  for (let at = 0; at < bytes.length; at += buffer.length) {
+/** The bytes in pieces that stand in two buffers by turns. */
+async function* inTwoBuffers(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  let [buffer, other] = [Buffer.alloc(wholeInputBytes), Buffer.alloc(wholeInputBytes)];
+  for (let at = 0; at < bytes.length; at += wholeInputBytes) {
     await Promise.resolve();
+    [buffer, other] = [other, buffer];
     yield buffer.subarray(0, bytes.copy(buffer, 0, at));
   }
 }
@@ -26,8 +28,8 @@ describe.each([
   ['inflateLarge', inflateLarge],
   ['inflateChunks', inChunks],
 ])('%s', (_, inflate) => {
-  it('is done with a piece of the input when it asks for the next', async () => {
-    const data = await inflate(inOneBuffer(deflated), content.length);
+  it('is done with a piece of the input when it asks for the one after the next', async () => {
+    const data = await inflate(inTwoBuffers(deflated), content.length);
     expect(data.equals(content)).toBe(true);
   });
 
@@ -35,7 +37,7 @@ describe.each([
     let isOver = false;
     const input = async function* (): AsyncGenerator<Buffer, void, undefined> {
       try {
-        yield* inOneBuffer(Buffer.concat([deflated, noise(3 * wholeInputBytes, 2)]));
+        yield* inTwoBuffers(Buffer.concat([deflated, noise(3 * wholeInputBytes, 2)]));
       } finally {
         isOver = true;
       }
@@ -46,7 +48,7 @@ describe.each([
   });
 
   it('gives what is empty', async () => {
-    expect(await inflate(inOneBuffer(deflateSync(Buffer.alloc(0))), 0)).toHaveLength(0);
+    expect(await inflate(inTwoBuffers(deflateSync(Buffer.alloc(0))), 0)).toHaveLength(0);
   });
 
   it.each([
@@ -62,13 +64,13 @@ describe.each([
       content.length,
     ],
   ])('refuses what %s', async (_what, bytes, sizeBytes) => {
-    await expect(inflate(inOneBuffer(bytes), sizeBytes)).rejects.toThrow(CorruptObjectError);
+    await expect(inflate(inTwoBuffers(bytes), sizeBytes)).rejects.toThrow(CorruptObjectError);
   });
 
   it('passes on an error of the input', async () => {
     const failure = new Error('the disk');
     const input = async function* (): AsyncGenerator<Buffer, void, undefined> {
-      yield* inOneBuffer(deflated.subarray(0, 2 * wholeInputBytes));
+      yield* inTwoBuffers(deflated.subarray(0, 2 * wholeInputBytes));
       throw failure;
     };
     await expect(inflate(input(), content.length)).rejects.toBe(failure);
@@ -77,19 +79,34 @@ describe.each([
 
 describe('inflateLarge', () => {
   it('copies nothing', async () => {
-    const data = await inflateLarge(inOneBuffer(deflated), content.length);
+    const data = await inflateLarge(inTwoBuffers(deflated), content.length);
     expect(data.buffer.byteLength).toBe(content.length + 1);
   });
 
   it('shows what is there while it inflates the rest, more each time', async () => {
     const lengths: number[] = [];
-    const data = await inflateLarge(inOneBuffer(deflated), content.length, (start) => {
+    const data = await inflateLarge(inTwoBuffers(deflated), content.length, (start) => {
       expect(start.equals(content.subarray(0, start.length))).toBe(true);
       lengths.push(start.length);
+      return false;
     });
     expect(data.equals(content)).toBe(true);
     expect(lengths.length).toBeGreaterThan(1);
     expect(lengths.toSorted((a, b) => a - b)).toEqual(lengths);
     expect(lengths.at(-1)).toBeLessThan(content.length);
+  });
+
+  it('shows it again, in another turn, to who has not seen all of it', async () => {
+    const ticks: unknown[] = [];
+    const data = await inflateLarge(inTwoBuffers(deflated), content.length, () => {
+      ticks.push(undefined);
+      return ticks.length < 1000;
+    });
+    expect(data.equals(content)).toBe(true);
+    // More often than it has parts, and not once it is whole.
+    const seen = ticks.length;
+    expect(seen).toBeGreaterThan(6);
+    await sleep(20);
+    expect(ticks).toHaveLength(seen);
   });
 });
