@@ -88,7 +88,8 @@ export function keepCompiledCode(): void {
 /**
  * From now on V8 makes machine code (its baseline) of a function that is called for the first time. By itself
  * it does so after some hundred calls, and of what a save needs each is called once or twice a save. Not
- * during the start: Node has compiled its own modules with other flags, and V8 would compile them again.
+ * during the start, nor for who comes right behind it: Node has compiled its own modules with other flags, and
+ * V8 would compile them again; and what is needed once is sooner interpreted.
  */
 export function compileAtOnce(): void {
   compilesAtOnce = true;

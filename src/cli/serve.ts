@@ -15,6 +15,9 @@ const stopTimeoutMs = 120_000;
 /** What keeps the process alive after everything is closed gets this long, then it is cut off. */
 const lingerMs = 2000;
 
+/** When whoever waited for the mount has his first answers, and there is time to compile more. */
+const answeredMs = 200;
+
 /** When a start is over, and what it has compiled is kept. */
 const startedMs = 1000;
 
@@ -71,7 +74,7 @@ export async function serve(
     control = await openControl(handle);
     if (givenUp?.aborted === true || stopAsked?.aborted === true) stop.abort();
     else onReady();
-    compileAtOnce();
+    setTimeout(compileAtOnce, answeredMs).unref();
     setTimeout(keepCompiledCode, startedMs).unref();
     await Promise.race([handle.done, stopRequested]);
     await ended(handle, stop.signal.aborted, place);
