@@ -7,6 +7,11 @@ self=$0
 [ ! -h "$self" ] || self=$(LC_ALL=C readlink -f -- "$0") || self=$0
 bin=${self%/*}
 
+# Memory that nobody has touched yet costs a fault for each 4 KiB, and in a virtual machine that can be more
+# than what is done with it. So glibc takes pages of 2 MiB where the system gives them to those who ask, and
+# keeps what was freed for the next one, as it does by itself after its first large piece.
+export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864}"
+
 fail() {
   printf 'vost-mount: %s\n' "$2" >&2
   exit "$1"
