@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
@@ -64,6 +64,20 @@ describe('the plain form of a mount', () => {
     };
     const few = await threads({ UV_THREADPOOL_SIZE: '2' });
     expect(await threads({})).toBe(few + 6);
+  });
+
+  test('has its memory in large pages, unless somebody says how glibc is to take it', async () => {
+    const repository = await newRepository();
+    const tunables = async (env: Record<string, string>): Promise<string | undefined> => {
+      const mountpoint = await freshMountpoint();
+      expect(await vostMount([repository, mountpoint], { env })).toMatchObject({ exitCode: 0 });
+      const [pid] = processesNaming(mountpoint);
+      const variables = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0');
+      expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
+      return variables.find((variable) => variable.startsWith('GLIBC_TUNABLES='));
+    };
+    expect(await tunables({})).toMatch(/=glibc\.malloc\.hugetlb=1/);
+    expect(await tunables({ GLIBC_TUNABLES: '' })).toBe('GLIBC_TUNABLES=');
   });
 
   test('takes paths as they are, from where it is started, through a link to the command', async () => {

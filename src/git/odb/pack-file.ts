@@ -7,6 +7,8 @@ import { pieceBytes } from './deflate.ts';
 import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';
 
 const mostHeldBytes = 1024 * 1024;
+const roomBytes = 64 * 1024;
+const emptyRoom = Buffer.alloc(roomBytes);
 
 /**
  * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
@@ -23,6 +25,8 @@ export class PackFile {
   #endOffset: number;
   #held: Buffer[] = [];
   #heldBytes = 0;
+  /** Up to here the file has been written, if only with zeros. */
+  #roomEnd = 0;
   #writingHeld: Promise<void> | undefined;
   #hasFailedToSync = false;
   #packPath: string | undefined;
@@ -58,6 +62,32 @@ export class PackFile {
     this.#endOffset += heldBytes - this.#heldBytes;
     this.#heldBytes = heldBytes;
     this.#held.push(...parts);
+    return true;
+  }
+
+  /**
+   * As `hold`, for bytes that the disk must have room for. When there is none left in the file, some is made:
+   * what is held is written, with zeros behind it. That is one write for many small parts, each of which takes
+   * ten times as long as to be held. `false` where that cannot be done at once, or fails: `append` says why.
+   */
+  holdInRoom(parts: readonly Buffer[]): boolean {
+    const endOffset = this.#endOffset + totalBytes(parts);
+    const isRoom = endOffset <= this.#roomEnd || (this.#makeRoom() && endOffset <= this.#roomEnd);
+    return isRoom && this.hold(parts);
+  }
+
+  #makeRoom(): boolean {
+    if (this.#file === undefined || this.#writingHeld !== undefined) return false;
+    const bytes = Buffer.concat([...this.#held, emptyRoom]);
+    try {
+      const written = this.#file.handle.writevHere([bytes], this.#heldStart);
+      if (written !== bytes.length) return false;
+    } catch {
+      return false;
+    }
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#roomEnd = this.#endOffset + roomBytes;
     return true;
   }
 
@@ -125,12 +155,14 @@ export class PackFile {
   async dropTail(): Promise<void> {
     // The failure of the write is the one to tell. What stays is written over by the next one, or
     // `cutOffTail` fails.
+    this.#roomEnd = 0;
     await this.#file?.handle.truncate(this.#heldStart).catch(() => undefined);
   }
 
   /** Removes all bytes that do not count. */
   async cutOffTail(): Promise<void> {
     const { handle } = await this.#written();
+    this.#roomEnd = 0;
     await handle.truncate(this.#endOffset);
   }
 

@@ -100,13 +100,16 @@ export class PackWriter {
     });
   }
 
-  /** Appends an object at once, or gives `undefined` where that cannot be: then `append` can. */
+  /**
+   * Appends an object at once, to the file or to what has room in it, or gives `undefined` where that cannot
+   * be: then `append` can.
+   */
   appendHere(object: DeflatedObject): PackedObject | undefined {
     if (this.#draining !== undefined) return undefined;
     const offset = this.#file.endOffset;
     const header = packEntryHeader(object.type, object.sizeBytes);
     const parts = [header, ...object.deflated];
-    const isHeld = object.mayWait === true && this.#file.hold(parts);
+    const isHeld = object.mayWait === true ? this.#file.hold(parts) : this.#file.holdInRoom(parts);
     if (!isHeld && !this.#file.appendHere(parts)) return undefined;
     return this.#addDeflated(object, header, offset);
   }

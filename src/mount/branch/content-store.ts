@@ -53,8 +53,8 @@ export class ContentStore {
   }
 
   /**
-   * Hashes content and stages it; resolved when the system has taken the bytes. With `isAwaited`, for
-   * somebody who waits for a commit of it, those of small content may be in memory alone.
+   * Hashes content and stages it; resolved when the system has taken the bytes, or has room for them. With
+   * `isAwaited`, for somebody who waits for a commit of it, those of small content may be in memory alone.
    */
   store(
     content: BufferContent,
