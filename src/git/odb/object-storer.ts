@@ -65,10 +65,10 @@ export class ObjectStorer {
 
   /**
    * Stages an object and gives its id. For a blob it resolves when the system has taken the bytes, or has
-   * room for them, so a full disk is noticed here; `data` must stay as it is until then. Small content is staged when this
-   * returns, as a rule, where nobody asks first whether the repository holds it. `isAwaited` says that
-   * somebody waits for a commit of it, who will be told what goes wrong: a small blob waits in memory then,
-   * as trees and commits do always.
+   * room for them, so a full disk is noticed here; `data` must stay as it is until then. Small content is
+   * staged when this returns, as a rule, where nobody asks first whether the repository holds it. `isAwaited`
+   * says that somebody waits for a commit of it, who will be told what goes wrong: a small blob waits in
+   * memory then, as trees and commits do always.
    */
   write(
     type: ObjectType,

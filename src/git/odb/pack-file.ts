@@ -9,6 +9,7 @@ import { TemporaryFile, readFully, writeFully, writePartsFully } from './tempora
 const mostHeldBytes = 1024 * 1024;
 const roomBytes = 64 * 1024;
 const emptyRoom = Buffer.alloc(roomBytes);
+const nothing = Buffer.alloc(0);
 
 /**
  * The file of a pack that is being written. Bytes go to positions that are counted, never to "the
@@ -66,28 +67,31 @@ export class PackFile {
   }
 
   /**
-   * As `hold`, for bytes that the disk must have room for. When there is none left in the file, some is made:
-   * what is held is written, with zeros behind it. That is one write for many small parts, each of which takes
-   * ten times as long as to be held. `false` where that cannot be done at once, or fails: `append` says why.
+   * As `hold`, for few bytes that the disk must have room for. When there is none left in the file, some is
+   * made: what is held is written, with zeros behind it. That is one write for many small parts, each of which
+   * takes ten times as long as to be held. `false` where that cannot be done at once, or fails: `append` says why.
    */
   holdInRoom(parts: readonly Buffer[]): boolean {
-    const endOffset = this.#endOffset + totalBytes(parts);
-    const isRoom = endOffset <= this.#roomEnd || (this.#makeRoom() && endOffset <= this.#roomEnd);
-    return isRoom && this.hold(parts);
+    const sizeBytes = totalBytes(parts);
+    if (sizeBytes > roomBytes) return false;
+    if (this.#endOffset + sizeBytes > this.#roomEnd) {
+      if (!this.#writeHeldHere(emptyRoom)) return false;
+      this.#roomEnd = this.#endOffset + roomBytes;
+    }
+    return this.hold(parts);
   }
 
-  #makeRoom(): boolean {
+  /** Writes what is held, and something behind it, before it returns; `false` where that cannot be, or fails. */
+  #writeHeldHere(behind: Buffer): boolean {
     if (this.#file === undefined || this.#writingHeld !== undefined) return false;
-    const bytes = Buffer.concat([...this.#held, emptyRoom]);
+    const bytes = Buffer.concat([...this.#held, behind]);
     try {
-      const written = this.#file.handle.writevHere([bytes], this.#heldStart);
-      if (written !== bytes.length) return false;
+      if (this.#file.handle.writevHere([bytes], this.#heldStart) !== bytes.length) return false;
     } catch {
       return false;
     }
     this.#held = [];
     this.#heldBytes = 0;
-    this.#roomEnd = this.#endOffset + roomBytes;
     return true;
   }
 
@@ -104,11 +108,12 @@ export class PackFile {
   }
 
   /**
-   * Does what `append` does before it returns, or gives `false`: where the disk is far, where bytes are
-   * held or there is no file yet, and where something fails, for `append` to say.
+   * Does what `append` does before it returns, or gives `false`: where the disk is far or there is no file
+   * yet, and where something fails, for `append` to say.
    */
   appendHere(parts: readonly Buffer[]): boolean {
-    if (this.#file === undefined || this.#heldBytes > 0) return false;
+    if (this.#heldBytes > 0 && !this.#writeHeldHere(nothing)) return false;
+    if (this.#file === undefined) return false;
     try {
       const written = this.#file.handle.writevHere(parts, this.#endOffset);
       return written === totalBytes(parts);

@@ -61,6 +61,20 @@ test('what comes when the tail was cut off gets room of its own', async () => {
   expect((await stat(path)).size).toBeGreaterThan(file.endOffset);
 });
 
+test('what is larger than the room is written behind what is held', async () => {
+  const path = await begin();
+  expect(file.holdInRoom([part(1)])).toBe(true);
+  const large = Buffer.alloc(100_000, 'x');
+  expect(file.holdInRoom([large])).toBe(false);
+  expect(file.appendHere([large])).toBe(true);
+  file.advanceTo(file.endOffset + large.length);
+  expect(file.holdInRoom([part(2)])).toBe(true);
+  await file.cutOffTail();
+  const content = await readFile(path);
+  const expected = Buffer.concat([part(0), part(1), large, part(2)]);
+  expect(content.subarray(headerBytes).equals(expected)).toBe(true);
+});
+
 test('a disk without room holds nothing more, and what it holds is there', async () => {
   const path = await begin();
   let held = 1;
