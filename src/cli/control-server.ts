@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { once } from 'node:events';
 import type { MountHandle } from '../mount/index.ts';
-import { mountAt } from '../mount/mount-table.ts';
+import type { MountTableEntry } from '../mount/mount-table.ts';
 import { controlSocketPath } from './control-protocol.ts';
 import type { ControlAnswer, ControlRequest } from './control-protocol.ts';
 import { CommandError, notAllCommitted } from './exit-codes.ts';
@@ -18,15 +18,15 @@ export interface ControlServer {
 }
 
 /**
- * Listens for the verbs of the command line about this mount. Only the user who mounted may come
- * in: the socket's directory is private.
+ * Listens for the verbs of the command line about a mount, which stands so in the mount table. Only the
+ * user who mounted may come in: the socket's directory is private.
  *
- * @returns `undefined` when the mount is gone again already
  * @throws {CommandError} when the socket cannot be made
  */
-export async function openControlServer(handle: MountHandle): Promise<ControlServer | undefined> {
-  const entry = await mountAt(handle.mountpoint);
-  if (entry === undefined) return undefined;
+export function openControlServer(
+  handle: MountHandle,
+  entry: MountTableEntry,
+): Promise<ControlServer> {
   return listenAt(controlSocketPath(entry), handle);
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { GuardedMount, MountHandle } from '../mount/mount.ts';
 import { isOnTop, mountAt } from '../mount/mount-table.ts';
+import type { MountTableEntry } from '../mount/mount-table.ts';
 import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
 import { compileAtOnce, keepCompiledCode } from './code-cache.ts';
@@ -70,8 +71,10 @@ export async function serve(
       : await serveGuarded(repository, guarded, options, log);
   let control: ControlServer | undefined;
   try {
-    place = { mountpoint: handle.mountpoint, device: (await mountAt(handle.mountpoint))?.device };
-    control = await openControl(handle);
+    const entry = await mountAt(handle.mountpoint);
+    place = { mountpoint: handle.mountpoint, device: entry?.device };
+    // It may be gone again already.
+    if (entry !== undefined) control = await openControl(handle, entry);
     if (givenUp?.aborted === true || stopAsked?.aborted === true) stop.abort();
     else onReady();
     setTimeout(compileAtOnce, answeredMs).unref();
@@ -87,9 +90,9 @@ export async function serve(
 }
 
 /** A mount that nobody can ask anything is worse than none. */
-async function openControl(handle: MountHandle): Promise<ControlServer | undefined> {
+async function openControl(handle: MountHandle, entry: MountTableEntry): Promise<ControlServer> {
   try {
-    return await openControlServer(handle);
+    return await openControlServer(handle, entry);
   } catch (error) {
     await handle.unmount();
     throw error;

@@ -71,7 +71,8 @@ export class Places {
 
   /**
    * What the transport can do at best: a filesystem in memory over it. Empty, or with a copy of `tree`, in
-   * which case nobody has asked it for anything of that.
+   * which case nobody has asked it for anything of that. Its process gets its memory as the script of
+   * `vost-mount` has it.
    */
   memory(name: string, tree?: string): Place {
     const path = this.directory();
@@ -82,7 +83,11 @@ export class Places {
       path,
       JSON.stringify({ tree, isPrivate: true }),
     ];
-    const daemon = spawn(process.execPath, args, { stdio: 'ignore' });
+    const script = readFileSync(this.#vostMount, 'utf8');
+    const [, tunables = ''] = /GLIBC_TUNABLES-(.*)\}"/.exec(script) ?? [];
+    if (tunables === '') throw new Error(`${this.#vostMount} sets no GLIBC_TUNABLES`);
+    const env = { GLIBC_TUNABLES: tunables, ...process.env };
+    const daemon = spawn(process.execPath, args, { stdio: 'ignore', env });
     daemon.unref();
     this.#open.add(path);
     waitFor(() => readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `));

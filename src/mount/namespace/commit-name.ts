@@ -16,6 +16,9 @@ export interface CommitName {
   readonly prefix: string;
 }
 
+/** How long each name is. Not measured by making one: a mount that starts has no need of time zones yet. */
+export const commitNameLength: number = '20261120T221003Z-1a2b3c4'.length;
+
 /** A name that sorts by time: `20261120T221003Z-1a2b3c4`, in UTC. */
 export function commitName(oid: Oid, timeSec: number): ByteString {
   return `${timeText(timeSec * 1000)}-${oid.slice(0, shortDigits)}` as ByteString;

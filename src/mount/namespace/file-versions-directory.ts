@@ -13,11 +13,9 @@ import { DirectoryVnode } from '../vfs/vnode.ts';
 import type { CacheRule, DirectoryEntry, DirectoryStream, Vnode } from '../vfs/vnode.ts';
 import type { BranchHistory } from './branch-histories.ts';
 import type { BranchTreeShared, BranchViewPlace } from './branch-tree-directory.ts';
-import { commitName, parseCommitName } from './commit-name.ts';
+import { commitName, commitNameLength, parseCommitName } from './commit-name.ts';
 import { PositionNumbers } from './position-numbers.ts';
 import { versionNode } from './version-file.ts';
-
-const commitNameLength = commitName(''.padEnd(40, '0') as PathVersion['oid'], 0).length;
 
 /** Longer listings are found anew each time. */
 const entriesKept = 10_000;
