@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Disk, OpenFile } from '../../../../src/git/disk.ts';
 import { PackFile } from '../../../../src/git/odb/pack-file.ts';
+import { ThreadPace } from '../../../../src/git/thread-pace.ts';
 import { systemError } from '../../../helpers/staging.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
 
@@ -12,6 +13,8 @@ let directory = '';
 let file: PackFile;
 
 beforeEach(async () => {
+  // However slow the disk is just now.
+  vi.spyOn(ThreadPace.prototype, 'takeNext').mockReturnValue(true);
   directory = await temporaryDirectory();
   file = new PackFile(directory, headerBytes, new Disk(true));
 });
@@ -79,17 +82,14 @@ test('a disk without room holds nothing more, and what it holds is there', async
   const path = await begin();
   let held = 1;
   for (; held < 60; held++) expect(file.holdInRoom([part(held)])).toBe(true);
-  vi.spyOn(OpenFile.prototype, 'writevHere').mockImplementation(() => {
+  const full = vi.spyOn(OpenFile.prototype, 'writevHere').mockImplementation(() => {
     throw systemError('ENOSPC');
   });
   // Those for which there was room before.
   while (file.holdInRoom([part(held)])) held += 1;
   expect(held).toBeLessThan(70);
-  vi.restoreAllMocks();
-  vi.spyOn(OpenFile.prototype, 'writevHere').mockImplementationOnce(() => {
-    throw systemError('ENOSPC');
-  });
   await expect((async () => file.append([part(held)]))()).rejects.toThrow('ENOSPC');
+  full.mockRestore();
   const last = await file.readAt(headerBytes + 1000 * (held - 1), 1000);
   expect(last.equals(part(held - 1))).toBe(true);
   await file.cutOffTail();
