@@ -156,12 +156,16 @@ export class PackFile {
     this.#heldBytes -= totalBytes(parts);
   }
 
-  /** Gives the disk back what a failed write has taken of it, so far as that works. */
+  /**
+   * Gives the disk back what a failed write has taken of it, so far as that works; not the room for what is
+   * held.
+   */
   async dropTail(): Promise<void> {
+    this.#roomEnd = Math.min(this.#roomEnd, this.#endOffset);
     // The failure of the write is the one to tell. What stays is written over by the next one, or
     // `cutOffTail` fails.
-    this.#roomEnd = 0;
-    await this.#file?.handle.truncate(this.#heldStart).catch(() => undefined);
+    const end = Math.max(this.#heldStart, this.#roomEnd);
+    await this.#file?.handle.truncate(end).catch(() => undefined);
   }
 
   /** Removes all bytes that do not count. */

@@ -1,14 +1,18 @@
 import { rootIno } from './operations.ts';
 import type { Ino } from './operations.ts';
 
-/** Rows of numbers begin at multiples of this. */
+/** Short rows of numbers begin at multiples of this. */
 export const inoPageSize = 64;
 
-/** A row of more numbers than this is long. */
-export const longestShortRow = 4096;
-
 /** Long rows begin at multiples of this. */
-export const longPageSize = 65_536;
+export const longInoPageSize = 65_536;
+
+const longestShortRow = 4096;
+
+/** Which of the two a row of so many numbers has for its pages. */
+export function pageSizeFor(count: number): number {
+  return count > longestShortRow ? longInoPageSize : inoPageSize;
+}
 
 /**
  * Hands out inode numbers, each once in the life of a mount: the kernel may still speak of a number
@@ -31,7 +35,7 @@ export class InoAllocator {
 
   /** The first of `count` numbers in a row, a multiple of the size of their pages. */
   reserve(count: number): Ino {
-    const pageSize = count > longestShortRow ? longPageSize : inoPageSize;
+    const pageSize = pageSizeFor(count);
     const first = Math.ceil(this.#next / pageSize) * pageSize;
     this.#next = first + count;
     return first as Ino;

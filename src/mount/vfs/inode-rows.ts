@@ -1,4 +1,4 @@
-import { inoPageSize, longPageSize, longestShortRow } from './ino-allocator.ts';
+import { inoPageSize, longInoPageSize, pageSizeFor } from './ino-allocator.ts';
 import type { Ino } from './operations.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -157,20 +157,15 @@ export class InodeRows {
 
   #row(ino: Ino): InodeRow | undefined {
     const row = this.#short.get(Math.floor(ino / inoPageSize));
-    return row ?? this.#long.get(Math.floor(ino / longPageSize));
+    return row ?? this.#long.get(Math.floor(ino / longInoPageSize));
   }
 
   #rowsLike(row: InodeRow): Map<number, InodeRow> {
-    return isLong(row) ? this.#long : this.#short;
+    return pageSizeFor(row.size) === inoPageSize ? this.#short : this.#long;
   }
 }
 
-function isLong({ size }: InodeRow): boolean {
-  return size > longestShortRow;
-}
-
-function* pagesOf(row: InodeRow): Generator<number, void, undefined> {
-  const pageSize = isLong(row) ? longPageSize : inoPageSize;
-  const end = row.first + row.size;
-  for (let page = row.first / pageSize; page * pageSize < end; page++) yield page;
+function* pagesOf({ first, size }: InodeRow): Generator<number, void, undefined> {
+  const pageSize = pageSizeFor(size);
+  for (let page = first / pageSize; page * pageSize < first + size; page++) yield page;
 }

@@ -89,6 +89,9 @@ test('a disk without room holds nothing more, and what it holds is there', async
   while (file.holdInRoom([part(held)])) held += 1;
   expect(held).toBeLessThan(70);
   await expect((async () => file.append([part(held)]))()).rejects.toThrow('ENOSPC');
+  // Others do not get the room that was made for what is held.
+  await file.dropTail();
+  expect((await stat(path)).size).toBe(file.endOffset);
   full.mockRestore();
   const last = await file.readAt(headerBytes + 1000 * (held - 1), 1000);
   expect(last.equals(part(held - 1))).toBe(true);
