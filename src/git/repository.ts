@@ -15,7 +15,7 @@ import type { HashAlgorithm } from './oid.ts';
 import type { ReflogPolicy } from './refs/ref-logs.ts';
 import { isNear } from './near-filesystem.ts';
 import { RecentPaths } from './recent-paths.ts';
-import { LockMarks } from './refs/lock-marks.ts';
+import { LateLockMarks } from './refs/late-lock-marks.ts';
 import { branchPrefix, refNameIn } from './refs/ref-name.ts';
 import { RefStore } from './refs/ref-store.ts';
 import { completeRepository, prepareRepository } from './repository-creation.ts';
@@ -80,17 +80,9 @@ export class Repository {
   readonly refs: RefStore;
   /** What was looked at in it a moment ago. */
   readonly recent: RecentPaths;
-  readonly #lockMarks: LockMarks | undefined;
+  readonly #lockMarks: LateLockMarks | undefined;
 
-  /**
-   * What tells this opening of the repository from others, whose lives `isOwnerAlive` knows;
-   * `undefined` without `markLocks`, and where the filesystem has no sockets.
-   */
-  get owner(): string | undefined {
-    return this.#lockMarks?.owner;
-  }
-
-  private constructor(parts: RepositoryParts, lockMarks: LockMarks | undefined) {
+  private constructor(parts: RepositoryParts, lockMarks: LateLockMarks | undefined) {
     this.#lockMarks = lockMarks;
     this.gitDir = parts.gitDir;
     this.commonDir = parts.commonDir;
@@ -171,7 +163,9 @@ export class Repository {
     };
     const [odb, lockMarks] = await openBoth(
       ObjectDatabase.open(objectOptions),
-      options.markLocks === true ? LockMarks.open(commonDir, disk) : Promise.resolve(undefined),
+      options.markLocks === true
+        ? LateLockMarks.prepare(commonDir, disk)
+        : Promise.resolve(undefined),
     );
     const refs = new RefStore({
       recent,
@@ -186,6 +180,17 @@ export class Repository {
     });
     const parts = { gitDir, commonDir, algorithm, isBare, config, odb, refs, recent };
     return new Repository(parts, lockMarks);
+  }
+
+  /**
+   * Gets ready for locks, which the first one does otherwise, and takes away those that the killed have
+   * left. Nothing without `markLocks`.
+   *
+   * @returns what tells this opening of the repository from others, whose lives `isOwnerAlive` knows;
+   * `undefined` without `markLocks`, and where the filesystem has no sockets
+   */
+  async owner(): Promise<string | undefined> {
+    return (await this.#lockMarks?.open())?.owner;
   }
 
   /** Who works here by the configuration, `user.name` and `user.email`; `null` when either is missing. */

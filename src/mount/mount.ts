@@ -163,6 +163,9 @@ interface MakeMount {
  */
 const upkeepMs = 10_000;
 
+/** When whoever waited for the mount has his first answers, and there is time for what a lock will need. */
+const answeredMs = 200;
+
 class Mount implements MountHandle {
   readonly mountpoint: string;
   readonly done: Promise<void>;
@@ -256,6 +259,8 @@ class Mount implements MountHandle {
       const hasHistory = !tree.keepsListings;
       const kernel = await make.open({ vfs, inodes, log, metrics, notifier, hasHistory });
       log.info('mounted', { repository: gitDir, mountpoint });
+      // Who takes the first lock is told what goes wrong with it.
+      setTimeout(() => void repository.owner().catch(() => undefined), answeredMs).unref();
       const freedMemory = new FreedMemory(log);
       const keepUp = (): void => {
         repository.odb.closeIdleFiles();

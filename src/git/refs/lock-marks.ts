@@ -41,14 +41,25 @@ export interface MarkedFile {
   readonly unmark: () => Promise<void>;
 }
 
+/** Creates the files of locks. */
+export interface LockMaker {
+  /** EEXIST when it is there. */
+  create(path: ByteString): Promise<MarkedFile>;
+}
+
 /** Creates the file of a lock that nobody can tell from one which is in use. EEXIST when it is there. */
 export async function createUnmarked(path: ByteString, disk: Disk = farDisk): Promise<MarkedFile> {
   const file = await disk.open(bufferFromByteString(path), 'wx', 0o666);
   return { file, disk, unmark: () => Promise.resolve() };
 }
 
+/** Where all processes that mark locks in a repository have their directories. */
+export function marksDirectory(commonDir: string): string {
+  return join(commonDir, 'vost/locks');
+}
+
 /** The marks on the locks of this process in one repository. */
-export class LockMarks {
+export class LockMarks implements LockMaker {
   readonly #path: string;
   readonly #disk: Disk;
   /** Open as long as the socket is, whose path goes through it. */
@@ -68,7 +79,7 @@ export class LockMarks {
    * of this one. `undefined` when the filesystem of the repository has no sockets.
    */
   static async open(commonDir: string, disk: Disk = farDisk): Promise<LockMarks | undefined> {
-    const parent = join(commonDir, 'vost/locks');
+    const parent = marksDirectory(commonDir);
     await mkdir(parent, { recursive: true });
     await removeAbandonedLocks(commonDir);
     // Complete before it gets a name under which others look for its owner.
@@ -124,7 +135,7 @@ export class LockMarks {
 /** Whether the process with this `LockMarks.owner` has the repository open, for all that is known. */
 export async function isOwnerAlive(commonDir: string, owner: string): Promise<boolean> {
   try {
-    return await mayBeAlive(join(commonDir, 'vost/locks', owner), owner);
+    return await mayBeAlive(join(marksDirectory(commonDir), owner), owner);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return false;
     throw error;
@@ -132,7 +143,7 @@ export async function isOwnerAlive(commonDir: string, owner: string): Promise<bo
 }
 
 async function removeAbandonedLocks(commonDir: string): Promise<void> {
-  const parent = join(commonDir, 'vost/locks');
+  const parent = marksDirectory(commonDir);
   for (const name of await readdir(parent)) {
     const directory = await claimIfAbandoned(parent, name);
     if (directory === undefined) continue;

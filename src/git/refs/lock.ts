@@ -7,7 +7,7 @@ import { appendFully } from '../disk.ts';
 import type { Disk, OpenFile } from '../disk.ts';
 import { systemErrorCode } from '../system-error.ts';
 import { createUnmarked } from './lock-marks.ts';
-import type { LockMarks, MarkedFile } from './lock-marks.ts';
+import type { LockMaker, MarkedFile } from './lock-marks.ts';
 import { makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 
 // Without waiting for the other end of a pipe that somebody has put there.
@@ -80,7 +80,7 @@ export class LockFile {
   static async acquire(
     target: ByteString,
     deadlineMs: DeadlineMs,
-    marks?: LockMarks,
+    marks?: LockMaker,
   ): Promise<LockFile> {
     const path = `${target}.lock` as ByteString;
     let missingParents = 0;
@@ -192,7 +192,7 @@ export class LockFile {
 export async function acquireAll<Key>(
   targets: ReadonlyMap<Key, ByteString>,
   deadlineMs: DeadlineMs,
-  marks?: LockMarks,
+  marks?: LockMaker,
 ): Promise<Map<Key, LockFile>> {
   for (let attempt = 0; ; attempt++) {
     const locks = new Map<Key, LockFile>();

@@ -7,7 +7,7 @@ import {
 } from '../byte-string.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { isNothingThere } from '../system-error.ts';
-import type { LockMarks } from './lock-marks.ts';
+import type { LockMaker } from './lock-marks.ts';
 import { LockFile, type DeadlineMs } from './lock.ts';
 import { PackedRefs, type PackedRef } from './packed-refs.ts';
 import type { RefName } from './ref-name.ts';
@@ -38,14 +38,14 @@ const nothing: FileState = { inode: 0n, sizeBytes: 0n, modifiedNs: 0n, changedNs
 export class PackedRefsFile {
   readonly #path: ByteString;
   readonly #algorithm: HashAlgorithm;
-  readonly #marks: LockMarks | undefined;
+  readonly #marks: LockMaker | undefined;
   #raw: Buffer = Buffer.alloc(0);
   #current: PackedRefs;
   #state: FileState = nothing;
   #trusted = false;
   #loading: Promise<unknown> = Promise.resolve();
 
-  constructor(path: ByteString, algorithm: HashAlgorithm, marks?: LockMarks) {
+  constructor(path: ByteString, algorithm: HashAlgorithm, marks?: LockMaker) {
     this.#path = path;
     this.#algorithm = algorithm;
     this.#marks = marks;

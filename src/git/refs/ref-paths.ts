@@ -3,7 +3,7 @@ import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import { SyncedDirectories } from '../synced-directories.ts';
 import type { OpenDirectories } from '../synced-directories.ts';
-import type { LockMarks } from './lock-marks.ts';
+import type { LockMaker } from './lock-marks.ts';
 import { parentOf } from './ref-directories.ts';
 
 // What each linked worktree has of its own; see "REFS" in git-worktree(1).
@@ -22,12 +22,12 @@ export class RefPaths {
   readonly commonDir: ByteString;
 
   /** How locks that are taken on these paths are marked; `undefined` for not at all. */
-  readonly marks: LockMarks | undefined;
+  readonly marks: LockMaker | undefined;
   /** Where the directories are. */
   readonly disk: Disk;
   readonly #synced: SyncedDirectories;
 
-  constructor(gitDir: string, commonDir: string, marks?: LockMarks, disk: Disk = farDisk) {
+  constructor(gitDir: string, commonDir: string, marks?: LockMaker, disk: Disk = farDisk) {
     this.gitDir = bytesFromText(gitDir);
     this.commonDir = bytesFromText(commonDir);
     this.marks = marks;

@@ -1,7 +1,7 @@
 import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import type { RecentPaths } from '../recent-paths.ts';
-import type { LockMarks } from './lock-marks.ts';
+import type { LockMaker } from './lock-marks.ts';
 import type { RefValue } from './loose-refs.ts';
 import { RefLogs, type RefChange, type ReflogPolicy } from './ref-logs.ts';
 import type { RefName } from './ref-name.ts';
@@ -26,7 +26,7 @@ export interface RefStoreOptions {
   /** How long to wait for the lock of a ref. Default 1000. */
   readonly lockTimeoutMs?: number;
   /** Marks the locks, so that those of this process can be removed should it be killed. Default: no. */
-  readonly lockMarks?: LockMarks | undefined;
+  readonly lockMarks?: LockMaker | undefined;
   /** How long to wait for the lock of packed-refs. Default 1000. */
   readonly packedRefsTimeoutMs?: number;
 }

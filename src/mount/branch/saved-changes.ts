@@ -26,9 +26,10 @@ const stagedPrefix = 'refs/vost/staged/';
 let lastSavedMs = 0;
 
 /** Names sort in the order of saving, also when the clock is set back. */
-function newSavedRef({ repository }: BranchSetting, branch: RefName): RefName {
+async function newSavedRef({ repository }: BranchSetting, branch: RefName): Promise<RefName> {
+  const owner = await repository.owner();
   lastSavedMs = Math.max(Date.now(), lastSavedMs + 1);
-  return refForTime(stagedPrefix, branch, lastSavedMs, repository.owner);
+  return refForTime(stagedPrefix, branch, lastSavedMs, owner);
 }
 
 /** The owner in the name of a saved ref; `undefined` in that of a mount which could not mark itself. */
@@ -57,7 +58,7 @@ export class SavedChanges {
   /** Saves all changes, in the place of those that were saved before. */
   async save(plan: CommitPlan, branch: RefName, tip: Tip): Promise<void> {
     const before = this.#refs;
-    const name = newSavedRef(this.#setting, branch);
+    const name = await newSavedRef(this.#setting, branch);
     const message = `vost: staged on ${refNameText(branch)}`;
     const result = await this.#commits.elsewhere(plan, name, tip, message);
     if (result !== null) this.#refs = [...before, { name, oid: result.commit }];
@@ -68,9 +69,9 @@ export class SavedChanges {
    * Where a commit on the branch has to be saved before the branch moves to it, if anything is saved. So
    * the newest that a mount leaves which is killed before `forget` is a commit that its branch has.
    */
-  refForCommit(branch: RefName): FirstRef | undefined {
+  async refForCommit(branch: RefName): Promise<FirstRef | undefined> {
     if (this.isEmpty) return undefined;
-    const name = newSavedRef(this.#setting, branch);
+    const name = await newSavedRef(this.#setting, branch);
     return {
       ref: name,
       message: `vost: committed on ${refNameText(branch)}`,
@@ -86,7 +87,7 @@ export class SavedChanges {
     const before = this.#refs;
     const newest = before.at(-1);
     if (newest === undefined) return moveRef();
-    const copy = { name: newSavedRef(this.#setting, branch), oid: newest.oid };
+    const copy = { name: await newSavedRef(this.#setting, branch), oid: newest.oid };
     await make(this.#setting, copy, `vost: staged on ${refNameText(branch)}`);
     this.#refs = [...before, copy];
     // In a later commit at the latest, should that fail now.
@@ -155,7 +156,7 @@ export async function takeSaved(
     for (const { name } of others) {
       setting.context.log.warn('staged-changes-left', { ref: refNameText(name) });
     }
-    if (ownerOf(newest) === setting.repository.owner) return taken;
+    if (ownerOf(newest) === (await setting.repository.owner())) return taken;
     const own = await claim(setting, branch, newest);
     if (own !== undefined) return [...taken.slice(0, -1), own];
   }
@@ -169,7 +170,7 @@ async function abandonedRefs(repository: Repository, branch: RefName): Promise<L
     // Branches whose names begin with this one's have theirs one level below.
     if (saved.name.slice(prefix.length).includes('/')) continue;
     const owner = ownerOf(saved);
-    const isOurs = owner === undefined || owner === repository.owner;
+    const isOurs = owner === undefined || owner === (await repository.owner());
     if (isOurs || !(await isOwnerAlive(repository.commonDir, owner))) abandoned.push(saved);
   }
   return abandoned;
@@ -182,7 +183,7 @@ async function claim(
   { name, oid }: ListedRef,
 ): Promise<ListedRef | undefined> {
   const { repository, identity } = setting;
-  const own = { name: newSavedRef(setting, branch), oid };
+  const own = { name: await newSavedRef(setting, branch), oid };
   const message = 'vost: taken over from a mount that ended';
   // The new name first: what is killed in between leaves the same changes twice.
   await make(setting, own, message);
@@ -202,7 +203,8 @@ async function claim(
  * same changes: taken up later, it would overrule what was written since.
  */
 async function forgetTwins(setting: BranchSetting, { name, oid }: ListedRef): Promise<void> {
-  const { refs, commonDir, owner: self } = setting.repository;
+  const { refs, commonDir } = setting.repository;
+  const self = await setting.repository.owner();
   for (const twin of await refs.list(stagedPrefix)) {
     const owner = ownerOf(twin);
     if (twin.oid !== oid || twin.name === name || owner === undefined || owner === self) continue;

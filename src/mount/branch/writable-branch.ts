@@ -307,9 +307,9 @@ export class WritableBranch implements Branch, ReferringBranch {
   }
 
   async #commitPlan(plan: CommitPlan, message: string | undefined): Promise<void> {
+    const firstUnder = await this.#saved.refForCommit(this.#ref);
     const conflicts = [...this.#newConflicts];
     const tip = this.#tip;
-    const firstUnder = this.#saved.refForCommit(this.#ref);
     const options = { message, conflicts, firstUnder };
     const result = await this.#commits.onBranch(plan, this.#ref, tip, options);
     const trees = await plan.settle(this.#setting.repository.odb, result?.tree ?? tip.tree);
