@@ -1,5 +1,4 @@
 import { isAscii } from 'node:buffer';
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants as fsConstants,
@@ -19,7 +18,6 @@ import type { Stats } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 
 // To compile a program is a good part of loading it. V8 can write down what it has compiled, down to
@@ -29,8 +27,8 @@ import { Script } from 'node:vm';
 // everything is compiled as usual.
 //
 // The file is code, so it must be one that nobody else can have written. What it has of a module is
-// used only with the very text that it was made from, for V8 compares nothing but the length; what
-// another version of V8 or other flags have made, V8 refuses by itself.
+// used only with the very text that it was made from, which stands in it too, for V8 compares nothing but
+// the length; what another version of V8 or other flags have made, V8 refuses by itself.
 
 /** What Node wraps a module of CommonJS in. */
 type ModuleFunction = (
@@ -42,22 +40,29 @@ type ModuleFunction = (
 ) => void;
 
 interface KeptCode {
-  readonly sha256: string;
+  /** What it was made from. */
+  readonly text: Buffer;
   readonly data: Buffer;
 }
 
 interface LoadedModule {
   readonly file: string;
-  readonly sha256: string;
+  readonly text: Buffer;
   readonly script: Script;
 }
 
-/** What stands in front of the code: of each module its file, what it was made from, and its size. */
+/** What stands in front: of each module its file, and how many bytes its text and its code have. */
 type CacheHeader = readonly {
   readonly file: string;
-  readonly sha256: string;
-  readonly sizeBytes: number;
+  readonly textBytes: number;
+  readonly dataBytes: number;
 }[];
+
+/**
+ * Those of Node's modules that no start needs, and that take long to load: crypto as long as everything
+ * that we have of our own. Each is loaded when something of it is used, or when the start is over.
+ */
+const lateModules: ReadonlySet<string> = new Set(['node:crypto']);
 
 const moduleHead = Buffer.from('(function (exports, require, module, __filename, __dirname) {');
 const moduleTail = Buffer.from('\n})');
@@ -80,9 +85,9 @@ export function runCached(program: string): void {
  */
 export function keepCompiledCode(): void {
   // V8 takes it up only with the flags that it was written with.
-  setFlagsFromString('--no-always-sparkplug');
+  setFlag('--no-always-sparkplug');
   running?.keep();
-  if (compilesAtOnce) setFlagsFromString('--always-sparkplug');
+  if (compilesAtOnce) setFlag('--always-sparkplug');
 }
 
 /**
@@ -93,7 +98,16 @@ export function keepCompiledCode(): void {
  */
 export function compileAtOnce(): void {
   compilesAtOnce = true;
-  setFlagsFromString('--always-sparkplug');
+  setFlag('--always-sparkplug');
+}
+
+/** Loads what the start did without, before somebody has to wait for it. */
+export function loadLateModules(): void {
+  running?.loadLateModules();
+}
+
+function setFlag(flag: string): void {
+  process.getBuiltinModule('node:v8').setFlagsFromString(flag);
 }
 
 class CachedProgram {
@@ -103,6 +117,7 @@ class CachedProgram {
   readonly #modules = new Map<string, { exports: unknown }>();
   readonly #requireOther: NodeJS.Require;
   #loaded: LoadedModule[] = [];
+  #late: (() => unknown)[] = [];
   #hasNews = false;
 
   constructor(program: string) {
@@ -134,8 +149,8 @@ class CachedProgram {
       if (existsSync(join(this.#directory, file))) code.set(file, one);
     }
     try {
-      for (const { file, sha256, script } of loaded) {
-        code.set(file, { sha256, data: script.createCachedData() });
+      for (const { file, text, script } of loaded) {
+        code.set(file, { text, data: script.createCachedData() });
       }
       writeCache(this.#program, code);
     } catch {
@@ -144,22 +159,35 @@ class CachedProgram {
   }
 
   #require(id: string): unknown {
+    if (lateModules.has(id)) return this.#requireLate(id);
     if (!id.startsWith('./')) return this.#requireOther(id);
     const path = join(this.#directory, id);
     return path in this.#requireOther.cache ? this.#requireOther(path) : this.load(path);
   }
 
+  /** What is imported of a module is asked for each time that it is used, and not before. */
+  #requireLate(id: string): unknown {
+    let loaded: object | undefined;
+    const load = (): object => (loaded ??= this.#requireOther(id) as object);
+    this.#late.push(load);
+    return new Proxy({}, { get: (_, name): unknown => Reflect.get(load(), name) });
+  }
+
+  loadLateModules(): void {
+    for (const load of this.#late) load();
+    this.#late = [];
+  }
+
   #compile(path: string): Script {
-    const bytes = readWrapped(path);
-    const sha256 = digest(bytes.subarray(moduleHead.length, -moduleTail.length));
+    const text = readWrapped(path);
     const file = basename(path);
     const kept = this.#kept.get(file);
-    const script = new Script(isAscii(bytes) ? bytes.toString('latin1') : bytes.toString(), {
+    const script = new Script(isAscii(text) ? text.toString('latin1') : text.toString(), {
       filename: path,
-      ...(kept?.sha256 === sha256 && { cachedData: kept.data }),
+      ...(kept?.text.equals(text) === true && { cachedData: kept.data }),
     });
     if (script.cachedDataRejected !== false) this.#hasNews = true;
-    this.#loaded.push({ file, sha256, script });
+    this.#loaded.push({ file, text, script });
     return script;
   }
 }
@@ -185,16 +213,14 @@ function readWrapped(path: string): Buffer {
   }
 }
 
-/** Where the XDG Base Directory Specification wants it. An error when this user has no home. */
+/**
+ * Where the XDG Base Directory Specification wants it, below a directory like that of the program. An
+ * error when this user has no home.
+ */
 function cachePath(program: string): string {
   const configured = process.env['XDG_CACHE_HOME'] ?? '';
   const caches = isAbsolute(configured) ? configured : join(homedir(), '.cache');
-  const name = `${basename(program, '.js')}-${digest(program).slice(0, 16)}.v8`;
-  return join(caches, 'vost', name);
-}
-
-function digest(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex');
+  return join(caches, 'vost', `${program}.v8`);
 }
 
 function isOwn({ uid, mode }: Stats): boolean {
@@ -209,9 +235,9 @@ function readCache(program: string): ReadonlyMap<string, KeptCode> {
     const headerEnd = headerLengthBytes + bytes.readUInt32LE(0);
     const header = JSON.parse(bytes.toString('utf8', headerLengthBytes, headerEnd)) as CacheHeader;
     let start = headerEnd;
-    for (const { file, sha256, sizeBytes } of header) {
-      kept.set(file, { sha256, data: bytes.subarray(start, start + sizeBytes) });
-      start += sizeBytes;
+    const take = (sizeBytes: number): Buffer => bytes.subarray(start, (start += sizeBytes));
+    for (const { file, textBytes, dataBytes } of header) {
+      kept.set(file, { text: take(textBytes), data: take(dataBytes) });
     }
     return kept;
   } catch {
@@ -234,8 +260,8 @@ function readOwn(path: string): Buffer {
 
 function writeCache(program: string, code: ReadonlyMap<string, KeptCode>): void {
   const path = cachePath(program);
-  const header: CacheHeader = Array.from(code, ([file, { sha256, data }]) => {
-    return { file, sha256, sizeBytes: data.length };
+  const header: CacheHeader = Array.from(code, ([file, { text, data }]) => {
+    return { file, textBytes: text.length, dataBytes: data.length };
   });
   const headerBytes = Buffer.from(JSON.stringify(header));
   const lengthBytes = Buffer.alloc(headerLengthBytes);
@@ -246,13 +272,8 @@ function writeCache(program: string, code: ReadonlyMap<string, KeptCode>): void 
   const fd = openSync(temporary, 'wx', 0o600);
   try {
     try {
-      for (const part of [
-        lengthBytes,
-        headerBytes,
-        ...Array.from(code.values(), ({ data }) => data),
-      ]) {
-        writeFileSync(fd, part);
-      }
+      const parts = Array.from(code.values(), ({ text, data }) => [text, data]);
+      for (const part of [lengthBytes, headerBytes, ...parts.flat()]) writeFileSync(fd, part);
       // What has a name after a power cut is whole.
       fsyncSync(fd);
     } finally {

@@ -4,7 +4,7 @@ import { isOnTop, mountAt } from '../mount/mount-table.ts';
 import type { MountTableEntry } from '../mount/mount-table.ts';
 import { detachMount } from '../mount/mountpoint.ts';
 import { LogFile } from '../mount/observe/log-file.ts';
-import { compileAtOnce, keepCompiledCode } from './code-cache.ts';
+import { compileAtOnce, keepCompiledCode, loadLateModules } from './code-cache.ts';
 import { openControlServer } from './control-server.ts';
 import type { ControlServer } from './control-server.ts';
 import { notAllCommitted, unwritableLog } from './exit-codes.ts';
@@ -77,6 +77,7 @@ export async function serve(
     if (entry !== undefined) control = await openControl(handle, entry);
     if (givenUp?.aborted === true || stopAsked?.aborted === true) stop.abort();
     else onReady();
+    setTimeout(loadLateModules, answeredMs).unref();
     setTimeout(compileAtOnce, answeredMs).unref();
     setTimeout(keepCompiledCode, startedMs).unref();
     await Promise.race([handle.done, stopRequested]);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   chmod,
   mkdir,
@@ -34,11 +33,9 @@ beforeEach(async () => {
   directory = await temporaryDirectory();
   caches = join(directory, 'caches');
   program = join(directory, 'app.js');
-  cacheFile = join(caches, 'vost', `app-${sha256(program).slice(0, 16)}.v8`);
+  cacheFile = join(caches, 'vost', `${program}.v8`);
   await writeFile(program, `console.log('the real program');`);
 });
-
-const sha256 = (data: string): string => createHash('sha256').update(data).digest('hex');
 
 /** Runs the program as a daemon is run, and gives what it printed. */
 async function run(): Promise<string> {
@@ -55,22 +52,25 @@ async function run(): Promise<string> {
 /** What the file would hold if another program, of the same length, had been compiled in place of the real one. */
 async function planted(): Promise<Buffer> {
   const real = await readFile(program, 'utf8');
+  const wrap = (text: string): string =>
+    `(function (exports, require, module, __filename, __dirname) {${text}\n})`;
   const other = real.replace('the real program', 'somebody else   ');
-  const wrapped = `(function (exports, require, module, __filename, __dirname) {${other}\n})`;
-  const compiled = new Script(wrapped, { filename: program });
+  const compiled = new Script(wrap(other), { filename: program });
   compiled.runInThisContext();
   const code = compiled.createCachedData();
-  const entry = { file: basename(program), sha256: sha256(real), sizeBytes: code.length };
+  const text = Buffer.from(wrap(real));
+  const sizes = { textBytes: text.length, dataBytes: code.length };
+  const entry = { file: basename(program), ...sizes };
   const header = Buffer.from(JSON.stringify([entry]));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(header.length);
-  return Buffer.concat([length, header, code]);
+  return Buffer.concat([length, header, text, code]);
 }
 
 describe('what was compiled', () => {
   test('is kept, for this user alone, and used', async () => {
     expect(await run()).toBe('the real program\n');
-    expect(await readdir(join(caches, 'vost'))).toEqual([basename(cacheFile)]);
+    expect(await readdir(dirname(cacheFile))).toEqual([basename(cacheFile)]);
     expect((await stat(dirname(cacheFile))).mode & 0o777).toBe(0o700);
     const { mode, ino } = await stat(cacheFile);
     expect(mode & 0o777).toBe(0o600);
@@ -93,6 +93,28 @@ describe('what was compiled', () => {
       console.log(tiers.join());`;
     const output = await runProgram(process.execPath, ['--allow-natives-syntax', '-e', script]);
     expect(output).toBe('false,true,true\n');
+  });
+
+  test.each([
+    ['when it is used', 'hash()'],
+    ['when the start is over', 'loadLateModules()'],
+  ])('comes with what a start can do without %s', async (_when, call) => {
+    await writeFile(
+      program,
+      `const crypto = require('node:crypto');
+      globalThis.hash = () => crypto.createHash('sha1').update('').digest('hex');`,
+    );
+    // What is given to Node on its command line is compiled by something that loads it.
+    const main = join(directory, 'main.js');
+    const script = `const { runCached, loadLateModules } = require(${JSON.stringify(libraryPath)});
+      const isLoaded = () => process.moduleLoadList.includes('NativeModule crypto');
+      runCached(${JSON.stringify(program)});
+      const before = isLoaded();
+      ${call};
+      console.log(before, isLoaded(), hash());`;
+    const emptySha1 = 'da39a3ee5e6b4b0d3255bfef95601890afd80709';
+    await writeFile(main, script);
+    expect(await runProgram(process.execPath, [main])).toBe(`false true ${emptySha1}\n`);
   });
 
   test.each([
@@ -172,9 +194,10 @@ test('a daemon keeps what it has compiled, and the next one starts with it', asy
     await eventually(() => expect(processesNaming(mountpoint)).toEqual([]));
   };
   const kept = async (): Promise<{ ino: number; size: number }> => {
-    const [name = '', ...others] = await readdir(join(caches, 'vost'));
+    const found = await readdir(caches, { recursive: true });
+    const [name = '', ...others] = found.filter((one) => one.endsWith('.v8'));
     expect(others).toEqual([]);
-    return stat(join(caches, 'vost', name));
+    return stat(join(caches, name));
   };
   await mountAndStop();
   const { ino, size } = await kept();
