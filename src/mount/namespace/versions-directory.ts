@@ -24,7 +24,8 @@ export type AbsentPaths = LRUCache<string, number>;
 
 /** Nothing is known to be absent. */
 export function noAbsentPaths(): AbsentPaths {
-  return new LRUCache({ max: absentKept });
+  // With `max` it would make room for all of them at once: 5 ms of the start of a mount.
+  return new LRUCache({ maxSize: absentKept, sizeCalculation: () => 1 });
 }
 
 /**

@@ -19,6 +19,10 @@ const rawOid = Buffer.from(someOid, 'hex');
 const rawEntry = (head: string): Buffer => Buffer.concat([Buffer.from(head, 'latin1'), rawOid]);
 const rawTree = (...heads: string[]): Buffer => Buffer.concat(heads.map(rawEntry));
 
+test.each(['sha1', 'sha256'] as const)('the empty tree has its id in %s', (algorithm) => {
+  expect(emptyTreeOid(algorithm)).toBe(hashObject(algorithm, 'tree', Buffer.alloc(0)));
+});
+
 describe('reading a tree', () => {
   test('gives names, modes and ids by index and by name', () => {
     const tree = Tree.parse(rawTree('100644 a\0', '100755 b\xff\0', '40000 c\0'), 'sha1');
