@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -30,6 +30,9 @@ export function openControlServer(
   return listenAt(controlSocketPath(entry), handle);
 }
 
+// What is done to the socket and its directory is done in this thread: they are in the memory of this machine,
+// or on its disk, and somebody waits for the mount.
+
 /**
  * Listens on a socket at this path. Device numbers come around again as soon as a mount is gone, and
  * its daemon ends later: so a socket that stands there, of a daemon that ends or has crashed, is
@@ -37,21 +40,21 @@ export function openControlServer(
  */
 export async function listenAt(path: string, handle: MountHandle): Promise<ControlServer> {
   try {
-    await makePrivateDirectory(dirname(path));
+    makePrivateDirectory(dirname(path));
     const underWay = new Set<Promise<void>>();
     const server = createServer((socket) => void answer(socket, handle, underWay));
     // Closing removes the name that was listened on, whoever has it by then.
     const ownPath = `${path}.${process.pid}`;
-    await rm(ownPath, { force: true });
+    rmSync(ownPath, { force: true });
     server.listen(ownPath);
     await once(server, 'listening');
-    const { ino } = await lstat(ownPath);
-    await rename(ownPath, path);
+    const { ino } = lstatSync(ownPath);
+    renameSync(ownPath, path);
     return {
       close: async () => {
         server.close();
-        const standing = await lstat(path).catch(() => undefined);
-        if (standing?.ino === ino) await rm(path, { force: true });
+        const standing = lstatSync(path, { throwIfNoEntry: false });
+        if (standing?.ino === ino) rmSync(path, { force: true });
         // Whoever asked for the unmount hears of its end: umount(8) frees a million inodes after the
         // daemon is free to go.
         await Promise.all(underWay);
@@ -65,11 +68,11 @@ export async function listenAt(path: string, handle: MountHandle): Promise<Contr
 }
 
 /** A directory for the user of this process alone. @throws when it is somebody else's */
-export async function makePrivateDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
-  const { uid } = await lstat(path);
+export function makePrivateDirectory(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { uid } = lstatSync(path);
   if (uid !== process.geteuid?.()) throw new Error(`${path} belongs to another user`);
-  await chmod(path, 0o700);
+  chmodSync(path, 0o700);
 }
 
 async function answer(

@@ -69,7 +69,7 @@ export async function guard(
   const touching = setInterval(() => void touch(journalPath, log), touchMs);
   let endedInOrder = false;
   try {
-    await makePrivateDirectory(dirname(socketPath));
+    makePrivateDirectory(dirname(socketPath));
     await removeLeftJournals(socketPath);
     const guarded = { mountpoint, fd: inheritedFd, journalPath };
     const guardian = new Guardian(invocation, guarded, { fd, device: entry.device }, log);

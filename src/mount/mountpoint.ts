@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
 import type { ExecFileException } from 'node:child_process';
-import { opendir, realpath, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { GitStoreError } from '../errors.ts';
+import { diskAt, farDisk } from '../git/disk.ts';
+import type { Disk } from '../git/disk.ts';
 import { mountAt, mountOwner, vostMountType } from './mount-table.ts';
 import type { UserAndGroup } from './mount-table.ts';
 
@@ -89,7 +91,7 @@ export async function prepareMountpoint(
   needed: NeededPaths,
   options: { readonly nonEmpty: boolean },
 ): Promise<string> {
-  const mountpoint = await canonicalMountpoint(resolve(path));
+  const { mountpoint, disk } = await canonicalMountpoint(resolve(path));
   const [repository = '', spoolDirectory = repository] = await Promise.all(
     Array.from(new Set([needed.repository, needed.spoolDirectory]), (neededPath) =>
       canonicalAsFarAsThere(resolve(neededPath)),
@@ -111,7 +113,8 @@ export async function prepareMountpoint(
       mountpoint,
     );
   }
-  if (!options.nonEmpty && !(await isEmpty(mountpoint))) {
+  const isEmpty = (): Promise<boolean> => disk.isEmptyDirectory(mountpoint);
+  if (!options.nonEmpty && !(await onDisk(mountpoint, isEmpty))) {
     throw new MountpointError(
       `${mountpoint} is not empty; mount on an empty directory, or add -o nonempty to cover what is there`,
       mountpoint,
@@ -135,28 +138,38 @@ async function canonicalAsFarAsThere(path: string): Promise<string> {
  * Follows symbolic links without ever touching a mount that might not answer: a path is looked up
  * in the mount table first, and only then on the disk.
  */
-async function canonicalMountpoint(path: string): Promise<string> {
-  const parent = await onDisk(path, () => realpath(dirname(path)));
+async function canonicalMountpoint(
+  path: string,
+): Promise<{ readonly mountpoint: string; readonly disk: Disk }> {
+  const [parentDisk, parent] = await onDisk(path, async () => {
+    const disk = await diskAt(dirname(path));
+    return [disk, await disk.realpath(dirname(path))];
+  });
   const candidate = join(parent, basename(path));
-  await clearOldMounts(candidate);
-  const canonical = await onDisk(path, async () => {
-    const [status, canonical] = await Promise.all([stat(candidate), realpath(candidate)]);
-    if (!status.isDirectory()) {
+  const isCovered = await clearOldMounts(candidate);
+  // Behind another mount, or a link, may be another disk.
+  const isElsewhere = isCovered || (await parentDisk.lstat(candidate))?.isSymbolicLink() === true;
+  const disk = isElsewhere ? farDisk : parentDisk;
+  const mountpoint = await onDisk(path, async () => {
+    const canonical = await disk.realpath(candidate);
+    const found = await disk.stat(candidate);
+    if (found?.isDirectory() === false) {
       throw new MountpointError(`${path} is not a directory; mount on an empty one`, path);
     }
     return canonical;
   });
-  if (canonical !== candidate) await clearOldMounts(canonical);
-  return canonical;
+  if (mountpoint !== candidate) await clearOldMounts(mountpoint);
+  return { mountpoint, disk };
 }
 
-async function clearOldMounts(mountpoint: string): Promise<void> {
+/** Tells whether the mount of somebody else is left. */
+async function clearOldMounts(mountpoint: string): Promise<boolean> {
   for (;;) {
     const mounted = await mountAt(mountpoint);
-    if (mounted === undefined) return;
+    if (mounted === undefined) return false;
     const isOurs = mounted.type === vostMountType;
     const liveness = await probeMount(mountpoint);
-    if (liveness === 'live' && !isOurs) return;
+    if (liveness === 'live' && !isOurs) return true;
     if (liveness === 'dead' && isOurs) {
       await detachMount(mountpoint);
       continue;
@@ -196,15 +209,6 @@ async function onDisk<T>(path: string, look: () => Promise<T>): Promise<T> {
       );
     }
     throw new MountpointError(`cannot mount on ${path}: ${(error as Error).message}`, path, error);
-  }
-}
-
-async function isEmpty(directory: string): Promise<boolean> {
-  const handle = await onDisk(directory, () => opendir(directory));
-  try {
-    return (await handle.read()) === null;
-  } finally {
-    await handle.close();
   }
 }
 

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
 import { transferLimitBytes } from './fuse/handshake.ts';
 import type { Log } from './observe/log.ts';
 
@@ -7,10 +7,11 @@ import type { Log } from './observe/log.ts';
  * with, 128 KiB, so this goes by the device's setting (Documentation/ABI/testing/sysfs-class-bdi),
  * which only root can change and which a container may not have: then reads stay small.
  */
+// eslint-disable-next-line @typescript-eslint/require-await -- what may take longer elsewhere is over at once here
 export async function readFurtherAhead(device: string, log: Log): Promise<void> {
   const setting = `/sys/class/bdi/${device}/read_ahead_kb`;
   try {
-    await writeFile(setting, String(transferLimitBytes / 1024));
+    writeFileSync(setting, String(transferLimitBytes / 1024));
   } catch (error) {
     log.debug('short-read-ahead', { reason: String(error) });
   }

@@ -31,6 +31,8 @@ export async function callMount(
   { mountpoint, source }: MountRequest,
   { flags, data }: MountCall,
 ): Promise<boolean> {
+  // As mount(8) shows it in the mount table. It is found while koffi is loaded.
+  const shown = realpath(source).catch(() => source);
   let call: CFunction['async'];
   try {
     const types = ['str', 'str', 'str', 'ulong', 'str'];
@@ -40,7 +42,5 @@ export async function callMount(
     return false;
   }
   const mount = promisify<string, string, string, number, string, number>(call);
-  // As mount(8) shows it in the mount table.
-  const shown = await realpath(source).catch(() => source);
-  return (await mount(shown, mountpoint, vostMountType, flags, data)) === 0;
+  return (await mount(await shown, mountpoint, vostMountType, flags, data)) === 0;
 }
