@@ -1,16 +1,19 @@
-import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { InvalidConfigError } from '../errors.ts';
 import { byteStringFromBuffer, textFromBytes } from './byte-string.ts';
 import { parseConfig, type ConfigEntry } from './config-parser.ts';
-import { isNothingThere, systemErrorCode } from './system-error.ts';
+import { farDisk } from './disk.ts';
+import type { Disk } from './disk.ts';
+import { systemErrorCode } from './system-error.ts';
 
 /** Where `GitConfig.load` looks. */
 export interface ConfigLocations {
   readonly gitDir: string;
   /** The git directory that all worktrees share. Default `gitDir`. */
   readonly commonDir?: string;
+  /** Where that is. Those of the user and the system are taken to be where programs start from. Default `farDisk`. */
+  readonly disk?: Disk;
   /** Default `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
@@ -38,16 +41,16 @@ export class GitConfig {
 
   /** Reads the files that git would read. A damaged one is an `InvalidConfigError`. */
   static async load(locations: ConfigLocations): Promise<GitConfig> {
-    const { gitDir, commonDir = gitDir, env = process.env } = locations;
+    const { gitDir, commonDir = gitDir, disk = farDisk, env = process.env } = locations;
     const home = env['HOME'] ?? homedir();
     const [local, ...outside] = await Promise.all([
-      readWithIncludes(join(commonDir, 'config'), home),
-      ...outsideFiles(env, home).map((file) => readOutside(file, home)),
+      readWithIncludes(join(commonDir, 'config'), home, disk),
+      ...outsideFiles(env, home).map((file) => readOutside(file, home, disk)),
     ]);
     const config = new GitConfig(local);
     const worktree =
       config.getBool('extensions.worktreeConfig') === true
-        ? await readWithIncludes(join(gitDir, 'config.worktree'), home)
+        ? await readWithIncludes(join(gitDir, 'config.worktree'), home, disk)
         : [];
     return new GitConfig([...outside.flat(), ...local, ...worktree, ...entriesOfEnvironment(env)]);
   }
@@ -81,20 +84,20 @@ export class GitConfig {
 }
 
 /** The variables of one file, without what it includes; none when there is no such file. */
-export async function readConfigFile(file: string): Promise<ConfigEntry[]> {
-  let content: Buffer;
-  try {
-    content = await readFile(file);
-  } catch (error) {
-    if (isNothingThere(error)) return [];
-    throw error;
-  }
+export async function readConfigFile(file: string, disk: Disk): Promise<ConfigEntry[]> {
+  const content = await disk.readFile(file);
+  if (content === undefined) return [];
   return parseConfig(textFromBytes(byteStringFromBuffer(content)), file);
 }
 
-async function readWithIncludes(file: string, home: string, depth = 0): Promise<ConfigEntry[]> {
+async function readWithIncludes(
+  file: string,
+  home: string,
+  disk: Disk,
+  depth = 0,
+): Promise<ConfigEntry[]> {
   const entries: ConfigEntry[] = [];
-  for (const entry of await readConfigFile(file)) {
+  for (const entry of await readConfigFile(file, disk)) {
     entries.push(entry);
     if (entry.key !== 'include.path' || entry.value === null) continue;
     if (depth === deepestInclude) {
@@ -102,15 +105,15 @@ async function readWithIncludes(file: string, home: string, depth = 0): Promise<
       throw new InvalidConfigError(message, { path: file });
     }
     const included = resolve(dirname(file), entry.value.replace(/^~(?=\/)/, home));
-    entries.push(...(await readWithIncludes(included, home, depth + 1)));
+    entries.push(...(await readWithIncludes(included, home, disk, depth + 1)));
   }
   return entries;
 }
 
 // As git does, take no offence at a file of the user or the system that may not be read.
-async function readOutside(file: string, home: string): Promise<ConfigEntry[]> {
+async function readOutside(file: string, home: string, disk: Disk): Promise<ConfigEntry[]> {
   try {
-    return await readWithIncludes(file, home);
+    return await readWithIncludes(file, home, disk);
   } catch (error) {
     if (systemErrorCode(error) === 'EACCES') return [];
     throw error;

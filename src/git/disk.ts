@@ -3,6 +3,7 @@ import {
   accessSync,
   close,
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   fsync,
@@ -15,10 +16,19 @@ import {
   mkdirSync,
   open,
   openSync,
+  opendir,
+  opendirSync,
   read,
+  readdir,
+  readdirSync,
+  readFileSync,
   readSync,
+  realpath,
+  realpathSync,
   rename,
   renameSync,
+  stat,
+  statSync,
   unlink,
   unlinkSync,
   utimes,
@@ -28,8 +38,10 @@ import {
   writev,
   writevSync,
 } from 'node:fs';
-import type { BigIntStats, PathLike, Stats } from 'node:fs';
+import type { BigIntStats, Dirent, PathLike, Stats } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { isNear } from './near-filesystem.ts';
 import { isNothingThere, systemErrorCode } from './system-error.ts';
 import { ThreadPace } from './thread-pace.ts';
 
@@ -41,8 +53,12 @@ const linkAsync = promisify(link);
 const lstatAsync = promisify(lstat);
 const mkdirAsync = promisify(mkdir);
 const openAsync = promisify(open);
+const opendirAsync = promisify(opendir);
 const readAsync = promisify(read);
+const readdirAsync = promisify(readdir);
+const realpathAsync = promisify(realpath.native);
 const renameAsync = promisify(rename);
+const statAsync = promisify(stat);
 const unlinkAsync = promisify(unlink);
 const utimesAsync = promisify(utimes);
 const writeAsync = promisify(write);
@@ -55,6 +71,9 @@ const slowMs = 1;
 const mostBytesInThisThread = 256 * 1024;
 // As a rule what is read was written a moment ago; if not, it has to be fetched, and more of it takes longer.
 const mostBytesReadInThisThread = 4096;
+
+/** For reading whatever stands at a path: a pipe that somebody has put there would be waited for. */
+export const withoutWaiting: number = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
  * Calls that change a name or a few bytes, of which a commit makes some dozens. Where the disk is near
@@ -134,17 +153,100 @@ export class Disk {
     );
   }
 
-  /** What is at a path, without following a link; `undefined` when nothing is. */
-  async lstat(path: PathLike): Promise<Stats | undefined> {
-    try {
-      return await this.#call(
-        () => lstatSync(path, { throwIfNoEntry: false }),
-        () => lstatAsync(path),
-      );
-    } catch (error) {
-      if (isNothingThere(error)) return undefined;
-      throw error;
-    }
+  /** What is at a path; `undefined` when nothing is. */
+  stat(path: PathLike): Promise<BigIntStats | undefined> {
+    return this.#find(
+      () => statSync(path, { bigint: true, throwIfNoEntry: false }),
+      () => statAsync(path, { bigint: true }),
+    );
+  }
+
+  /** The same without following a link. */
+  lstat(path: PathLike): Promise<Stats | undefined> {
+    return this.#find(
+      () => lstatSync(path, { throwIfNoEntry: false }),
+      () => lstatAsync(path),
+    );
+  }
+
+  /** What a small file holds; `undefined` when nothing is there. */
+  readFile(path: PathLike): Promise<Buffer | undefined> {
+    return this.#find(
+      () => {
+        const fd = openSync(path, withoutWaiting);
+        try {
+          return readFileSync(fd);
+        } finally {
+          closeSync(fd);
+        }
+      },
+      () => readFile(path, { flag: withoutWaiting }),
+    );
+  }
+
+  /** The first bytes of a file; `flags` may be more than those of a read that waits for nobody. */
+  async readStart(path: PathLike, mostBytes: number, flags: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(mostBytes);
+    const length = await this.#call(
+      () => {
+        const fd = openSync(path, withoutWaiting | flags);
+        try {
+          return readSync(fd, buffer, 0, mostBytes, 0);
+        } finally {
+          closeSync(fd);
+        }
+      },
+      async () => {
+        const fd = await openAsync(path, withoutWaiting | flags);
+        try {
+          return (await readAsync(fd, buffer, 0, mostBytes, 0)).bytesRead;
+        } finally {
+          // Nobody waits for it: a file that was only read loses nothing.
+          closeAsync(fd).catch(() => undefined);
+        }
+      },
+    );
+    return buffer.subarray(0, length);
+  }
+
+  /** What stands in a directory; nothing when there is none. */
+  async readdir(path: PathLike): Promise<Dirent<Buffer>[]> {
+    const options = { withFileTypes: true, encoding: 'buffer' } as const;
+    const found = await this.#find(
+      () => readdirSync(path, options),
+      () => readdirAsync(path, options),
+    );
+    return found ?? [];
+  }
+
+  /** Whether nothing stands in a directory; fails where none is. */
+  async isEmptyDirectory(path: string): Promise<boolean> {
+    return this.#call(
+      () => {
+        const directory = opendirSync(path);
+        try {
+          return directory.readSync() === null;
+        } finally {
+          directory.closeSync();
+        }
+      },
+      async () => {
+        const directory = await opendirAsync(path);
+        try {
+          return (await directory.read()) === null;
+        } finally {
+          await directory.close();
+        }
+      },
+    );
+  }
+
+  /** A path without symbolic links; fails where nothing is. */
+  async realpath(path: string): Promise<string> {
+    return this.#call(
+      () => realpathSync.native(path),
+      () => realpathAsync(path),
+    );
   }
 
   /** Sets the times of a file to now; `false` where that cannot be done, as where no file is. */
@@ -165,6 +267,18 @@ export class Disk {
     }
   }
 
+  async #find<Result>(
+    here: () => Result,
+    elsewhere: () => Promise<Result>,
+  ): Promise<Result | undefined> {
+    try {
+      return await this.#call(here, elsewhere);
+    } catch (error) {
+      if (isNothingThere(error)) return undefined;
+      throw error;
+    }
+  }
+
   #call<Result>(here: () => Result, elsewhere: () => Promise<Result>): Result | Promise<Result> {
     return this.#pace?.takeNext() === true ? this.#pace.run(here) : elsewhere();
   }
@@ -172,6 +286,16 @@ export class Disk {
 
 /** For whoever does not know where the disk is: everything is asked of another thread. */
 export const farDisk: Disk = new Disk(false);
+
+/** Where a path is: a path that does not exist is far. It may be waited for, in another thread. */
+export async function diskAt(path: string): Promise<Disk> {
+  try {
+    return new Disk(await isNear(Buffer.from(path)));
+  } catch (error) {
+    if (isNothingThere(error)) return farDisk;
+    throw error;
+  }
+}
 
 /**
  * An open file, as `FileHandle` of Node is one; but that cannot be opened and closed in this thread.
@@ -287,6 +411,17 @@ export class OpenFile {
       if (this.#calls === 0) this.#onIdle?.();
     }
   }
+}
+
+/** All that a file holds. */
+export async function readFully(file: OpenFile): Promise<Buffer> {
+  const content = Buffer.allocUnsafe(Number(file.stat().size));
+  for (let done = 0; done < content.length;) {
+    const { bytesRead } = await file.read(content, done, content.length - done, done);
+    if (bytesRead === 0) return content.subarray(0, done);
+    done += bytesRead;
+  }
+  return content;
 }
 
 /** Writes all of the bytes behind what the file holds; it was opened for appending, or just made. */

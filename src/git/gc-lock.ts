@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { noRecentPaths, type RecentPaths } from './recent-paths.ts';
+import { farDisk } from './disk.ts';
+import type { Disk } from './disk.ts';
 
 // As git does, a lock of this age is taken for one that was left behind.
 const longestRunMs = 12 * 60 * 60 * 1000;
@@ -11,11 +11,8 @@ const longestRunMs = 12 * 60 * 60 * 1000;
  * looks at the refs until it has removed what they do not lead to. One that was left behind does
  * not count: a process of this machine that is gone, or half a day has passed.
  */
-export async function isGcRunning(
-  commonDir: string,
-  recent: RecentPaths = noRecentPaths,
-): Promise<boolean> {
-  return (await runningGc(commonDir, recent)) !== undefined;
+export async function isGcRunning(commonDir: string, disk: Disk = farDisk): Promise<boolean> {
+  return (await runningGc(commonDir, disk)) !== undefined;
 }
 
 /**
@@ -24,22 +21,16 @@ export async function isGcRunning(
  */
 export async function runningGc(
   commonDir: string,
-  recent: RecentPaths = noRecentPaths,
+  disk: Disk = farDisk,
 ): Promise<string | undefined> {
   const path = join(commonDir, 'gc.pid');
-  try {
-    const found = await recent.stat(path);
-    if (found === undefined) return undefined;
-    const { mtimeMs } = found;
-    if (Date.now() - mtimeMs > longestRunMs) return undefined;
-    const holder = (await readFile(path, 'utf8')).trim();
-    const [pid = '', host = ''] = holder.split(' ');
-    const isAtWork = host !== hostname() || isProcessAlive(Number(pid));
-    return isAtWork ? `${holder} ${mtimeMs}` : undefined;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const found = await disk.stat(path);
+  if (found === undefined || Date.now() - Number(found.mtimeMs) > longestRunMs) return undefined;
+  const holder = (await disk.readFile(path))?.toString().trim();
+  if (holder === undefined) return undefined;
+  const [pid = '', host = ''] = holder.split(' ');
+  const isAtWork = host !== hostname() || isProcessAlive(Number(pid));
+  return isAtWork ? `${holder} ${found.mtimeNs}` : undefined;
 }
 
 /** Tells whether a process of this machine has this id. */

@@ -1,7 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { FileNotFoundError, NotARepositoryError } from '../errors.ts';
-import { isNothingThere } from './system-error.ts';
+import { diskAt } from './disk.ts';
+import type { Disk } from './disk.ts';
 
 /** The directories of a repository; see gitrepository-layout(5). */
 export interface RepositoryLayout {
@@ -9,6 +9,12 @@ export interface RepositoryLayout {
   readonly gitDir: string;
   /** Holds objects, refs and config; another directory than `gitDir` in a linked worktree. */
   readonly commonDir: string;
+}
+
+/** A repository that was found. */
+export interface FoundRepository extends RepositoryLayout {
+  /** Where `commonDir` is. */
+  readonly disk: Disk;
 }
 
 const gitFile = /^gitdir: ([^\n]+)\n*$/;
@@ -19,46 +25,53 @@ const validHead = /^(?:ref:[ \t\r\n]*refs\/|[0-9a-f]{40})/;
  * a worktree that holds either. Directories above the path are not looked at. A
  * `FileNotFoundError` when nothing is there, else a `NotARepositoryError`.
  */
-export async function findRepository(path: string): Promise<RepositoryLayout> {
+export async function findRepository(path: string): Promise<FoundRepository> {
   const start = resolve(path);
   const inside = join(start, '.git');
-  const [kind, insideKind] = await Promise.all([kindOf(start), kindOf(inside)]);
+  const disk = await diskAt(start);
+  const [kind, insideKind] = await Promise.all([kindOf(start, disk), kindOf(inside, disk)]);
   if (kind === 'nothing') {
     throw new FileNotFoundError(`there is no repository at ${path}: nothing has that name`, {
       path,
     });
   }
-  if (kind === 'file') return followGitFile(start, path);
+  if (kind === 'file') return followGitFile(start, path, disk);
   // As git does: a worktree before a directory that only looks like a bare repository.
-  if (insideKind === 'file') return followGitFile(inside, path);
-  const gitDir = insideKind === 'directory' ? inside : start;
-  const layout = await layoutOf(gitDir);
-  const fault = await faultOf(layout);
+  if (insideKind === 'file') return followGitFile(inside, path, disk);
+  const found = await foundAt(insideKind === 'directory' ? inside : start, disk);
+  const fault = await faultOf(found, disk);
   if (fault !== undefined) throw notARepository(path, fault);
-  return layout;
+  return found;
 }
 
-async function followGitFile(file: string, path: string): Promise<RepositoryLayout> {
-  const target = gitFile.exec(await readFile(file, 'utf8'))?.[1];
+async function followGitFile(file: string, path: string, disk: Disk): Promise<FoundRepository> {
+  const text = await disk.readFile(file);
+  const target = gitFile.exec(text?.toString() ?? '')?.[1];
   if (target === undefined) throw notARepository(path, `${file} does not say where one is`);
-  const layout = await layoutOf(resolve(dirname(file), target));
-  const fault = await faultOf(layout);
-  if (fault !== undefined) throw notARepository(path, `it leads to ${layout.gitDir}, and ${fault}`);
-  return layout;
+  const gitDir = resolve(dirname(file), target);
+  const targetDisk = await diskAt(gitDir);
+  const found = await foundAt(gitDir, targetDisk);
+  const fault = await faultOf(found, targetDisk);
+  if (fault !== undefined) throw notARepository(path, `it leads to ${gitDir}, and ${fault}`);
+  return found;
 }
 
-async function layoutOf(gitDir: string): Promise<RepositoryLayout> {
-  const common = await readIfFile(join(gitDir, 'commondir'));
-  const commonDir = common === undefined ? gitDir : resolve(gitDir, common.trimEnd());
-  return { gitDir, commonDir };
+async function foundAt(gitDir: string, disk: Disk): Promise<FoundRepository> {
+  const common = await readIfFile(join(gitDir, 'commondir'), disk);
+  if (common === undefined) return { gitDir, commonDir: gitDir, disk };
+  const commonDir = resolve(gitDir, common.trimEnd());
+  return { gitDir, commonDir, disk: await diskAt(commonDir) };
 }
 
 /** What keeps git from taking these directories for a repository; `undefined` when nothing does. */
-async function faultOf({ gitDir, commonDir }: RepositoryLayout): Promise<string | undefined> {
+async function faultOf(
+  { gitDir, commonDir, disk }: FoundRepository,
+  gitDirDisk: Disk,
+): Promise<string | undefined> {
   const [head, objects, refs] = await Promise.all([
-    readIfFile(join(gitDir, 'HEAD')),
-    kindOf(join(commonDir, 'objects')),
-    kindOf(join(commonDir, 'refs')),
+    readIfFile(join(gitDir, 'HEAD'), gitDirDisk),
+    kindOf(join(commonDir, 'objects'), disk),
+    kindOf(join(commonDir, 'refs'), disk),
   ]);
   if (head === undefined) return 'it holds no HEAD';
   if (!validHead.test(head)) return 'its HEAD is neither the name of a ref nor an object id';
@@ -71,20 +84,12 @@ function notARepository(path: string, fault: string): NotARepositoryError {
   return new NotARepositoryError(`${path} is not a git repository: ${fault}`, { path });
 }
 
-async function kindOf(path: string): Promise<'nothing' | 'file' | 'directory'> {
-  try {
-    return (await stat(path)).isDirectory() ? 'directory' : 'file';
-  } catch (error) {
-    if (isNothingThere(error)) return 'nothing';
-    throw error;
-  }
+async function kindOf(path: string, disk: Disk): Promise<'nothing' | 'file' | 'directory'> {
+  const found = await disk.stat(path);
+  if (found === undefined) return 'nothing';
+  return found.isDirectory() ? 'directory' : 'file';
 }
 
-async function readIfFile(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'latin1');
-  } catch (error) {
-    if (isNothingThere(error)) return undefined;
-    throw error;
-  }
+async function readIfFile(path: string, disk: Disk): Promise<string | undefined> {
+  return (await disk.readFile(path))?.toString('latin1');
 }

@@ -7,20 +7,20 @@ import {
 } from '../errors.ts';
 import { bytesFromText } from './byte-string.ts';
 import { GitConfig, readConfigFile } from './config.ts';
-import { Disk } from './disk.ts';
+import { diskAt } from './disk.ts';
+import type { Disk } from './disk.ts';
 import type { Identity } from './identity.ts';
 import { ObjectDatabase } from './odb/object-database.ts';
 import type { ObjectDatabaseOptions } from './odb/object-database.ts';
 import type { HashAlgorithm } from './oid.ts';
 import type { ReflogPolicy } from './refs/ref-logs.ts';
 import { isNear } from './near-filesystem.ts';
-import { RecentPaths } from './recent-paths.ts';
 import { LateLockMarks } from './refs/late-lock-marks.ts';
 import { branchPrefix, refNameIn } from './refs/ref-name.ts';
 import { RefStore } from './refs/ref-store.ts';
 import { completeRepository, prepareRepository } from './repository-creation.ts';
 import { algorithmOf } from './repository-format.ts';
-import { findRepository, type RepositoryLayout } from './repository-layout.ts';
+import { findRepository, type FoundRepository } from './repository-layout.ts';
 
 /** How a repository is used; what is left out comes from its configuration. */
 export interface RepositoryOptions {
@@ -64,7 +64,7 @@ const longestLockTimeoutMs = 600_000;
 
 type RepositoryParts = Pick<
   Repository,
-  'gitDir' | 'commonDir' | 'algorithm' | 'isBare' | 'config' | 'odb' | 'refs' | 'recent'
+  'gitDir' | 'commonDir' | 'disk' | 'algorithm' | 'isBare' | 'config' | 'odb' | 'refs'
 >;
 
 /** A git repository on disk: its configuration, objects and refs. */
@@ -73,25 +73,25 @@ export class Repository {
   readonly gitDir: string;
   /** The git directory that linked worktrees share: it holds objects, refs and config. */
   readonly commonDir: string;
+  /** Where `commonDir` is. */
+  readonly disk: Disk;
   readonly algorithm: HashAlgorithm;
   readonly isBare: boolean;
   readonly config: GitConfig;
   readonly odb: ObjectDatabase;
   readonly refs: RefStore;
-  /** What was looked at in it a moment ago. */
-  readonly recent: RecentPaths;
   readonly #lockMarks: LateLockMarks | undefined;
 
   private constructor(parts: RepositoryParts, lockMarks: LateLockMarks | undefined) {
     this.#lockMarks = lockMarks;
     this.gitDir = parts.gitDir;
     this.commonDir = parts.commonDir;
+    this.disk = parts.disk;
     this.algorithm = parts.algorithm;
     this.isBare = parts.isBare;
     this.config = parts.config;
     this.odb = parts.odb;
     this.refs = parts.refs;
-    this.recent = parts.recent;
   }
 
   /**
@@ -119,7 +119,8 @@ export class Repository {
     }
     const branch = refNameIn(branchPrefix, bytesFromText(options.initialBranch ?? 'main'));
     const layout = await prepareRepository(path, options.algorithm ?? 'sha1');
-    const repository = await Repository.#assemble(layout, options);
+    const disk = await diskAt(layout.commonDir);
+    const repository = await Repository.#assemble({ ...layout, disk }, options);
     try {
       await options.populate?.(repository);
       await completeRepository(layout, branch);
@@ -130,25 +131,17 @@ export class Repository {
     return repository;
   }
 
-  static async #assemble(
-    layout: RepositoryLayout,
-    options: RepositoryOptions,
-  ): Promise<Repository> {
-    const { gitDir, commonDir } = layout;
-    const [ownEntries, config] = await Promise.all([
-      readConfigFile(join(commonDir, 'config')),
-      GitConfig.load(layout),
+  static async #assemble(found: FoundRepository, options: RepositoryOptions): Promise<Repository> {
+    const { gitDir, commonDir, disk } = found;
+    const objectsDirectory = join(commonDir, 'objects');
+    const [ownEntries, config, isObjectsNear] = await Promise.all([
+      readConfigFile(join(commonDir, 'config'), disk),
+      GitConfig.load(found),
+      isNear(Buffer.from(objectsDirectory)),
     ]);
     const algorithm = algorithmOf(ownEntries, commonDir);
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
-    const objectsDirectory = join(commonDir, 'objects');
-    const [isCommonNear, isObjectsNear] = await Promise.all([
-      isNear(Buffer.from(commonDir)),
-      isNear(Buffer.from(objectsDirectory)),
-    ]);
-    const recent = new RecentPaths(isCommonNear);
-    const disk = new Disk(isCommonNear);
     const { cacheSizeBytes } = options;
     const objectOptions: ObjectDatabaseOptions = {
       isNear: isObjectsNear,
@@ -168,7 +161,6 @@ export class Repository {
         : Promise.resolve(undefined),
     );
     const refs = new RefStore({
-      recent,
       disk,
       gitDir,
       commonDir,
@@ -178,7 +170,7 @@ export class Repository {
       lockTimeoutMs: timeoutOf(config, 'core.filesRefLockTimeout', options.lockTimeoutMs),
       packedRefsTimeoutMs: timeoutOf(config, 'core.packedRefsTimeout'),
     });
-    const parts = { gitDir, commonDir, algorithm, isBare, config, odb, refs, recent };
+    const parts = { gitDir, commonDir, disk, algorithm, isBare, config, odb, refs };
     return new Repository(parts, lockMarks);
   }
 

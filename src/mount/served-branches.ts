@@ -65,9 +65,10 @@ async function follow(
   open: (branches: WritableBranches, lookAgain: (ref: RefName) => void) => Promise<OpenedBranches>,
 ): Promise<Omit<ServedTree, 'keepsListings'>> {
   const { repository, options, log, metrics } = source;
-  const { commonDir, refs } = repository;
+  const { commonDir, disk, refs } = repository;
   const watcher = new RefWatcher({
     commonDir,
+    disk,
     refs,
     onChange: (changed, left) => onChange(changed, left),
     log,

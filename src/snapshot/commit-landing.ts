@@ -116,8 +116,8 @@ export class CommitLanding {
    * are put back meets a commit without content. It leaves packs alone that came after it began.
    */
   async #packBeside(): Promise<boolean> {
-    const { commonDir, recent } = this.#repository;
-    if (this.#packedBeside.size > 0 || !(await isGcRunning(commonDir, recent))) return false;
+    const { commonDir, disk } = this.#repository;
+    if (this.#packedBeside.size > 0 || !(await isGcRunning(commonDir, disk))) return false;
     // An attempt before this one may have published some of them, as loose objects.
     await this.#packAgain(this.#request.objects);
     for (const oid of this.#staged) this.#packedBeside.add(oid);

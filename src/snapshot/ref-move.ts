@@ -51,7 +51,7 @@ export async function moveRef(
 
 /** The same for objects that are looked for by `beforeMove`; some are in packs that were made beside a `git gc`. */
 export async function moveRefChecked(
-  { odb, refs, commonDir, recent }: Repository,
+  { odb, refs, commonDir, disk }: Repository,
   move: RefMove & { readonly afterMove?: () => Promise<void> },
   objects: readonly Oid[],
   packedBeside: ReadonlySet<Oid>,
@@ -59,7 +59,7 @@ export async function moveRefChecked(
   const { ref: name, from: expected, to: oid, ...rest } = move;
   const afterMove = async (): Promise<void> => {
     const others = objects.filter((one) => !packedBeside.has(one));
-    if (others.length > 0 && (await isGcRunning(commonDir, recent))) {
+    if (others.length > 0 && (await isGcRunning(commonDir, disk))) {
       await odb.packAgain(others, { fsync: move.fsync ?? false });
     }
     await move.afterMove?.();

@@ -1,6 +1,7 @@
-import { readFile, realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { isSystemError } from './temporary-file.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk } from '../disk.ts';
+import { isNothingThere } from '../system-error.ts';
 
 const escapes: Readonly<Record<string, string>> = {
   a: '\x07',
@@ -21,16 +22,20 @@ const deepestLevel = 5;
  * The object directories that this one borrows from, directly or through others (git's
  * gitrepository-layout, "objects/info/alternates"), each once and without this one. A line is a path,
  * relative to the directory whose file names it and perhaps quoted, or a comment that starts with `#`. A directory that
- * is not there is left out, as git does.
+ * is not there is left out, as git does. `ownDisk` is where this directory is.
  */
-export async function findAlternates(objectsDirectory: string): Promise<string[]> {
+export async function findAlternates(
+  objectsDirectory: string,
+  ownDisk: Disk = farDisk,
+): Promise<string[]> {
   const found = new Map<string, string>();
-  const own = await realpath(objectsDirectory);
+  const own = await ownDisk.realpath(objectsDirectory);
   let level = [objectsDirectory];
   for (let depth = 1; depth <= deepestLevel && level.length > 0; depth++) {
     const next: string[] = [];
     for (const directory of level) {
-      for (const path of await readAlternates(directory)) {
+      const disk = directory === objectsDirectory ? ownDisk : farDisk;
+      for (const path of await readAlternates(directory, disk)) {
         const real = await realpathIfThere(path);
         if (real === undefined || real === own || found.has(real)) continue;
         found.set(real, path);
@@ -42,15 +47,13 @@ export async function findAlternates(objectsDirectory: string): Promise<string[]
   return [...found.values()];
 }
 
-async function readAlternates(objectsDirectory: string): Promise<string[]> {
-  let text: string;
-  try {
-    text = await readFile(`${objectsDirectory}/info/alternates`, 'utf8');
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return [];
-    throw error;
-  }
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+async function readAlternates(objectsDirectory: string, disk: Disk): Promise<string[]> {
+  const text = await disk.readFile(`${objectsDirectory}/info/alternates`);
+  if (text === undefined) return [];
+  const lines = text
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
   return lines.map((line) => resolve(objectsDirectory, unquote(line)));
 }
 
@@ -67,9 +70,9 @@ function unquote(line: string): string {
 
 async function realpathIfThere(path: string): Promise<string | undefined> {
   try {
-    return await realpath(path);
+    return await farDisk.realpath(path);
   } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
+    if (isNothingThere(error)) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { CorruptObjectError, InvalidArgumentError } from '../../errors.ts';
 import { Disk } from '../disk.ts';
@@ -154,11 +154,8 @@ export class ObjectDatabase {
   static async open(options: ObjectDatabaseOptions): Promise<ObjectDatabase> {
     const database = new ObjectDatabase(options);
     const { isNear = false, objectsDirectory } = options;
-    const [device] = await Promise.all([
-      isNear ? stat(objectsDirectory).then(({ dev }) => dev) : undefined,
-      database.refresh(),
-    ]);
-    if (device !== undefined) database.#caches.pages.readHere(device);
+    await database.refresh();
+    if (isNear) database.#caches.pages.readHere(statSync(objectsDirectory).dev);
     return database;
   }
 

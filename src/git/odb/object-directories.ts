@@ -271,7 +271,7 @@ export class ObjectDirectories {
 
   async #scan(): Promise<void> {
     const beganMs = performance.now();
-    const paths = [this.#path, ...(await findAlternates(this.#path))];
+    const paths = [this.#path, ...(await findAlternates(this.#path, this.#disk))];
     const directories = paths.map((path) => this.#known(path) ?? this.#open(path));
     const changes = await Promise.all(directories.map(({ packs }) => packs.scan()));
     const dropped = this.#directories.filter((directory) => !directories.includes(directory));
@@ -295,7 +295,9 @@ export class ObjectDirectories {
     const isOwn = path === this.#path;
     const spares = isOwn ? this.#spares : undefined;
     const disk = isOwn ? this.#disk : farDisk;
-    const packs = new PackDirectory(`${path}/pack`, this.#algorithm, this.#pages, spares);
+    const packs = new PackDirectory(`${path}/pack`, {
+      ...{ algorithm: this.#algorithm, pages: this.#pages, disk, spares },
+    });
     const graphs = new CommitGraphFinder(path, this.#algorithm, this.#pages);
     return { path, packs, loose: new LooseObjects(path, disk), graphs };
   }

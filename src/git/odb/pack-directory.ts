@@ -1,5 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
+import type { Disk } from '../disk.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
 import { MultiPackIndex } from './multi-pack-index.ts';
 import type { MultiPackLocation } from './multi-pack-index.ts';
@@ -7,7 +7,6 @@ import { Pack } from './pack.ts';
 import type { PageCache } from './page-cache.ts';
 import type { PagedFile } from './paged-file.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
-import { isSystemError } from './temporary-file.ts';
 
 const multiPackIndexName = 'multi-pack-index';
 
@@ -15,6 +14,16 @@ const multiPackIndexName = 'multi-pack-index';
 export interface PackLocation {
   readonly pack: Pack;
   readonly offset: number;
+}
+
+/** What the packs of a directory are read with. */
+export interface PackDirectoryOptions {
+  readonly algorithm: HashAlgorithm;
+  readonly pages: PageCache;
+  /** Where the directory is. */
+  readonly disk: Disk;
+  /** Those of the repository's own directory. */
+  readonly spares?: SpareIndexes | undefined;
 }
 
 /**
@@ -25,6 +34,7 @@ export class PackDirectory {
   readonly #path: string;
   readonly #algorithm: HashAlgorithm;
   readonly #pages: PageCache;
+  readonly #disk: Disk;
   readonly #spares: SpareIndexes | undefined;
   #packs = new Map<string, Pack>();
   #multiPackIndex: MultiPackIndex | undefined;
@@ -32,11 +42,12 @@ export class PackDirectory {
   /** The packs to be searched one by one, the one that was of use last in front. */
   #searched: Pack[] | undefined;
 
-  constructor(path: string, algorithm: HashAlgorithm, pages: PageCache, spares?: SpareIndexes) {
+  constructor(path: string, options: PackDirectoryOptions) {
     this.#path = path;
-    this.#spares = spares;
-    this.#algorithm = algorithm;
-    this.#pages = pages;
+    this.#algorithm = options.algorithm;
+    this.#pages = options.pages;
+    this.#disk = options.disk;
+    this.#spares = options.spares;
   }
 
   /** Why a pack cannot be searched: an object may be missing because of it. */
@@ -49,7 +60,8 @@ export class PackDirectory {
 
   /** Looks at the directory again, for packs that are new or gone; tells whether anything changed. */
   async scan(): Promise<boolean> {
-    const names = new Set(await this.#list());
+    const entries = await this.#disk.readdir(this.#path);
+    const names = new Set(entries.map(({ name }) => name.toString()));
     await this.#spares?.see(names);
     const identity = names.has(multiPackIndexName) ? await this.#identify() : undefined;
     // From here on nothing waits: whoever searches meanwhile finds all as it was, or all as it is.
@@ -116,26 +128,10 @@ export class PackDirectory {
     this.#multiPackIndex?.file.close();
   }
 
-  async #list(): Promise<string[]> {
-    try {
-      return await readdir(this.#path);
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return [];
-      throw error;
-    }
-  }
-
   /** Changes whenever git writes a new index, which it does under another name and renames. */
   async #identify(): Promise<string | undefined> {
-    try {
-      const { ino, size, mtimeNs } = await stat(`${this.#path}/${multiPackIndexName}`, {
-        bigint: true,
-      });
-      return `${ino}:${size}:${mtimeNs}`;
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return undefined;
-      throw error;
-    }
+    const found = await this.#disk.stat(`${this.#path}/${multiPackIndexName}`);
+    return found === undefined ? undefined : `${found.ino}:${found.size}:${found.mtimeNs}`;
   }
 
   #takePacks(names: ReadonlySet<string>): boolean {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { ByteString } from '../byte-string.ts';
 import type { Disk } from '../disk.ts';
 import { createUnmarked, LockMarks, marksDirectory } from './lock-marks.ts';
@@ -20,7 +20,9 @@ export class LateLockMarks implements LockMaker {
 
   /** Fails as the system does where locks could not be marked, for the repository cannot be written. */
   static async prepare(commonDir: string, disk: Disk): Promise<LateLockMarks> {
-    await mkdir(marksDirectory(commonDir), { recursive: true });
+    const directory = marksDirectory(commonDir);
+    await disk.mkdirIfMissing(dirname(directory));
+    await disk.mkdirIfMissing(directory);
     return new LateLockMarks(commonDir, disk);
   }
 

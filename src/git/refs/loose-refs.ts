@@ -1,5 +1,5 @@
-import { closeSync, constants, openSync, readSync, type Dirent } from 'node:fs';
-import { open, readdir, readlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { readlink } from 'node:fs/promises';
 import { CorruptRefError } from '../../errors.ts';
 import {
   bufferFromByteString,
@@ -7,8 +7,9 @@ import {
   textFromBytes,
   type ByteString,
 } from '../byte-string.ts';
+import { farDisk } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import { isOid, oidSizeBytes, type HashAlgorithm, type Oid } from '../oid.ts';
-import { noRecentPaths, type RecentPaths } from '../recent-paths.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 import { isRefName, refNameText, type RefName } from './ref-name.ts';
 
@@ -32,21 +33,17 @@ export async function readLooseRef(
   path: ByteString,
   name: RefName,
   algorithm: HashAlgorithm,
-  recent: RecentPaths = noRecentPaths,
+  disk: Disk,
 ): Promise<RefValue | null> {
-  const content = await readRefFile(path, recent);
+  const content = await readRefFile(path, disk);
   if (content === null || typeof content !== 'string') return content;
   return parseRefValue(content, name, path, algorithm);
 }
 
-async function readRefFile(
-  path: ByteString,
-  recent: RecentPaths,
-): Promise<ByteString | RefValue | null> {
+async function readRefFile(path: ByteString, disk: Disk): Promise<ByteString | RefValue | null> {
   const file = bufferFromByteString(path);
   try {
-    if (recent.look(path)) return readSmallFileSync(file, fileItself);
-    return await readSmallFile(file, fileItself);
+    return await readSmallFile(file, disk, constants.O_NOFOLLOW);
   } catch (error) {
     if (isNothingThere(error)) return null;
     const code = systemErrorCode(error);
@@ -55,7 +52,7 @@ async function readRefFile(
   }
   const target = (await readlink(file, { encoding: 'buffer' })).toString('latin1');
   if (target.startsWith('refs/') && isRefName(target)) return { kind: 'symbolic', target };
-  return readSmallFile(file, constants.O_RDONLY).catch(nullIfDirectory);
+  return readSmallFile(file, farDisk).catch(nullIfDirectory);
 }
 
 /** A directory holds refs below this name. */
@@ -64,29 +61,8 @@ function nullIfDirectory(error: unknown): null {
   throw error;
 }
 
-const fileItself = constants.O_RDONLY | constants.O_NOFOLLOW;
-
-async function readSmallFile(file: Buffer, flags: number): Promise<ByteString> {
-  const handle = await open(file, flags);
-  try {
-    const buffer = Buffer.allocUnsafe(largestRefSizeBytes);
-    const { bytesRead } = await handle.read(buffer, 0, largestRefSizeBytes, 0);
-    return byteStringFromBuffer(buffer, 0, bytesRead);
-  } finally {
-    // Nobody waits for it: a file that was only read loses nothing.
-    handle.close().catch(() => undefined);
-  }
-}
-
-function readSmallFileSync(file: Buffer, flags: number): ByteString {
-  const descriptor = openSync(file, flags);
-  try {
-    const buffer = Buffer.allocUnsafe(largestRefSizeBytes);
-    const bytesRead = readSync(descriptor, buffer, 0, largestRefSizeBytes, 0);
-    return byteStringFromBuffer(buffer, 0, bytesRead);
-  } finally {
-    closeSync(descriptor);
-  }
+async function readSmallFile(file: Buffer, disk: Disk, flags = 0): Promise<ByteString> {
+  return byteStringFromBuffer(await disk.readStart(file, largestRefSizeBytes, flags));
 }
 
 function parseRefValue(
@@ -116,20 +92,17 @@ function parseRefValue(
  * The names of the loose refs in the directory `base/<directory>` and below, in no order. Locks and
  * files with names that no ref can have are passed over, as are directories that vanish meanwhile.
  */
-export async function looseRefNames(base: ByteString, directory: string): Promise<RefName[]> {
-  const path = bufferFromByteString(`${base}/${directory}` as ByteString);
-  let entries: Dirent<Buffer>[];
-  try {
-    entries = await readdir(path, { withFileTypes: true, encoding: 'buffer' });
-  } catch (error) {
-    if (isNothingThere(error)) return [];
-    throw error;
-  }
+export async function looseRefNames(
+  base: ByteString,
+  directory: string,
+  disk: Disk,
+): Promise<RefName[]> {
+  const entries = await disk.readdir(bufferFromByteString(`${base}/${directory}` as ByteString));
   const names: RefName[] = [];
   for (const entry of entries) {
     const name = `${directory}/${entry.name.toString('latin1')}`;
     if (!isRefName(name)) continue;
-    if (entry.isDirectory()) names.push(...(await looseRefNames(base, name)));
+    if (entry.isDirectory()) names.push(...(await looseRefNames(base, name, disk)));
     else names.push(name);
   }
   return names;

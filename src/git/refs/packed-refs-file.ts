@@ -1,10 +1,12 @@
-import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { open, realpath, rename, rm } from 'node:fs/promises';
 import {
   bufferFromByteString,
   byteStringFromBuffer,
   textFromBytes,
   type ByteString,
 } from '../byte-string.ts';
+import { farDisk, readFully, withoutWaiting } from '../disk.ts';
+import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { isNothingThere } from '../system-error.ts';
 import type { LockMaker } from './lock-marks.ts';
@@ -39,16 +41,25 @@ export class PackedRefsFile {
   readonly #path: ByteString;
   readonly #algorithm: HashAlgorithm;
   readonly #marks: LockMaker | undefined;
+  readonly #disk: Disk;
   #raw: Buffer = Buffer.alloc(0);
   #current: PackedRefs;
   #state: FileState = nothing;
   #trusted = false;
   #loading: Promise<unknown> = Promise.resolve();
 
-  constructor(path: ByteString, algorithm: HashAlgorithm, marks?: LockMaker) {
+  constructor(
+    path: ByteString,
+    algorithm: HashAlgorithm,
+    {
+      marks,
+      disk = farDisk,
+    }: { readonly marks?: LockMaker | undefined; readonly disk?: Disk } = {},
+  ) {
     this.#path = path;
     this.#algorithm = algorithm;
     this.#marks = marks;
+    this.#disk = disk;
     this.#current = PackedRefs.parse(this.#raw, algorithm);
   }
 
@@ -124,12 +135,12 @@ export class PackedRefsFile {
   async #read(): Promise<{ raw: Buffer; state: FileState; readAtMs: number }> {
     const readAtMs = Date.now();
     try {
-      const handle = await open(bufferFromByteString(this.#path), 'r');
+      const file = await this.#disk.open(bufferFromByteString(this.#path), withoutWaiting);
       try {
-        const state = stateOf(await handle.stat({ bigint: true }));
-        return { raw: await handle.readFile(), state, readAtMs };
+        const state = stateOf(file.stat());
+        return { raw: await readFully(file), state, readAtMs };
       } finally {
-        await handle.close();
+        file.closeSoon();
       }
     } catch (error) {
       if (isNothingThere(error)) return { raw: Buffer.alloc(0), state: nothing, readAtMs };
@@ -138,12 +149,8 @@ export class PackedRefsFile {
   }
 
   async #stat(): Promise<FileState> {
-    try {
-      return stateOf(await stat(bufferFromByteString(this.#path), { bigint: true }));
-    } catch (error) {
-      if (isNothingThere(error)) return nothing;
-      throw error;
-    }
+    const found = await this.#disk.stat(bufferFromByteString(this.#path));
+    return found === undefined ? nothing : stateOf(found);
   }
 
   // Old tools share one packed-refs between working directories by a symbolic link, which has to stay.

@@ -1,6 +1,5 @@
 import { CorruptRefError } from '../../errors.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import { noRecentPaths, type RecentPaths } from '../recent-paths.ts';
 import { looseRefNames, readLooseRef, type RefValue } from './loose-refs.ts';
 import { PackedRefsFile } from './packed-refs-file.ts';
 import type { PackedRef } from './packed-refs.ts';
@@ -43,13 +42,11 @@ export class RefReader {
   readonly paths: RefPaths;
   readonly packed: PackedRefsFile;
   readonly #algorithm: HashAlgorithm;
-  readonly #recent: RecentPaths;
 
-  constructor(paths: RefPaths, algorithm: HashAlgorithm, recent: RecentPaths = noRecentPaths) {
+  constructor(paths: RefPaths, algorithm: HashAlgorithm) {
     this.paths = paths;
-    this.packed = new PackedRefsFile(paths.packedRefs, algorithm, paths.marks);
+    this.packed = new PackedRefsFile(paths.packedRefs, algorithm, paths);
     this.#algorithm = algorithm;
-    this.#recent = recent;
   }
 
   /** What a ref holds itself; `null` when it does not exist. A broken one is a `CorruptRefError`. */
@@ -106,17 +103,17 @@ export class RefReader {
   /** The names of the loose refs that begin with a prefix, sorted. */
   async looseNames(prefix: string): Promise<RefName[]> {
     const directory = prefix.slice(0, Math.max(0, prefix.lastIndexOf('/'))) || 'refs';
-    const { commonDir, gitDir } = this.paths;
-    let names = await looseRefNames(commonDir, directory);
+    const { commonDir, gitDir, disk } = this.paths;
+    let names = await looseRefNames(commonDir, directory, disk);
     if (gitDir !== commonDir) {
-      const own = await looseRefNames(gitDir, directory);
+      const own = await looseRefNames(gitDir, directory, disk);
       names = [...names.filter((name) => !isPerWorktree(name)), ...own.filter(isPerWorktree)];
     }
     return names.filter((name) => name.startsWith(prefix)).sort();
   }
 
   #readLoose(name: RefName): Promise<RefValue | null> {
-    return readLooseRef(this.paths.ref(name), name, this.#algorithm, this.#recent);
+    return readLooseRef(this.paths.ref(name), name, this.#algorithm, this.paths.disk);
   }
 
   async #listLoose(prefix: string, options: ListOptions): Promise<LooseRef[]> {

@@ -1,6 +1,5 @@
 import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
-import type { RecentPaths } from '../recent-paths.ts';
 import type { LockMaker } from './lock-marks.ts';
 import type { RefValue } from './loose-refs.ts';
 import { RefLogs, type RefChange, type ReflogPolicy } from './ref-logs.ts';
@@ -18,8 +17,6 @@ export interface RefStoreOptions {
   /** The git directory that all worktrees share. Default `gitDir`. */
   readonly commonDir?: string;
   readonly algorithm: HashAlgorithm;
-  /** What was looked at a moment ago. */
-  readonly recent?: RecentPaths;
   /** Where the directories are; without it, nothing is known of that. */
   readonly disk?: Disk;
   readonly reflogPolicy: ReflogPolicy;
@@ -54,7 +51,7 @@ export class RefStore {
       refTimeoutMs: options.lockTimeoutMs ?? defaultTimeoutMs,
       packedRefsTimeoutMs: options.packedRefsTimeoutMs ?? defaultTimeoutMs,
     };
-    this.#reader = new RefReader(paths, algorithm, options.recent);
+    this.#reader = new RefReader(paths, algorithm);
     this.#logs = new RefLogs(paths, algorithm, reflogPolicy);
     this.#writer = new RefWriter(this.#reader, this.#logs, algorithm, this.#timeouts);
   }

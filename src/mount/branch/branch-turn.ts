@@ -57,8 +57,8 @@ export class BranchTurn {
   }
 
   async #isWanted(): Promise<boolean> {
-    const found = await this.#repository.recent.stat(this.#path);
-    return found !== undefined && Date.now() - found.mtimeMs < longestTurnMs;
+    const found = await this.#repository.disk.stat(this.#path);
+    return found !== undefined && Date.now() - Number(found.mtimeMs) < longestTurnMs;
   }
 }
 

@@ -1,5 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Disk } from '../../git/disk.ts';
 import type { Oid } from '../../git/oid.ts';
 import { branchPrefix, tagPrefix } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
@@ -10,6 +10,8 @@ import type { Log } from '../observe/log.ts';
 export interface RefWatcherOptions {
   /** The git directory that holds `refs` and `packed-refs`. */
   readonly commonDir: string;
+  /** Where that is. */
+  readonly disk: Disk;
   readonly refs: Pick<RefStore, 'list'>;
   /**
    * Told of refs that appeared, moved or went, whoever did it, and again when it fails. `left` are the
@@ -54,7 +56,7 @@ export class RefWatcher {
 
   constructor(options: RefWatcherOptions) {
     this.#options = options;
-    this.#directories = new RefDirectories(options.commonDir);
+    this.#directories = new RefDirectories(options);
   }
 
   /** Looks now, and again from then on. */
@@ -164,27 +166,29 @@ interface KnownDirectory {
 /** The directories of refs, and what was in them when they last changed. */
 class RefDirectories {
   readonly #commonDir: string;
+  readonly #disk: Disk;
   #known = new Map<string, KnownDirectory>();
 
-  constructor(commonDir: string) {
+  constructor({ commonDir, disk }: Pick<RefWatcherOptions, 'commonDir' | 'disk'>) {
     this.#commonDir = commonDir;
+    this.#disk = disk;
   }
 
   /** What changes whenever a ref does; `isRacy` when something may still change without it. */
   async signature(): Promise<{ text: string; isRacy: boolean }> {
-    const packed = await stampOf(join(this.#commonDir, 'packed-refs'));
+    const packed = await this.#stampOf(join(this.#commonDir, 'packed-refs'));
     const parts = [packed?.text ?? ''];
     let newestMs = packed?.timeMs ?? 0;
     const found = new Map<string, KnownDirectory>();
     const paths = ['heads', 'tags'].map((name) => join(this.#commonDir, 'refs', name));
     for (let path = paths.pop(); path !== undefined; path = paths.pop()) {
-      const stamp = await stampOf(path);
+      const stamp = await this.#stampOf(path);
       // An empty directory that git has just removed.
       if (stamp === null) continue;
       newestMs = Math.max(newestMs, stamp.timeMs);
       const known = this.#known.get(path);
       const isKnown = known?.stamp === stamp.text && !isRecent(stamp.timeMs);
-      const subdirectories = isKnown ? known.subdirectories : await subdirectoriesOf(path);
+      const subdirectories = isKnown ? known.subdirectories : await this.#subdirectoriesOf(path);
       found.set(path, { stamp: stamp.text, subdirectories });
       parts.push(`${path} ${stamp.text}`);
       paths.push(...subdirectories);
@@ -192,30 +196,23 @@ class RefDirectories {
     this.#known = found;
     return { text: parts.join('\n'), isRacy: isRecent(newestMs) };
   }
+
+  async #subdirectoriesOf(path: string): Promise<string[]> {
+    const entries = await this.#disk.readdir(path);
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => join(path, name.toString()));
+  }
+
+  async #stampOf(path: string): Promise<{ text: string; timeMs: number } | null> {
+    const found = await this.#disk.stat(path);
+    if (found === undefined) return null;
+    const { mtimeNs, ctimeNs, ino, size } = found;
+    const text = `${mtimeNs} ${ctimeNs} ${ino} ${size}`;
+    return { text, timeMs: Number(mtimeNs / 1_000_000n) };
+  }
 }
 
 function isRecent(timeMs: number): boolean {
   return Date.now() - timeMs < racyMs;
-}
-
-async function subdirectoriesOf(path: string): Promise<string[]> {
-  const entries = await ifThere(readdir(path, { withFileTypes: true }));
-  return (entries ?? []).filter((entry) => entry.isDirectory()).map(({ name }) => join(path, name));
-}
-
-async function stampOf(path: string): Promise<{ text: string; timeMs: number } | null> {
-  const stats = await ifThere(stat(path, { bigint: true }));
-  if (stats === null) return null;
-  const { mtimeNs, ctimeNs, ino, size } = stats;
-  const text = `${mtimeNs} ${ctimeNs} ${ino} ${size}`;
-  return { text, timeMs: Number(mtimeNs / 1_000_000n) };
-}
-
-async function ifThere<T>(result: Promise<T>): Promise<T | null> {
-  try {
-    return await result;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
 }

@@ -4,13 +4,15 @@ import {
   fstatSync,
   readFileSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Disk, appendFully, farDisk } from '../../../src/git/disk.ts';
+import { Disk, appendFully, diskAt, farDisk, readFully } from '../../../src/git/disk.ts';
 import { ThreadPace } from '../../../src/git/thread-pace.ts';
+import { program } from '../../helpers/program.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
 
 describe.each([
@@ -93,6 +95,62 @@ describe.each([
     expect(statSync(path).size).toBe(large.length);
   });
 
+  test('tells what is there, and what is not', async () => {
+    const directory = await temporaryDirectory();
+    const [file, link, none] = ['file', 'link', 'none'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    expect(await disk.isEmptyDirectory(directory)).toBe(true);
+    writeFileSync(file, 'some content');
+    symlinkSync('file', link);
+    expect(await disk.isEmptyDirectory(directory)).toBe(false);
+    expect((await disk.stat(link))?.size).toBe(12n);
+    expect((await disk.lstat(link))?.isSymbolicLink()).toBe(true);
+    expect(await disk.realpath(link)).toBe(file);
+    expect((await disk.readFile(link))?.toString()).toBe('some content');
+    expect((await disk.readStart(file, 4, constants.O_NOFOLLOW)).toString()).toBe('some');
+    const names = (await disk.readdir(directory)).map((entry) => [
+      entry.name.toString(),
+      entry.isFile(),
+    ]);
+    expect(names.sort()).toEqual([
+      ['file', true],
+      ['link', false],
+    ]);
+
+    for (const path of [none, join(file, 'below')]) {
+      expect(await disk.stat(path)).toBeUndefined();
+      expect(await disk.readFile(path)).toBeUndefined();
+      expect(await disk.readdir(path)).toEqual([]);
+    }
+    const code = 'ENOENT';
+    await expect(disk.realpath(none)).rejects.toMatchObject({ code });
+    await expect(disk.readStart(none, 4, 0)).rejects.toMatchObject({ code });
+    await expect(disk.isEmptyDirectory(none)).rejects.toMatchObject({ code });
+    await expect(disk.readFile(directory)).rejects.toMatchObject({ code: 'EISDIR' });
+    await expect(disk.readStart(link, 4, constants.O_NOFOLLOW)).rejects.toMatchObject({
+      code: 'ELOOP',
+    });
+  });
+
+  test('does not wait for the other end of a pipe', async () => {
+    const pipe = join(await temporaryDirectory(), 'pipe');
+    await program('mkfifo', [pipe]);
+    expect(await disk.readFile(pipe)).toEqual(Buffer.alloc(0));
+    await expect(disk.readStart(pipe, 4, 0)).rejects.toMatchObject({ code: 'ESPIPE' });
+  });
+
+  test.each([0, 1, 5000, 300_000])('reads a file of %i bytes to its end', async (sizeBytes) => {
+    const path = join(await temporaryDirectory(), 'a');
+    const content = Buffer.from(Array.from({ length: sizeBytes }, (_, at) => at % 251));
+    writeFileSync(path, content);
+    const file = await disk.open(path, 'r');
+    expect((await readFully(file)).equals(content)).toBe(true);
+    await file.close();
+  });
+
   test('appends behind what is there', async () => {
     const path = join(await temporaryDirectory(), 'a');
     writeFileSync(path, 'one ');
@@ -101,6 +159,13 @@ describe.each([
     await file.close();
     expect(readFileSync(path, 'latin1')).toBe('one two');
   });
+});
+
+test('a path is where its filesystem is, one that is not there is far, and others fail', async () => {
+  expect((await diskAt(await temporaryDirectory())).isNear).toBe(true);
+  expect((await diskAt('/proc/self')).isNear).toBe(false);
+  expect(await diskAt('/none')).toBe(farDisk);
+  await expect(diskAt('/none\0')).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
 });
 
 test('small writes to a near disk that is not slow are over when the call returns', async () => {

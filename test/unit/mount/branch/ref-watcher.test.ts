@@ -16,6 +16,7 @@ async function watched() {
   const state = { failure: undefined as Error | undefined };
   const watcher = new RefWatcher({
     commonDir: gitDir,
+    disk: repository.disk,
     refs: repository.refs,
     log,
     onChange: (changed) => {
