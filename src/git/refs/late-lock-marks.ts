@@ -1,7 +1,6 @@
-import { dirname } from 'node:path';
 import type { ByteString } from '../byte-string.ts';
 import type { Disk } from '../disk.ts';
-import { createUnmarked, LockMarks, marksDirectory } from './lock-marks.ts';
+import { createUnmarked, LockMarks, makeMarksDirectory } from './lock-marks.ts';
 import type { LockMaker, MarkedFile } from './lock-marks.ts';
 
 /**
@@ -20,9 +19,7 @@ export class LateLockMarks implements LockMaker {
 
   /** Fails as the system does where locks could not be marked, for the repository cannot be written. */
   static async prepare(commonDir: string, disk: Disk): Promise<LateLockMarks> {
-    const directory = marksDirectory(commonDir);
-    await disk.mkdirIfMissing(dirname(directory));
-    await disk.mkdirIfMissing(directory);
+    await makeMarksDirectory(commonDir, disk);
     return new LateLockMarks(commonDir, disk);
   }
 

@@ -2,10 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { lstat, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { lstat, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import {
   bufferFromByteString,
   bytesFromText,
@@ -54,8 +54,15 @@ export async function createUnmarked(path: ByteString, disk: Disk = farDisk): Pr
 }
 
 /** Where all processes that mark locks in a repository have their directories. */
-export function marksDirectory(commonDir: string): string {
+function marksDirectory(commonDir: string): string {
   return join(commonDir, 'vost/locks');
+}
+
+/** Makes that directory; it fails where none can be, and where the repository is not there any more. */
+export async function makeMarksDirectory(commonDir: string, disk: Disk): Promise<void> {
+  const directory = marksDirectory(commonDir);
+  await disk.mkdirIfMissing(dirname(directory));
+  await disk.mkdirIfMissing(directory);
 }
 
 /** The marks on the locks of this process in one repository. */
@@ -80,7 +87,7 @@ export class LockMarks implements LockMaker {
    */
   static async open(commonDir: string, disk: Disk = farDisk): Promise<LockMarks | undefined> {
     const parent = marksDirectory(commonDir);
-    await mkdir(parent, { recursive: true });
+    await makeMarksDirectory(commonDir, disk);
     await removeAbandonedLocks(commonDir);
     // Complete before it gets a name under which others look for its owner.
     const name = randomBytes(8).toString('hex');

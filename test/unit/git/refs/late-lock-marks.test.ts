@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bytesFromText } from '../../../../src/git/byte-string.ts';
@@ -41,6 +41,16 @@ test('what was closed opens nothing any more, and one that is being opened is cl
   await busy.close();
   expect(await opening).toBeInstanceOf(LockMarks);
   expect(await owners()).toEqual([]);
+});
+
+test('makes no directory in the place of a repository that was moved away', async () => {
+  const { commonDir } = await freshRefs();
+  const marks = await LateLockMarks.prepare(commonDir, disk);
+  await rename(commonDir, `${commonDir}.away`);
+  await expect(marks.open()).rejects.toThrow('ENOENT');
+  await rename(`${commonDir}.away`, commonDir);
+  expect(await marks.open()).toBeInstanceOf(LockMarks);
+  await marks.close();
 });
 
 test('fails at once where nothing can be written, and again with each lock while that is so', async () => {
