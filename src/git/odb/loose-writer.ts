@@ -90,7 +90,7 @@ export class PreparedLooseFiles {
   readonly #options: LooseWriterOptions;
   readonly #directories: OpenDirectories | undefined;
   readonly #files = new Map<LooseFileContent, TemporaryFile>();
-  #syncing: Promise<void> = Promise.resolve();
+  readonly #syncs: Promise<void>[] = [];
   #isNamed = false;
 
   private constructor(options: LooseWriterOptions) {
@@ -110,15 +110,12 @@ export class PreparedLooseFiles {
       await prepared.discard();
       throw error;
     }
-    prepared.#syncing = prepared.#sync();
-    // `name` tells of a failure.
-    prepared.#syncing.catch(() => undefined);
     return prepared;
   }
 
   /** Gives the files their names. What `git prune` has taken away meanwhile is written again. */
   async name(): Promise<void> {
-    await this.#syncing;
+    await allOf(this.#syncs);
     const options = this.#options;
     const name = async (
       content: LooseFileContent,
@@ -138,7 +135,7 @@ export class PreparedLooseFiles {
   /** To be called in the end, whatever happened: removes what has got no name. */
   async discard(): Promise<void> {
     if (this.#isNamed) return;
-    await this.#syncing.catch(() => undefined);
+    await Promise.allSettled(this.#syncs);
     for (const file of this.#files.values()) {
       await file.handle.close().catch(() => undefined);
       // What cannot be removed git clears away.
@@ -152,12 +149,11 @@ export class PreparedLooseFiles {
     const file = await createFile(path, 1, this.#options, this.#directories);
     this.#files.set(content, file);
     await fill(file, content);
-  }
-
-  async #sync(): Promise<void> {
-    await forEachBounded(this.#files, parallelSyncs, async ([{ oid }, { handle }]) => {
-      await settle(handle, pathOf(oid, this.#options), this.#directories);
-    });
+    // At once, while the next one is written.
+    const sync = settle(file.handle, path, this.#directories);
+    // `name` tells of a failure.
+    sync.catch(() => undefined);
+    this.#syncs.push(sync);
   }
 }
 
