@@ -68,16 +68,18 @@ describe('the plain form of a mount', () => {
 
   test('has its memory in large pages, unless somebody says how glibc is to take it', async () => {
     const repository = await newRepository();
-    const tunables = async (env: Record<string, string>): Promise<string | undefined> => {
+    const tunables = async (...variable: string[]): Promise<string | undefined> => {
       const mountpoint = await freshMountpoint();
-      expect(await vostMount([repository, mountpoint], { env })).toMatchObject({ exitCode: 0 });
+      const args = [...variable, installedCommand, repository, mountpoint];
+      const env = { ...daemonEnvironment, PATH: pathOfNode };
+      expect(await programResult('env', args, { env })).toMatchObject({ exitCode: 0 });
       const [pid] = processesNaming(mountpoint);
       const variables = (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0');
       expect(await vostMount(['unmount', mountpoint])).toMatchObject({ exitCode: 0 });
       return variables.find((variable) => variable.startsWith('GLIBC_TUNABLES='));
     };
-    expect(await tunables({})).toMatch(/=glibc\.malloc\.hugetlb=1/);
-    expect(await tunables({ GLIBC_TUNABLES: '' })).toBe('GLIBC_TUNABLES=');
+    expect(await tunables('-u', 'GLIBC_TUNABLES')).toMatch(/=glibc\.malloc\.hugetlb=1/);
+    expect(await tunables('GLIBC_TUNABLES=')).toBe('GLIBC_TUNABLES=');
   });
 
   test('takes paths as they are, from where it is started, through a link to the command', async () => {
