@@ -1,40 +1,37 @@
-import { constants } from 'node:fs';
-import { bufferFromByteString, textFromBytes } from '../../git/byte-string.ts';
+import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import { isForbiddenName } from '../../git/forbidden-name.ts';
-import {
-  isGitlinkMode,
-  isSymlinkMode,
-  isTreeMode,
-  modeBlob,
-  modeExecutable,
-  modeSymlink,
-  modeTree,
-} from '../../git/mode.ts';
+import { isGitlinkMode, isSymlinkMode, isTreeMode, modeTree } from '../../git/mode.ts';
 import type { FileMode } from '../../git/mode.ts';
 import type { TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
 import { refNameText } from '../../git/refs/ref-name.ts';
 import { joinPath, rootPath } from '../../snapshot/path.ts';
 import { ErrnoError } from '../vfs/errno.ts';
-import { undoOnFailure, whenReady } from '../vfs/maybe-promise.ts';
+import { whenReady } from '../vfs/maybe-promise.ts';
 import type { Attr, AttrChange, Caller, Ino, MaybePromise, Timespec } from '../vfs/operations.ts';
 import { DirectoryVnode } from '../vfs/vnode.ts';
 import type { CacheRule, DirectoryStream, FileHandle, FileVnode, Vnode } from '../vfs/vnode.ts';
 import { BranchFile } from './branch-file.ts';
 import { branchCache, branchXattr, branchXattrNames } from './branch-node.ts';
 import type { Branch, BranchNode } from './branch-node.ts';
-import { BranchSpecial } from './branch-special.ts';
 import { BranchSubmodule } from './branch-submodule.ts';
 import { BranchSymlink } from './branch-symlink.ts';
 import { CleanFile, CleanSymlink } from './clean-nodes.ts';
 import type { CleanRow } from './clean-rows.ts';
-import type { HeldContent } from './content-store.ts';
-import { requireDepthBelow } from './directory-depth.ts';
 import { DirectoryNames } from './directory-names.ts';
 import type { NodeMaker } from './directory-names.ts';
 import { Inode } from './inode.ts';
 import type { Link } from './inode.ts';
+import {
+  createFile,
+  createNameless,
+  freshInode,
+  linkNode,
+  makeNamed,
+  makeNode,
+  makeSymlink,
+} from './making.ts';
 import { adoptOutside } from './outside-changes.ts';
 import { renameNode } from './rename.ts';
 import { nestedRepositoryName } from './scratch-names.ts';
@@ -161,15 +158,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     flags: number,
     caller: Caller,
   ): MaybePromise<{ node: FileVnode; handle: FileHandle }> {
-    this.#requireRoomFor(name, modeBlob);
-    return whenReady(this.names.get(name), () => {
-      // `get` has loaded it if it exists; what is in `children` is the truth of this moment.
-      const existing = this.names.children.get(name);
-      if (existing !== undefined) return openExisting(existing, flags, caller);
-      const node = new BranchFile(this.#freshInode(mode, caller), null);
-      this.put(name, node);
-      return { node, handle: node.openNew(flags) };
-    });
+    return createFile({ parent: this, name }, mode, flags, caller);
   }
 
   override tmpfile(
@@ -177,10 +166,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     flags: number,
     caller: Caller,
   ): { node: FileVnode; handle: FileHandle } {
-    this.requireWritable();
-    const node = new BranchFile(this.#freshInode(mode, caller), null);
-    node.isLinkable = (flags & constants.O_EXCL) === 0;
-    return { node, handle: node.openNew(flags) };
+    return createNameless(this, mode, flags, caller);
   }
 
   override mknod(
@@ -189,48 +175,22 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     rdev: number,
     caller: Caller,
   ): MaybePromise<Vnode> {
-    const type = mode & constants.S_IFMT;
-    if (type === constants.S_IFREG || type === 0) {
-      const fileMode = (mode & 0o100) === 0 ? modeBlob : modeExecutable;
-      return this.#makeStored(name, fileMode, Buffer.alloc(0), (held) => {
-        const placed = { mode: fileMode, oid: held.oid };
-        return new BranchFile(this.#freshInode(mode, caller), placed, held);
-      });
-    }
-    return this.#make(name, modeBlob, () => {
-      return new BranchSpecial(this.#freshInode(mode, caller), type, rdev);
-    });
+    return makeNode({ parent: this, name }, mode, rdev, caller);
   }
 
   override mkdir(name: ByteString, mode: number, caller: Caller): MaybePromise<DirectoryVnode> {
-    return this.#make(name, modeTree, () => {
-      const inode = this.#freshInode(mode, caller, true);
+    return makeNamed({ parent: this, name }, modeTree, () => {
+      const inode = freshInode(this, mode, caller, true);
       return new BranchDirectory(inode, null, this.inode.context.clock.now(), false);
     });
   }
 
   override symlink(name: ByteString, target: ByteString, caller: Caller): MaybePromise<Vnode> {
-    return this.#makeStored(name, modeSymlink, bufferFromByteString(target), (held) => {
-      const placed = { mode: modeSymlink, oid: held.oid };
-      return new BranchSymlink(this.#freshInode(0o777, caller), placed, held);
-    });
+    return makeSymlink({ parent: this, name }, target, caller);
   }
 
   override link(node: Vnode, name: ByteString): MaybePromise<void> {
-    if (node instanceof CleanFile || node instanceof CleanSymlink) {
-      return whenReady(node.kept(), (kept) => this.link(kept, name));
-    }
-    const isOurs =
-      node instanceof BranchFile || node instanceof BranchSymlink || node instanceof BranchSpecial;
-    if (!isOurs || node.inode.context !== this.inode.context) throw new ErrnoError('EXDEV');
-    if (node instanceof BranchFile && node.isLinkable) return this.#linkNameless(node, name);
-    const mode = node instanceof BranchSymlink ? modeSymlink : modeBlob;
-    const make = (): MaybePromise<BranchNode> =>
-      this.#make(name, mode, () => {
-        if (node.inode.links.length === 0) throw new ErrnoError('ENOENT');
-        return node;
-      });
-    return whenReady(node instanceof BranchFile ? node.whileKept(make) : make(), () => undefined);
+    return linkNode(node, { parent: this, name });
   }
 
   override unlink(name: ByteString): MaybePromise<void> {
@@ -397,12 +357,6 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     // What was in it went before it.
   }
 
-  #requireRoomFor(name: ByteString, mode: FileMode): void {
-    this.requireWritable();
-    this.requireGoodName(name, mode);
-    if (isTreeMode(mode)) requireDepthBelow(this);
-  }
-
   /** A scratch name, or a name below one. */
   #isSessionOnly(name: ByteString): boolean {
     if (this.isScratch(name)) return true;
@@ -436,54 +390,6 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
     for (const { parent, name } of this.inode.links) parent.dropIfDisposable(name, this);
   }
 
-  #freshInode(mode: number, caller: Caller, isDirectory = false): Inode {
-    return Inode.fresh(this.inode.context, mode, caller, this.inode, isDirectory);
-  }
-
-  /** Puts a node under a name that leads nowhere; EEXIST when it leads somewhere. */
-  #make<T extends BranchNode>(name: ByteString, mode: FileMode, make: () => T): MaybePromise<T> {
-    this.#requireRoomFor(name, mode);
-    return whenReady(this.names.get(name), () => {
-      if (this.names.children.has(name)) throw new ErrnoError('EEXIST');
-      const node = make();
-      this.put(name, node);
-      return node;
-    });
-  }
-
-  /** Gives its first name to a file that was made without one. */
-  async #linkNameless(file: BranchFile, name: ByteString): Promise<void> {
-    this.#requireRoomFor(name, modeBlob);
-    if ((await this.names.get(name)) !== null) throw new ErrnoError('EEXIST');
-    // Before it has the name: whoever synced what he wrote expects it in the first commit of the name.
-    await file.storeNameless();
-    await this.#make(name, modeBlob, () => {
-      if (!file.isLinkable) throw new ErrnoError('ENOENT');
-      file.isLinkable = false;
-      return file;
-    });
-    await file.storeAgain();
-  }
-
-  /** The same for a node whose content is stored first. */
-  async #makeStored<T extends BranchNode>(
-    name: ByteString,
-    mode: FileMode,
-    content: Buffer,
-    make: (held: HeldContent) => T,
-  ): Promise<T> {
-    const { contents } = this.inode.context;
-    this.#requireRoomFor(name, mode);
-    if ((await this.names.get(name)) !== null) throw new ErrnoError('EEXIST');
-    const held = await contents.store({ kind: 'bytes', bytes: content }, content.length);
-    return undoOnFailure(
-      () => this.#make(name, mode, () => make(held)),
-      () => {
-        contents.drop(held);
-      },
-    );
-  }
-
   /** Makes the node of a name before anybody asks for it: of an entry of the tree, or of another. */
   restore(entry: TreeEntry, isInPlace: boolean): BranchNode {
     const node = this.kept(entry, this.inode.context.inos.next(), this.seenTime);
@@ -503,15 +409,4 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   readonly clean = (row: CleanRow, index: number, isLink: boolean): CleanFile | CleanSymlink =>
     isLink ? new CleanSymlink(this, row, index) : new CleanFile(this, row, index);
-}
-
-/** What open(2) with O_CREAT does when somebody else was faster. */
-function openExisting(
-  node: BranchNode,
-  flags: number,
-  caller: Caller,
-): MaybePromise<{ node: FileVnode; handle: FileHandle }> {
-  if ((flags & constants.O_EXCL) !== 0) throw new ErrnoError('EEXIST');
-  if (!(node instanceof BranchFile)) throw new ErrnoError('EEXIST');
-  return whenReady(node.open(flags, caller), (handle) => ({ node, handle }));
 }
