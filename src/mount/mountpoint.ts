@@ -148,18 +148,17 @@ async function canonicalMountpoint(
   const candidate = join(parent, basename(path));
   const isCovered = await clearOldMounts(candidate);
   // Behind another mount, or a link, may be another disk.
-  const isElsewhere = isCovered || (await parentDisk.lstat(candidate))?.isSymbolicLink() === true;
-  const disk = isElsewhere ? farDisk : parentDisk;
-  const mountpoint = await onDisk(path, async () => {
-    const canonical = await disk.realpath(candidate);
-    const found = await disk.stat(candidate);
-    if (found?.isDirectory() === false) {
+  const found = await onDisk(path, async () => {
+    const isLink = (await parentDisk.lstat(candidate))?.isSymbolicLink() === true;
+    const disk = isCovered || isLink ? farDisk : parentDisk;
+    const mountpoint = await disk.realpath(candidate);
+    if ((await disk.stat(candidate))?.isDirectory() === false) {
       throw new MountpointError(`${path} is not a directory; mount on an empty one`, path);
     }
-    return canonical;
+    return { mountpoint, disk };
   });
-  if (mountpoint !== candidate) await clearOldMounts(mountpoint);
-  return { mountpoint, disk };
+  if (found.mountpoint !== candidate) await clearOldMounts(found.mountpoint);
+  return found;
 }
 
 /** Tells whether the mount of somebody else is left. */
