@@ -7,6 +7,6 @@ npm run --silent format:check
 npm run --silent lint
 npm run --silent typecheck
 npm run --silent build
-# As `vost-mount` has its memory: a fifth of what tests take is faults for pages of 4 KiB.
+# As `vost-mount.sh` has its memory, in large pages: the tests of contracts take 3 to 10 % less (two pairs).
 export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864}"
 npm run --silent vitest

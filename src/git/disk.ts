@@ -184,7 +184,7 @@ export class Disk {
     );
   }
 
-  /** The first bytes of a file; `flags` may be more than those of a read that waits for nobody. */
+  /** The first bytes of a file; `flags` are added to `withoutWaiting`. Fails where nothing is. */
   async readStart(path: PathLike, mostBytes: number, flags: number): Promise<Buffer> {
     const buffer = Buffer.allocUnsafe(mostBytes);
     const length = await this.#call(

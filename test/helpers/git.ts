@@ -88,8 +88,10 @@ function withoutEmptyChecks(gitDir: string): string[] {
     'core.commitGraph': ['info/commit-graph', 'info/commit-graphs'],
     'core.multiPackIndex': ['pack/multi-pack-index'],
   };
-  // A directory of objects that others are borrowed from may have them as well.
-  if (existsSync(join(gitDir, 'objects/info/alternates'))) return [];
+  // A directory of objects that others are borrowed from may have them as well, and that of a linked
+  // worktree is elsewhere.
+  const isElsewhere = !existsSync(join(gitDir, 'objects'));
+  if (isElsewhere || existsSync(join(gitDir, 'objects/info/alternates'))) return [];
   return Object.entries(files)
     .filter(([, paths]) => !paths.some((path) => existsSync(join(gitDir, 'objects', path))))
     .flatMap(([key]) => ['-c', `${key}=false`]);

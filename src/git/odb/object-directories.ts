@@ -295,10 +295,9 @@ export class ObjectDirectories {
     const isOwn = path === this.#path;
     const spares = isOwn ? this.#spares : undefined;
     const disk = isOwn ? this.#disk : farDisk;
-    const packs = new PackDirectory(`${path}/pack`, {
-      ...{ algorithm: this.#algorithm, pages: this.#pages, disk, spares },
-    });
-    const graphs = new CommitGraphFinder(path, this.#algorithm, this.#pages);
+    const [algorithm, pages] = [this.#algorithm, this.#pages];
+    const packs = new PackDirectory(`${path}/pack`, { algorithm, pages, disk, spares });
+    const graphs = new CommitGraphFinder(path, algorithm, pages);
     return { path, packs, loose: new LooseObjects(path, disk), graphs };
   }
 
