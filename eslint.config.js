@@ -39,7 +39,7 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js', 'scripts/*.mjs'] },
+        project: ['tsconfig.json'],
       },
     },
     rules: {

@@ -1,11 +1,23 @@
+import { readFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './test/helpers/longest-first.ts';
 
-// Three groups, one after the other: what only touches its own temporary directory; what mounts, and so has
+// Groups, one after the other: what only touches its own temporary directory; what mounts, and so has
 // a daemon beside each worker; and what sees all mounts of the machine, counts on the number that its own one
 // gets, or keeps the mounts of others from ending (in a mount namespace): one file at a time.
+const library = ['test/{unit,contract,model,oracle,package,fuzz}/**/*.test.ts'];
+const mount = ['test/{mount,crash}/**/*.test.ts'];
 const alone = ['test/cli/**/*.test.ts', 'test/mount/resilient.test.ts'];
+
+// What replaces modules, or forgets them, needs a process in which nobody has loaded these.
+const replacing = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .map((name) => join('test', name))
+  .filter(
+    (path) =>
+      path.endsWith('.test.ts') && /\bvi\.(?:mock|resetModules)\(/.test(readFileSync(path, 'utf8')),
+  );
 
 export default defineConfig({
   test: {
@@ -15,19 +27,17 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // Vitest leaves one processor free, which on a machine with two is half of them.
     maxWorkers: availableParallelism(),
+    // To start a process for each file, and load everything in it, took a fifth of what the library's tests take.
+    isolate: false,
+    setupFiles: ['./test/helpers/own-environment.ts'],
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'library',
-          include: ['test/{unit,contract,model,oracle,package,fuzz}/**/*.test.ts'],
-        },
-      },
+      { extends: true, test: { name: 'library', include: library, exclude: replacing } },
+      { extends: true, test: { name: 'replacing', include: replacing, isolate: true } },
       {
         extends: true,
         test: {
           name: 'mount',
-          include: ['test/{mount,crash}/**/*.test.ts'],
+          include: mount,
           exclude: alone,
           globalSetup: './test/helpers/build-before.ts',
           sequence: { groupOrder: 1 },

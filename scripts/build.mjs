@@ -4,7 +4,7 @@
 // The old dist/ is replaced only by a whole new one: a build that fails, or that runs beside a daemon
 // which still loads its modules, leaves no half of it.
 //
-//   node scripts/build.mjs [--if-older]     --if-older: only when src/ is newer than dist/
+//   node scripts/build.mjs [--if-older]     --if-older: only when src/, or how it is built, is newer than dist/
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -142,7 +142,9 @@ function isUpToDate() {
   const built = statSync(join(root, bins[0]), { throwIfNoEntry: false });
   if (built === undefined) return false;
   const sources = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true });
-  return sources.every((entry) => {
-    return statSync(join(entry.parentPath, entry.name)).mtimeMs < built.mtimeMs;
-  });
+  const paths = sources.map((entry) => join(entry.parentPath, entry.name));
+  // What decides how they are built.
+  for (const name of ['package.json', 'tsconfig.json', 'scripts/build.mjs'])
+    paths.push(join(root, name));
+  return paths.every((path) => statSync(path).mtimeMs < built.mtimeMs);
 }
