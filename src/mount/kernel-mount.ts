@@ -4,6 +4,7 @@ import { defaultFeatures } from './fuse/handshake.ts';
 import { MountFailedError, modeChecking, chooseMounter, rootMounter } from './fuse/mounting.ts';
 import type { Mounter, MountRequest } from './fuse/mounting.ts';
 import { epochMinor } from './fuse/notify.ts';
+import type { Notice } from './fuse/notify.ts';
 import { FuseSession } from './fuse/session.ts';
 import type { SessionEnd, SessionOptions } from './fuse/session.ts';
 import { isOnTop, mountAt } from './mount-table.ts';
@@ -132,7 +133,7 @@ export class KernelMount implements TransportMount {
     if (life > 0) await resumable.resume(log);
     const session = new FuseSession(openChannel(fd), resumable, {
       ...sessionOptions(entry, log, metrics),
-      ...(agreed !== undefined && { agreed }),
+      ...(agreed !== undefined && { agreed, firstNotices: outdated(journal) }),
     });
     const mount = new KernelMount({ mountpoint, device }, await chooseMounter(), session, log);
     notifier.connect(resumable.notifier(session.notifier));
@@ -188,9 +189,19 @@ export class KernelMount implements TransportMount {
   }
 }
 
-/** What the kernel keeps may be newer than what the dead daemon has made durable. */
+/**
+ * What the kernel keeps may be newer than what the dead daemon has made durable. Whoever has had an answer asks
+ * for names and attributes anew; first comes what was asked of the daemon that died, for other notices may wait
+ * for what such a request holds.
+ */
+function* outdated({ nodes }: ResumeJournal): Generator<Notice, void, undefined> {
+  yield { kind: 'resend' };
+  yield { kind: 'epoch' };
+  for (const ino of nodes.keys()) yield { kind: 'attributes', ino };
+}
+
+/** The same for listings and content, which may be waited for. */
 function forgetCaches({ notifier }: FuseSession, { nodes }: ResumeJournal): void {
-  notifier.invalidateAllEntries();
   notifier.invalidateInode(rootIno);
   for (const ino of nodes.keys()) notifier.invalidateInode(ino);
 }

@@ -191,6 +191,32 @@ for mode in 'r', 'w':
     await unmount(mounted);
   });
 
+  test('whoever opens a file before the next daemon is there appends where the file ends then', async () => {
+    const mounted = await resilient('--commit-on', 'fsync');
+    const { main, crash } = mounted;
+    const path = join(main, 'file');
+    const writer = await open(path, 'a');
+    await writer.write('one\n');
+    await writer.sync();
+    await writer.write('lost\n');
+    crash();
+    // The kernel knows the name still, and a size that the file does not have any more.
+    const next = await open(path, 'a');
+    await next.write('two\n');
+    await next.sync();
+    await next.close();
+    await expect(writer.close()).rejects.toThrow(/EIO/);
+    expect(await readFile(path, 'utf8')).toBe('one\ntwo\n');
+    // Nor one that is less than that.
+    const cutter = await open(path, 'r+');
+    await cutter.truncate(1);
+    crash();
+    await writeFile(path, 'three\n', { flag: 'a' });
+    await expect(cutter.close()).rejects.toThrow(/EIO/);
+    expect(await readFile(path, 'utf8')).toBe('one\ntwo\nthree\n');
+    await unmount(mounted);
+  });
+
   test('a writer goes on whose content was committed when another name of it was closed', async () => {
     const mounted = await resilient('--commit-delay', '10ms');
     const script = `exec 3>>main/log; echo one >&3

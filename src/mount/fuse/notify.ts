@@ -84,11 +84,6 @@ export class NoticeQueue implements KernelNotifier {
     this.invalidateInode(parent);
   }
 
-  /** All names that the kernel keeps may be out of date. */
-  invalidateAllEntries(): void {
-    this.#startEpoch();
-  }
-
   /** When all that waits now has been sent. */
   async drained(): Promise<void> {
     await this.#sending;

@@ -8,6 +8,7 @@ import { ForgetQueue } from './forget-queue.ts';
 import { defaultFeatures, negotiate } from './handshake.ts';
 import type { KernelProtocol } from './handshake.ts';
 import { NoticeQueue, encodeNotice, encodeStoreHeader } from './notify.ts';
+import type { Notice } from './notify.ts';
 import { opcodeName, opcodes } from './opcodes.ts';
 import type { InitFlagName } from './opcodes.ts';
 import { operationOf } from './operation-table.ts';
@@ -34,6 +35,8 @@ export interface SessionOptions {
   readonly onlyUid?: number;
   /** What another daemon has agreed on with the kernel, for one that goes on where that died. */
   readonly agreed?: KernelProtocol;
+  /** Told to the kernel before any request is served, so none that waits for a lock or a page. */
+  readonly firstNotices?: Iterable<Notice>;
   /**
    * Told how long each request took, and the bytes of content that it moved. Costs nothing when
    * absent. Must not throw.
@@ -143,14 +146,13 @@ export class FuseSession {
 
   /** Begins to serve. Only after the mount. */
   start(): void {
-    const { agreed } = this.#options;
+    const { agreed, firstNotices = [] } = this.#options;
     if (agreed !== undefined) this.#open(agreed);
     this.#channel.start(
       (sizeBytes) => this.#receive(sizeBytes),
       (code) => void this.#end(code),
     );
-    // Before any other notice: those may wait for what such a request holds.
-    if (agreed !== undefined) this.#write('notice', encodeNotice({ kind: 'resend' }));
+    for (const notice of firstNotices) this.#write('notice', encodeNotice(notice));
   }
 
   /**

@@ -49,6 +49,8 @@ export class ResumableVfs implements VfsOperations {
   readonly #handles: KernelHandles;
   /** How often content was changed, so that a sync or close can tell whether it has all of it. */
   readonly #changes = new Map<Ino, number>();
+  /** Told of things by the kernel's numbers. */
+  #kernel: KernelNotifier | undefined;
 
   constructor(vfs: VfsOperations, inodes: InodeTable, journal: ResumeJournal) {
     this.#vfs = vfs;
@@ -59,6 +61,7 @@ export class ResumableVfs implements VfsOperations {
   }
 
   notifier(target: KernelNotifier): KernelNotifier {
+    this.#kernel = target;
     return this.#numbers.notifier(target);
   }
 
@@ -210,7 +213,10 @@ export class ResumableVfs implements VfsOperations {
   write(number: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number> {
     const handle = this.#handles.ours(fh);
     this.#written(number);
-    return this.#vfs.write(number, handle, offset, data);
+    const { life, handles } = this.#journal;
+    const appends = ((handles.get(fh)?.flags ?? 0) & constants.O_APPEND) !== 0;
+    if (life === 0 || !appends) return this.#vfs.write(number, handle, offset, data);
+    return this.#append(number, handle, offset, data);
   }
 
   flush(number: Ino, fh: Fh | undefined): MaybePromise<void> {
@@ -424,6 +430,19 @@ export class ResumableVfs implements VfsOperations {
     if (!this.#journal.isOpen(number)) return;
     this.#changes.set(number, (this.#changes.get(number) ?? 0) + 1);
     this.#journal.setUnsynced(number, 'written');
+  }
+
+  /**
+   * Where a file ends the kernel says, by what it was told last; and that may be where it ended before it
+   * lost what a daemon that died had not made durable.
+   */
+  #append(number: Ino, handle: Fh, kernelsEnd: number, data: Buffer): MaybePromise<number> {
+    const attr = this.getattr(number, undefined);
+    const own = attr instanceof Promise ? Buffer.from(data) : data;
+    return whenReady(attr, ({ attr: { size } }) => {
+      if (size !== kernelsEnd) this.#kernel?.invalidateInode(number);
+      return this.#vfs.write(number, handle, size, own);
+    });
   }
 
   async #closedWith(number: Ino, changes: number | undefined): Promise<void> {

@@ -524,11 +524,13 @@ describe('a session', () => {
     expect(calls).toEqual([]);
   });
 
-  it('goes on where another daemon died, and asks for what that has read', async () => {
+  it('goes on where another daemon died, and first says what it is told to', async () => {
     const agreed = { minor: 45, features: new Set<never>(), maxWriteBytes: 4096 };
-    const { session, channel, ask } = serve({}, { agreed });
+    const firstNotices = [{ kind: 'resend' }, { kind: 'epoch' }] as const;
+    const { session, channel, ask } = serve({}, { agreed, firstNotices });
     expect(await session.ready).toBe(agreed);
-    expect(channel.sent).toEqual([{ unique: 0, error: 7, body: Buffer.alloc(0) }]);
+    const told = [7, 8].map((error) => ({ unique: 0, error, body: Buffer.alloc(0) }));
+    expect(channel.sent).toEqual(told);
     expect(ask('statfs')[0]?.error).toBe(0);
   });
 
