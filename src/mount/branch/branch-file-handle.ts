@@ -3,6 +3,7 @@ import { whenReady } from '../vfs/maybe-promise.ts';
 import type { MaybePromise } from '../vfs/operations.ts';
 import type { FileHandle, StoredContent } from '../vfs/vnode.ts';
 import type { BranchFile } from './branch-file.ts';
+import type { WriteBuffer } from './write-buffer.ts';
 
 /** `FALLOC_FL_*` in linux/falloc.h. */
 const keepSize = 0x01;
@@ -41,13 +42,23 @@ export class BranchFileHandle implements FileHandle {
     return this.#file.readContent(offset, sizeBytes, into);
   }
 
-  write(offset: number, data: Buffer): MaybePromise<number> {
+  write(offset: number, data: Buffer, appends = false): MaybePromise<number> {
     this.#requireWriter();
     const { length } = data;
-    return this.#file.changeContent(
-      (buffer, lent) => whenReady(buffer.write(offset, lent), () => length),
-      data,
-    );
+    return this.#file.changeContent((buffer, lent) => {
+      const at = appends ? this.#endOf(buffer, offset) : offset;
+      return whenReady(buffer.write(at, lent), () => length);
+    }, data);
+  }
+
+  /**
+   * The kernel does not ask where a file ends before it appends to it, and perhaps has not heard yet that others
+   * have committed another content, or that this one was lost with a daemon.
+   */
+  #endOf({ sizeBytes }: WriteBuffer, kernelsEnd: number): number {
+    const { ino, inode } = this.#file;
+    if (sizeBytes !== kernelsEnd) inode.context.notifier.invalidateInode(ino);
+    return sizeBytes;
   }
 
   copyStored(

@@ -129,6 +129,8 @@ export const openReplyFlags = {
 
 /** `FUSE_GETATTR_FH`: the request names a handle. */
 export const getattrHasHandle: number = 0x1;
+/** `FUSE_WRITE_CACHE`: what mmap(2) has changed, and the handle is any that can write. */
+export const writeOfCache: number = 0x1;
 /** `FUSE_WRITE_KILL_SUIDGID`: the writer may not keep set-user-id bits on the file. */
 export const writeKillsPrivileges: number = 0x4;
 /** `FUSE_OPEN_KILL_SUIDGID`: the same for an open that truncates. */

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import type { ByteString } from '../../git/byte-string.ts';
 import { ErrnoError } from '../vfs/errno.ts';
 import { BufferPool } from '../vfs/buffer-pool.ts';
@@ -21,6 +22,7 @@ import {
   openKillsPrivileges,
   setattrFields,
   writeKillsPrivileges,
+  writeOfCache,
 } from './opcodes.ts';
 import type { OpcodeName } from './opcodes.ts';
 import { killPrivileges } from './privileges.ts';
@@ -308,10 +310,12 @@ function read(vfs: VfsOperations, r: RequestReader): MaybePromise<ReadReply> {
 function write(vfs: VfsOperations, r: RequestReader, kernel: KernelCache): MaybePromise<number> {
   const { ino } = r;
   const data = r.bytes(40, transferSize(r, 16));
-  const kills = (r.u32(20) & writeKillsPrivileges) !== 0;
+  const options = r.u32(20);
+  const appends = (options & writeOfCache) === 0 && (r.u32(32) & constants.O_APPEND) !== 0;
+  const kills = (options & writeKillsPrivileges) !== 0;
   const caller = r.caller();
   // First the data, which is not there any more when something had to be waited for.
-  const written = vfs.write(ino, r.fh(0), r.filePosition(8), data);
+  const written = vfs.write(ino, r.fh(0), r.filePosition(8), data, appends);
   return kills ? withoutPrivileges(caller, vfs, ino, kernel, written) : written;
 }
 

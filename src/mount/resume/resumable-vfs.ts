@@ -49,8 +49,6 @@ export class ResumableVfs implements VfsOperations {
   readonly #handles: KernelHandles;
   /** How often content was changed, so that a sync or close can tell whether it has all of it. */
   readonly #changes = new Map<Ino, number>();
-  /** Told of things by the kernel's numbers. */
-  #kernel: KernelNotifier | undefined;
 
   constructor(vfs: VfsOperations, inodes: InodeTable, journal: ResumeJournal) {
     this.#vfs = vfs;
@@ -61,7 +59,6 @@ export class ResumableVfs implements VfsOperations {
   }
 
   notifier(target: KernelNotifier): KernelNotifier {
-    this.#kernel = target;
     return this.#numbers.notifier(target);
   }
 
@@ -210,13 +207,16 @@ export class ResumableVfs implements VfsOperations {
     return this.#vfs.read(number, this.#handles.oursIfAny(fh), offset, size, into);
   }
 
-  write(number: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number> {
+  write(
+    number: Ino,
+    fh: Fh,
+    offset: number,
+    data: Buffer,
+    appends?: boolean,
+  ): MaybePromise<number> {
     const handle = this.#handles.ours(fh);
     this.#written(number);
-    const { life, handles } = this.#journal;
-    const appends = ((handles.get(fh)?.flags ?? 0) & constants.O_APPEND) !== 0;
-    if (life === 0 || !appends) return this.#vfs.write(number, handle, offset, data);
-    return this.#append(number, handle, offset, data);
+    return this.#vfs.write(number, handle, offset, data, appends);
   }
 
   flush(number: Ino, fh: Fh | undefined): MaybePromise<void> {
@@ -430,19 +430,6 @@ export class ResumableVfs implements VfsOperations {
     if (!this.#journal.isOpen(number)) return;
     this.#changes.set(number, (this.#changes.get(number) ?? 0) + 1);
     this.#journal.setUnsynced(number, 'written');
-  }
-
-  /**
-   * Where a file ends the kernel says, by what it was told last; and that may be where it ended before it
-   * lost what a daemon that died had not made durable.
-   */
-  #append(number: Ino, handle: Fh, kernelsEnd: number, data: Buffer): MaybePromise<number> {
-    const attr = this.getattr(number, undefined);
-    const own = attr instanceof Promise ? Buffer.from(data) : data;
-    return whenReady(attr, ({ attr: { size } }) => {
-      if (size !== kernelsEnd) this.#kernel?.invalidateInode(number);
-      return this.#vfs.write(number, handle, size, own);
-    });
   }
 
   async #closedWith(number: Ino, changes: number | undefined): Promise<void> {

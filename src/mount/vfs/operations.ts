@@ -182,8 +182,11 @@ export interface VfsOperations {
     size: number,
     into?: Buffer,
   ): MaybePromise<Uint8Array>;
-  /** `data` is only valid until the method returns; keep a copy when the work goes on later. */
-  write(ino: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number>;
+  /**
+   * `data` is only valid until the method returns; keep a copy when the work goes on later. With `appends` it
+   * goes where the file ends, which the kernel takes `offset` for, by what it was told last.
+   */
+  write(ino: Ino, fh: Fh, offset: number, data: Buffer, appends?: boolean): MaybePromise<number>;
   /** This, `fsync` and `lseek` too may be called without a handle where open is answered with ENOSYS. */
   flush(ino: Ino, fh: Fh | undefined): MaybePromise<void>;
   fsync(ino: Ino, fh: Fh | undefined, datasync: boolean): MaybePromise<void>;

@@ -241,9 +241,9 @@ export class Vfs implements VfsOperations {
     return node.read(offset, size, into);
   }
 
-  write(_ino: Ino, fh: Fh, offset: number, data: Buffer): MaybePromise<number> {
+  write(_ino: Ino, fh: Fh, offset: number, data: Buffer, appends?: boolean): MaybePromise<number> {
     this.#checkWritable();
-    return this.#files.get(fh).write(offset, data);
+    return this.#files.get(fh).write(offset, data, appends);
   }
 
   flush(_ino: Ino, fh: Fh | undefined): MaybePromise<void> {

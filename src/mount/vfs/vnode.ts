@@ -219,8 +219,8 @@ export interface FileHandle {
   readonly backing?: (() => number | undefined) | undefined;
   /** `into` is memory that the bytes may be put into; what is given may stand elsewhere. */
   read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array>;
-  /** `data` is only valid until this returns. Gives the number of bytes taken. */
-  write(offset: number, data: Buffer): MaybePromise<number>;
+  /** `data` is only valid until this returns. Gives the number of bytes taken. See `VfsOperations.write`. */
+  write(offset: number, data: Buffer, appends?: boolean): MaybePromise<number>;
   flush(): MaybePromise<void>;
   fsync(datasync: boolean): MaybePromise<void>;
   release(): MaybePromise<void>;

@@ -341,6 +341,7 @@ table('mmap', (
     ('what is written to it is in the file', mapped('abcdef', lambda fd, memory: assign(memory, 2, b'XY')), (None, 'abXYef')),
     ('and read at once through the descriptor', mapped('abcdef', lambda fd, memory: (assign(memory, 2, b'XY'), os.pread(fd, 9, 0))[1]), ('abXYef', 'abXYef')),
     ('shows what is written through the descriptor', mapped('abcdef', lambda fd, memory: (os.pwrite(fd, b'XY', 2), memory[:])[1]), ('abXYef', 'abXYef')),
+    ('beside a file that is open to append', mapped('abcdef', lambda fd, memory: opened('new', W | os.O_APPEND, lambda other: (assign(memory, 0, b'X'), memory.flush())[1])), (None, 'Xbcdef')),
     ('msync', mapped('abcdef', lambda fd, memory: (assign(memory, 0, b'X'), memory.flush())[1]), (None, 'Xbcdef')),
     ('of two processes is the same memory', mapped('abcdef', lambda fd, memory: (through_map('new', b'XY'), memory[:])[1]), ('XYcdef', 'XYcdef')),
     ('private stays private', mapped('abcdef', lambda fd, memory: (assign(memory, 0, b'X'), memory[:])[1], mmap.MAP_PRIVATE), ('Xbcdef', 'abcdef')),

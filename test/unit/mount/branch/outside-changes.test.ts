@@ -59,6 +59,30 @@ describe('a commit from outside', () => {
     expect(mount.branch.tip).toBe(await mount.git('rev-parse', 'main'));
   });
 
+  test('is appended to where it ends, also by who has not heard of it', async () => {
+    const mount = await mountOf();
+    const readme = await mount.get('README.md');
+    const kernelsEnd = (await mount.stat('README.md')).size;
+    await commitOutside(mount.gitDir, { 'README.md': 'longer than what was there before\n' });
+    await follow(mount);
+    mount.notifier.clear();
+    const append = async (offset: number, text: string): Promise<void> => {
+      const file = await mount.openFile('README.md', constants.O_WRONLY | constants.O_APPEND);
+      expect(file.ino).toBe(readme);
+      const data = Buffer.from(text);
+      expect(await mount.vfs.write(readme, file.fh, offset, data, true)).toBe(data.length);
+      await mount.close(file);
+    };
+    await append(kernelsEnd, 'ours\n');
+    expect(mount.notifier.inodes).toEqual([readme]);
+    mount.notifier.clear();
+    await append((await mount.stat('README.md')).size, 'more\n');
+    expect(mount.notifier.inodes).toEqual([]);
+    await mount.commit();
+    const content = await mount.git('show', 'main:README.md');
+    expect(content).toBe('longer than what was there before\nours\nmore');
+  });
+
   test.each(['fast-forward', 'rewound'])('keeps what is staged: %s', async (kind) => {
     const mount = await mountOf();
     const first = await mount.git('rev-parse', 'main');

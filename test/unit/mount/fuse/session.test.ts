@@ -162,7 +162,20 @@ describe('requests', () => {
     [
       'write',
       [pack('write_in', { fh: 77, offset: 2 ** 33, size: 5, write_flags: 0 }), data],
-      ['write', 8, 77, 2 ** 33, data],
+      ['write', 8, 77, 2 ** 33, data, false],
+      8,
+    ],
+    [
+      'write',
+      [pack('write_in', { fh: 77, offset: 9, size: 5, write_flags: 0, flags: 0o2001 }), data],
+      ['write', 8, 77, 9, data, true],
+      8,
+    ],
+    [
+      'write',
+      // The page cache writes, and names any handle.
+      [pack('write_in', { fh: 77, offset: 9, size: 5, write_flags: 1, flags: 0o2001 }), data],
+      ['write', 8, 77, 9, data, false],
       8,
     ],
     ['statfs', [], ['statfs', 8], 80],

@@ -1,4 +1,3 @@
-import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { ResumableVfs } from '../../../../src/mount/resume/resumable-vfs.ts';
@@ -55,38 +54,6 @@ describe('ResumableVfs', () => {
     const { attr } = await vfs.lookup(rootIno, name('file'), caller);
     expect((await vfs.open(attr!.ino, 0, caller)).firstContent).toBeUndefined();
     journal.close();
-  });
-
-  it('appends where a file ends, whatever the kernel takes that for', async () => {
-    const path = join(await temporaryDirectory(), 'journal');
-    for (const [life, isStale] of [
-      [0, false],
-      [1, true],
-    ] as const) {
-      const journal = ResumeJournal.open(path);
-      expect(journal.life).toBe(life);
-      const context = newContext(firstNumber(life));
-      const { vfs: behind, root } = fakeVfs({}, context);
-      root.addFile('file', 'content');
-      const vfs = new ResumableVfs(behind, context.inodes, journal);
-      const kernel = new MemoryNotifier();
-      vfs.notifier(kernel);
-      const write = vi.spyOn(behind, 'write').mockReturnValue(1);
-      const { attr } = await vfs.lookup(rootIno, name('file'), caller);
-      const number = attr!.ino;
-      const appending = await vfs.open(number, constants.O_WRONLY | constants.O_APPEND, caller);
-      const other = await vfs.open(number, constants.O_WRONLY, caller);
-      const writtenAt = async (fh: Fh, offset: number): Promise<number> => {
-        expect(await vfs.write(number, fh, offset, Buffer.from('x'))).toBe(1);
-        return write.mock.lastCall![2];
-      };
-      expect(await writtenAt(other.fh, 100)).toBe(100);
-      expect(await writtenAt(appending.fh, 7)).toBe(7);
-      expect(kernel.inodes).toEqual([]);
-      expect(await writtenAt(appending.fh, 100)).toBe(isStale ? 7 : 100);
-      expect(kernel.inodes).toEqual(isStale ? [number] : []);
-      journal.close();
-    }
   });
 
   it('knows directories of the daemon before by their numbers, and no files', async () => {
