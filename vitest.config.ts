@@ -8,17 +8,21 @@ import { LongestFirst } from './test/helpers/longest-first.ts';
 // sees all mounts of the machine, counts on the number that its own one gets, or keeps the mounts of others from
 // ending (in a mount namespace). Of these one file runs at a time, and waits for much: beside the first, not
 // beside the second.
-const library = ['test/{unit,contract,model,oracle,fuzz}/**/*.test.ts'];
+const library = ['unit', 'contract', 'model', 'oracle', 'fuzz'];
 const mount = ['test/{mount,crash}/**/*.test.ts'];
 const alone = ['test/{cli,package}/**/*.test.ts', 'test/mount/resilient.test.ts'];
 
-// What replaces modules, or forgets them, needs a process in which nobody has loaded these.
-const replacing = readdirSync('test', { recursive: true, encoding: 'utf8' })
-  .map((name) => join('test', name))
-  .filter(
-    (path) =>
-      path.endsWith('.test.ts') && /\bvi\.(?:mock|resetModules)\(/.test(readFileSync(path, 'utf8')),
-  );
+// What replaces modules needs a process in which nobody has loaded these, and what looks at its process one in
+// which nobody else has left anything.
+const needsOwnProcess =
+  /\bvi\.(?:mock|resetModules)\(|setFlagsFromString|memoryUsage|cpuUsage|listenerCount|\/proc\/self/;
+const apart = library
+  .flatMap((name) =>
+    readdirSync(join('test', name), { recursive: true, encoding: 'utf8' }).map((path) =>
+      join('test', name, path),
+    ),
+  )
+  .filter((path) => path.endsWith('.test.ts') && needsOwnProcess.test(readFileSync(path, 'utf8')));
 
 export default defineConfig({
   test: {
@@ -32,8 +36,15 @@ export default defineConfig({
     isolate: false,
     setupFiles: ['./test/helpers/own-environment.ts'],
     projects: [
-      { extends: true, test: { name: 'library', include: library, exclude: replacing } },
-      { extends: true, test: { name: 'replacing', include: replacing, isolate: true } },
+      {
+        extends: true,
+        test: {
+          name: 'library',
+          include: [`test/{${library.join()}}/**/*.test.ts`],
+          exclude: apart,
+        },
+      },
+      { extends: true, test: { name: 'apart', include: apart, isolate: true } },
       {
         extends: true,
         test: {
