@@ -34,7 +34,8 @@ export default defineConfig({
     maxWorkers: availableParallelism() + 1,
     // To start a process for each file, and load everything in it, took a fifth of what the library's tests take.
     isolate: false,
-    setupFiles: ['./test/helpers/own-environment.ts'],
+    setupFiles: ['./test/helpers/each-file.ts'],
+    globalSetup: ['./test/helpers/nothing-left.ts'],
     projects: [
       {
         extends: true,

@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import type { Acknowledgement } from '../crash/crash-writers.ts';
+import { afterEachFile } from './after-file.ts';
 import { program } from './program.ts';
 
 const loader = fileURLToPath(new URL('../../scripts/typescript-loader.mjs', import.meta.url));
@@ -16,7 +17,7 @@ const writerProgram = fileURLToPath(new URL('../crash/crash-writers.ts', import.
 const finishTimeoutMs = 120_000;
 
 const writers = new Set<ChildProcess>();
-afterAll(() => writers.forEach((writer) => writer.kill('SIGKILL')));
+afterEachFile(() => writers.forEach((writer) => writer.kill('SIGKILL')));
 
 /** A process that writes, and what it was told to be safe. */
 export interface Writer {

@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { afterAll } from 'vitest';
+import { afterEachFile } from './after-file.ts';
 import { gitEnvironment } from './git.ts';
 
 /** Something that listens on loopback. */
@@ -16,7 +16,7 @@ export interface GitServer {
 }
 
 const running = new Set<GitServer>();
-afterAll(async () => {
+afterEachFile(async () => {
   for (const server of running) await server.close();
 });
 

@@ -2,12 +2,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { afterAll } from 'vitest';
 import type {
   DaemonCommand,
   DaemonOptions,
   DaemonStatus,
 } from '../fixtures/memory-filesystem-daemon.ts';
+import { afterEachFile } from './after-file.ts';
 import { compiledProgram } from './compiled-program.ts';
 import { freshMountpoint } from './mount.ts';
 import { program } from './program.ts';
@@ -50,7 +50,11 @@ function removeLeftovers(): void {
   daemons.clear();
 }
 process.on('exit', removeLeftovers);
-afterAll(removeLeftovers);
+afterEachFile(() => {
+  removeLeftovers();
+  // Its directory goes as well.
+  compiled = undefined;
+});
 
 export async function mountMemory(options: DaemonOptions = {}): Promise<MemoryMount> {
   compiled ??= compiledProgram(new URL('../fixtures/memory-filesystem-daemon.ts', import.meta.url));

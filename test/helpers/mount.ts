@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
 import { askDaemon } from '../../src/cli/control-client.ts';
 import { mountAt, parseMountTable, vostMountType } from '../../src/mount/mount-table.ts';
+import { afterEachFile } from './after-file.ts';
 import { eventually } from './eventually.ts';
 import { program, programResult } from './program.ts';
 import type { ProgramResult } from './program.ts';
@@ -80,7 +80,7 @@ function removeLeftovers(): void {
   mountpoints.clear();
 }
 process.on('exit', removeLeftovers);
-afterAll(removeLeftovers);
+afterEachFile(removeLeftovers);
 
 /** The processes that have this among their arguments. */
 export function processesNaming(argument: string): number[] {

@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { afterEachFile } from './after-file.ts';
 
 const directories = new Set<string>();
 
-afterAll(async () => {
+afterEachFile(async () => {
   const made = [...directories];
   directories.clear();
   // To look at what a failure left behind.
@@ -16,9 +16,14 @@ afterAll(async () => {
   }
 });
 
+/** What the names of directories begin with that are made by the processes of a run of tests. */
+export function prefixOf(run: number): string {
+  return `vost-test-${run}-`;
+}
+
 /** A fresh empty directory, removed with all it holds when the test file has run. */
 export async function temporaryDirectory(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'vost-test-'));
+  const directory = await mkdtemp(join(tmpdir(), prefixOf(process.ppid)));
   directories.add(directory);
   return directory;
 }

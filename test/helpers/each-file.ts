@@ -1,6 +1,7 @@
 import { afterAll } from 'vitest';
+import { cleanUp } from './after-file.ts';
 
-// Test files share a process: what one of them has set must not be there for the next.
+// Test files share a process: what one of them has made or set must not be there for the next.
 const before = { ...process.env };
 
 afterAll(() => {
@@ -8,3 +9,4 @@ afterAll(() => {
     if (!(name in before)) Reflect.deleteProperty(process.env, name);
   Object.assign(process.env, before);
 });
+afterAll(cleanUp);
