@@ -1,7 +1,8 @@
 import { allOf } from './all-of.ts';
 import { bufferFromByteString, type ByteString } from './byte-string.ts';
 import { farDisk } from './disk.ts';
-import type { Disk, OpenFile } from './disk.ts';
+import type { Disk } from './disk.ts';
+import type { OpenFile } from './open-file.ts';
 import { isNothingThere } from './system-error.ts';
 
 /**

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
-import { OpenFile } from '../../src/git/disk.ts';
+import { OpenFile } from '../../src/git/open-file.ts';
 import { DeflatedTrees } from '../../src/git/odb/deflated-trees.ts';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
 import { PageCache } from '../../src/git/odb/page-cache.ts';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import * as isomorphicGit from 'isomorphic-git';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { OpenFile } from '../../src/git/disk.ts';
+import type { OpenFile } from '../../src/git/open-file.ts';
 import { hashObject } from '../../src/git/object.ts';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
 import { PreparedLooseFiles, writeLooseObjects } from '../../src/git/odb/loose-writer.ts';

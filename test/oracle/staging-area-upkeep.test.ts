@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
-import type { OpenFile } from '../../src/git/disk.ts';
+import type { OpenFile } from '../../src/git/open-file.ts';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { BatchClosedError, CorruptObjectError, ObjectNotFoundError } from '../../src/errors.ts';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { CorruptObjectError } from '../../errors.ts';
 import { farDisk } from '../disk.ts';
-import type { Disk, OpenFile } from '../disk.ts';
+import type { Disk } from '../disk.ts';
+import type { OpenFile } from '../open-file.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { pieceBytes } from './deflate.ts';
 import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';

@@ -1,4 +1,4 @@
-import type { OpenFile } from '../disk.ts';
+import type { OpenFile } from '../open-file.ts';
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { oidSizeBytes } from '../oid.ts';

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { constants, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { farDisk } from '../disk.ts';
-import type { Disk, OpenFile } from '../disk.ts';
+import type { Disk } from '../disk.ts';
+import type { OpenFile } from '../open-file.ts';
 
 // Files that stand under their temporary name now. A process that ends in an orderly way takes them
 // along; what one that was killed leaves, git clears away.

@@ -13,7 +13,8 @@ import {
   type ByteString,
 } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
-import type { Disk, OpenFile } from '../disk.ts';
+import type { Disk } from '../disk.ts';
+import type { OpenFile } from '../open-file.ts';
 import { systemErrorCode, withoutLinks } from '../system-error.ts';
 import { removeFile } from './ref-directories.ts';
 

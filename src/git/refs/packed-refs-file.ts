@@ -5,7 +5,8 @@ import {
   textFromBytes,
   type ByteString,
 } from '../byte-string.ts';
-import { farDisk, readFully, withoutWaiting } from '../disk.ts';
+import { farDisk, withoutWaiting } from '../disk.ts';
+import { readFully } from '../open-file.ts';
 import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { isNothingThere } from '../system-error.ts';

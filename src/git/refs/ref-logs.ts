@@ -1,5 +1,5 @@
 import type { ByteString } from '../byte-string.ts';
-import type { OpenFile } from '../disk.ts';
+import type { OpenFile } from '../open-file.ts';
 import type { CommitStamp, Identity } from '../identity.ts';
 import { zeroOid, type HashAlgorithm, type Oid } from '../oid.ts';
 import { identityOf, openIfThere } from '../synced-directories.ts';

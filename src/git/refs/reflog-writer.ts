@@ -2,8 +2,9 @@ import { constants } from 'node:fs';
 import { rename, truncate } from 'node:fs/promises';
 import { RefConflictError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
-import { appendFully } from '../disk.ts';
-import type { Disk, OpenFile } from '../disk.ts';
+import { appendFully } from '../open-file.ts';
+import type { Disk } from '../disk.ts';
+import type { OpenFile } from '../open-file.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 import { isFile, makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 

@@ -10,7 +10,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Disk, appendFully, diskAt, farDisk, readFully } from '../../../src/git/disk.ts';
+import { Disk, diskAt, farDisk } from '../../../src/git/disk.ts';
+import { appendFully, readFully } from '../../../src/git/open-file.ts';
 import { ThreadPace } from '../../../src/git/thread-pace.ts';
 import { program } from '../../helpers/program.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';

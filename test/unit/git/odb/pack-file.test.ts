@@ -1,7 +1,8 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Disk, OpenFile } from '../../../../src/git/disk.ts';
+import { Disk } from '../../../../src/git/disk.ts';
+import { OpenFile } from '../../../../src/git/open-file.ts';
 import { PackFile } from '../../../../src/git/odb/pack-file.ts';
 import { ThreadPace } from '../../../../src/git/thread-pace.ts';
 import { systemError } from '../../../helpers/staging.ts';

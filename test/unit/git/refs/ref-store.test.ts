@@ -8,7 +8,7 @@ import {
   RefChangedError,
   RefLockedError,
 } from '../../../../src/errors.ts';
-import type { OpenFile } from '../../../../src/git/disk.ts';
+import type { OpenFile } from '../../../../src/git/open-file.ts';
 import { parseOid, zeroOid, type Oid } from '../../../../src/git/oid.ts';
 import { headRef, parseRefName, type RefName } from '../../../../src/git/refs/ref-name.ts';
 import { RefStore } from '../../../../src/git/refs/ref-store.ts';

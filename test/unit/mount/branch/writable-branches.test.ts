@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
-import type { OpenFile } from '../../../../src/git/disk.ts';
+import type { OpenFile } from '../../../../src/git/open-file.ts';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
