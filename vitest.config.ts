@@ -30,8 +30,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     sequence: { sequencer: LongestFirst },
-    // One more than there are processors, for what runs alone and mostly waits.
-    maxWorkers: availableParallelism() + 1,
+    // Vitest leaves one processor free, which on a machine with two is half of them.
+    maxWorkers: availableParallelism(),
     // To start a process for each file, and load everything in it, took a fifth of what the library's tests take.
     isolate: false,
     setupFiles: ['./test/helpers/each-file.ts'],
@@ -62,7 +62,6 @@ export default defineConfig({
           include: mount,
           exclude: alone,
           globalSetup: './test/helpers/build-before.ts',
-          maxWorkers: availableParallelism(),
           sequence: { groupOrder: 1 },
         },
       },

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll } from 'vitest';
+import { cleanUp } from './after-file.ts';
 
 // Of the files that load this, one runs at a time in all processes of a run. The address goes with the
 // process that has it, however that ends.
@@ -24,6 +25,11 @@ beforeAll(async () => {
   }
 }, longestWaitMs);
 
-afterAll(() => {
-  turn.close();
+afterAll(async () => {
+  try {
+    // Nothing that this file has mounted is to stand when the next one begins.
+    await cleanUp();
+  } finally {
+    turn.close();
+  }
 });

@@ -172,7 +172,7 @@ function flags(given: { delete: boolean; ignoreExisting: boolean }): string[] {
   ];
 }
 
-describe.concurrent('copies do what rsync does', { timeout }, () => {
+describe('copies do what rsync does', { timeout }, () => {
   test('into a snapshot', async () => {
     const ground = await Playground.open();
     const exclude = fc.uniqueArray(fc.constantFrom('a', '*.x', 'b/', '/a', '/one/b', '.d', 'e f'), {
