@@ -2,7 +2,6 @@ import { ObjectNotFoundError } from '../errors.ts';
 import { isGcRunning } from '../git/gc-lock.ts';
 import type { Identity } from '../git/identity.ts';
 import { PackKeeps } from '../git/odb/pack-keeps.ts';
-import type { PreparedObjects } from '../git/odb/publishing.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
@@ -48,9 +47,8 @@ export interface LandingRequest extends CommitDestination {
 /**
  * The last steps of a commit: its objects become a part of the repository, and the ref moves to it.
  *
- * Few objects get their names while the ref is locked, and not at all when the ref is elsewhere by now; the
- * disk is at work on them while the lock is taken. With many of them others would have to wait for the
- * lock: these are stored before.
+ * Few objects are stored while the ref is locked, and not at all when the ref is elsewhere by now. With many
+ * of them others would have to wait for the lock: these are stored before.
  */
 export class CommitLanding {
   readonly #repository: Repository;
@@ -62,7 +60,6 @@ export class CommitLanding {
   // Of this commit alone: other branches commit out of the same area at the same time.
   readonly #keeps = new PackKeeps();
   readonly #packedBeside = new Set<Oid>();
-  #prepared: PreparedObjects | undefined;
 
   constructor(repository: Repository, staging: StagingArea, request: LandingRequest) {
     this.#repository = repository;
@@ -78,9 +75,7 @@ export class CommitLanding {
     const { ref, base, firstUnder } = this.#request;
     const isQuick = firstUnder === undefined && this.#staging.areFew(this.#staged);
     try {
-      if (isQuick) {
-        await this.#prepare();
-      } else {
+      if (!isQuick) {
         await requireTip(this.#repository, ref, base);
         await this.#publish();
       }
@@ -90,25 +85,13 @@ export class CommitLanding {
       await this.#move({ ...this.#refMove(), beforeMove, afterMove });
       this.#staging.referred(this.#staged);
     } finally {
-      await this.#prepared?.files.discard();
       await this.#keeps.letGo();
-    }
-  }
-
-  async #prepare(): Promise<void> {
-    const options = { fsync: this.#fsync, keeps: this.#keeps };
-    try {
-      this.#prepared = await this.#staging.prepare(this.#request.objects, options);
-    } catch {
-      // What is wrong is met again, and told, when the objects are stored; a full disk may take a pack.
     }
   }
 
   async #publish(): Promise<void> {
     if (await this.#packBeside()) return;
-    const { objects } = this.#request;
-    const options = { fsync: this.#fsync, keeps: this.#keeps, prepared: this.#prepared };
-    await this.#staging.publish(objects, options);
+    await this.#staging.publish(this.#request.objects, { fsync: this.#fsync, keeps: this.#keeps });
   }
 
   /**

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { OpenFile } from '../../src/git/open-file.ts';
 import { hashObject } from '../../src/git/object.ts';
 import { UnsyncedFiles } from '../../src/git/odb/durable.ts';
-import { PreparedLooseFiles, writeLooseObjects } from '../../src/git/odb/loose-writer.ts';
+import { writeLooseFiles, writeLooseObjects } from '../../src/git/odb/loose-writer.ts';
 import type { LooseObject, LooseWriterOptions } from '../../src/git/odb/loose-writer.ts';
 import type { HashAlgorithm, Oid } from '../../src/git/oid.ts';
 import { eventually } from '../helpers/eventually.ts';
@@ -155,68 +155,13 @@ test('git prune at work does not keep objects from being written', async () => {
   await fsck(gitDir);
 });
 
-describe.each([true, false])('prepared files, with fsync %s', (fsync) => {
-  async function prepare(): Promise<{
-    gitDir: string;
-    oids: Oid[];
-    prepared: PreparedLooseFiles;
-    temporary: () => Promise<string[]>;
-    isThere: (oid: Oid) => boolean;
-  }> {
-    const { gitDir, options, pathOf } = await looseRepository();
-    const data = ['first', 'second', 'third'].map((text) => Buffer.from(text));
-    const oids = data.map((content) => hashObject('sha1', 'blob', content));
-    const files = data.map((content, index) => {
-      const whole = Buffer.concat([Buffer.from(`blob ${content.length}\0`), content]);
-      return { oid: oids[index]!, stream: () => [[deflateSync(whole)]] };
-    });
-    const prepared = await PreparedLooseFiles.write(files, { ...options, fsync });
-    const temporary = async (): Promise<string[]> => {
-      const names = await readdir(options.objectsDirectory, { recursive: true });
-      return names.filter((name) => name.includes('tmp_obj_'));
-    };
-    const isThere = (oid: Oid): boolean => fs.existsSync(pathOf(oid));
-    return { gitDir, oids, prepared, temporary, isThere };
-  }
-
-  test('are objects once they have their names', async () => {
-    const { gitDir, oids, prepared, temporary, isThere } = await prepare();
-    expect(await temporary()).toHaveLength(3);
-    expect(oids.filter(isThere)).toEqual([]);
-    await prepared.name();
-    await prepared.discard();
-    expect(await temporary()).toEqual([]);
-    expect(await git(['cat-file', 'blob', oids[1]!], { cwd: gitDir })).toBe('second');
-    expect(oids.filter(isThere)).toEqual(oids);
-    await fsck(gitDir);
-  });
-
-  test('leave nothing when they are discarded', async () => {
-    const { gitDir, oids, prepared, temporary, isThere } = await prepare();
-    await prepared.discard();
-    await prepared.discard();
-    expect(await temporary()).toEqual([]);
-    expect(oids.filter(isThere)).toEqual([]);
-    await fsck(gitDir);
-  });
-
-  test('are written again when git prune has taken them', async () => {
-    const { gitDir, oids, prepared, isThere } = await prepare();
-    await git(['prune', '--expire=now'], { cwd: gitDir });
-    await prepared.name();
-    expect(oids.filter(isThere)).toEqual(oids);
-    await fsck(gitDir);
-  });
-});
-
-test('a disk that fails while files are prepared is told of when they are named', async () => {
+test('a disk that fails is told of, and leaves no file under either name', async () => {
   const { options } = await looseRepository();
   const sync = vi.spyOn(openFileMethods, 'sync').mockRejectedValueOnce(systemError('EIO'));
   const { oid, data } = blob('sha1', Buffer.from('content'));
   const stream = (): Buffer[][] => [[deflateSync(data)]];
-  const prepared = await PreparedLooseFiles.write([{ oid, stream }], { ...options, fsync: true });
-  await expect(prepared.name()).rejects.toMatchObject({ code: 'EIO' });
-  await prepared.discard();
+  const writing = writeLooseFiles([{ oid, stream }], { ...options, fsync: true });
+  await expect(writing).rejects.toMatchObject({ code: 'EIO' });
   expect(sync).toHaveBeenCalledTimes(1);
   const names = await readdir(options.objectsDirectory, { recursive: true });
   expect(names.filter((name) => name.includes(oid.slice(2)) || name.includes('tmp_'))).toEqual([]);

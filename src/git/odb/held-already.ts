@@ -42,7 +42,7 @@ export async function heldAlready(
 }
 
 /** Whether objects are so few and small that they are written without asking whether they are there. */
-export function areTakenAsNew(objects: readonly StagedObject[]): boolean {
+function areTakenAsNew(objects: readonly StagedObject[]): boolean {
   return objects.length <= fewObjects && isWithin(objects, mostTwice);
 }
 

@@ -83,91 +83,13 @@ export async function writeLooseFiles(
   await writeAll(files, options, (file, directories) => writeFile(file, options, directories));
 }
 
-/**
- * Loose objects that stand under temporary names: what takes longest about them is done, or under way, and
- * nobody sees them yet.
- */
-export class PreparedLooseFiles {
-  readonly #options: LooseWriterOptions;
-  readonly #directories: OpenDirectories | undefined;
-  readonly #files = new Map<LooseFileContent, TemporaryFile>();
-  readonly #syncs: Promise<void>[] = [];
-  #isNamed = false;
-
-  private constructor(options: LooseWriterOptions) {
-    this.#options = options;
-    this.#directories = directoriesFor(options);
-  }
-
-  /** Writes the files. With `fsync` the disk is at work on them when this resolves. */
-  static async write(
-    contents: Iterable<LooseFileContent>,
-    options: LooseWriterOptions,
-  ): Promise<PreparedLooseFiles> {
-    const prepared = new PreparedLooseFiles(options);
-    try {
-      await forEachBounded(contents, parallelSyncs, (content) => prepared.#write(content));
-    } catch (error) {
-      await prepared.discard();
-      throw error;
-    }
-    return prepared;
-  }
-
-  /** Gives the files their names. What `git prune` has taken away meanwhile is written again. */
-  async name(): Promise<void> {
-    await allOf(this.#syncs);
-    const options = this.#options;
-    const name = async (
-      content: LooseFileContent,
-      directories: OpenDirectories | undefined,
-    ): Promise<void> => {
-      try {
-        await this.#files.get(content)?.renameTo(pathOf(content.oid, options));
-      } catch (error) {
-        if (!isSystemError(error, 'ENOENT')) throw error;
-        await writeFile(content, options, directories);
-      }
-    };
-    await writeAll(this.#files.keys(), options, name, this.#directories);
-    this.#isNamed = true;
-  }
-
-  /** To be called in the end, whatever happened: removes what has got no name. */
-  async discard(): Promise<void> {
-    if (this.#isNamed) return;
-    await Promise.allSettled(this.#syncs);
-    for (const file of this.#files.values()) {
-      await file.handle.close().catch(() => undefined);
-      // What cannot be removed git clears away.
-      await file.unlink().catch(() => undefined);
-    }
-    this.#directories?.close();
-  }
-
-  async #write(content: LooseFileContent): Promise<void> {
-    const path = pathOf(content.oid, this.#options);
-    const file = await createFile(path, 1, this.#options, this.#directories);
-    this.#files.set(content, file);
-    await fill(file, content);
-    // At once, while the next one is written.
-    const sync = settle(file.handle, path, this.#directories);
-    // `name` tells of a failure.
-    sync.catch(() => undefined);
-    this.#syncs.push(sync);
-  }
-}
-
-function directoriesFor({ fsync, unsynced }: LooseWriterOptions): OpenDirectories | undefined {
-  return fsync ? unsynced.beginDirectories() : undefined;
-}
-
 async function writeAll<T extends { readonly oid: Oid }>(
   objects: Iterable<T>,
   options: LooseWriterOptions,
   write: (object: T, directories: OpenDirectories | undefined) => Promise<void>,
-  directories: OpenDirectories | undefined = directoriesFor(options),
 ): Promise<void> {
+  const { fsync, unsynced } = options;
+  const directories = fsync ? unsynced.beginDirectories() : undefined;
   const paths: string[] = [];
   try {
     await forEachBounded(objects, parallelSyncs, async (object) => {
@@ -178,12 +100,12 @@ async function writeAll<T extends { readonly oid: Oid }>(
   } catch (error) {
     // Whoever tries again finds them, and does not write them a second time. The first failure is the
     // one to tell.
-    await options.unsynced.add(paths).catch(() => undefined);
+    await unsynced.add(paths).catch(() => undefined);
     throw error;
   } finally {
     directories?.close();
   }
-  await (options.fsync ? options.unsynced.sync() : options.unsynced.add(paths));
+  await (fsync ? unsynced.sync() : unsynced.add(paths));
 }
 
 function pathOf(oid: Oid, { objectsDirectory }: LooseWriterOptions): string {

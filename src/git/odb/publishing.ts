@@ -3,7 +3,7 @@ import { CorruptObjectError } from '../../errors.ts';
 import type { HashAlgorithm } from '../oid.ts';
 import { systemErrorCode } from '../system-error.ts';
 import { looseStream } from './loose-stream.ts';
-import { PreparedLooseFiles, writeLooseFiles } from './loose-writer.ts';
+import { writeLooseFiles } from './loose-writer.ts';
 import type { LooseFileContent, LooseWriterOptions } from './loose-writer.ts';
 import type { PackKeeps } from './pack-keeps.ts';
 import { packEntryHeader } from './pack-headers.ts';
@@ -26,15 +26,6 @@ export interface PublishOptions extends LooseWriterOptions {
   readonly spares: SpareIndexes;
   /** Told of the packs that are made because of `asPack` or `besideGc`. */
   readonly smallPacks: SmallPacks;
-  /** What stands under temporary names of these very objects. */
-  readonly prepared?: PreparedObjects | undefined;
-}
-
-/** Staged objects that stand under temporary names where loose objects are. */
-export interface PreparedObjects {
-  readonly objects: ReadonlySet<StagedObject>;
-  /** To be discarded in the end. */
-  readonly files: PreparedLooseFiles;
 }
 
 // Up to these bounds a commit's objects become loose ones: `git gc` counts 50 packs as too many,
@@ -128,26 +119,12 @@ export function isWithin(objects: readonly StagedObject[], most: Bounds): boolea
   return bytes <= most.sizeBytes;
 }
 
-/** Does of `publishObjects`, for few and small ones, what can be done before anybody is to see them. */
-export async function prepareObjects(
-  objects: readonly StagedObject[],
-  options: LooseWriterOptions,
-): Promise<PreparedObjects> {
-  const files = await PreparedLooseFiles.write(await looseFiles(objects), options);
-  return { objects: new Set(objects), files };
-}
-
 async function publishLoose(
   objects: readonly StagedObject[],
   options: PublishOptions,
 ): Promise<void> {
-  const { prepared, keeps } = options;
-  const isPrepared =
-    prepared?.objects.size === objects.length &&
-    objects.every((object) => prepared.objects.has(object));
-  if (isPrepared) await prepared.files.name();
-  else await writeLooseFiles(await looseFiles(objects), options);
-  for (const object of objects) object.published = keeps;
+  await writeLooseFiles(await looseFiles(objects), options);
+  for (const object of objects) object.published = options.keeps;
 }
 
 async function looseFiles(objects: readonly StagedObject[]): Promise<LooseFileContent[]> {

@@ -4,13 +4,13 @@ import type { Oid } from '../oid.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { filterBounded, forEachBounded } from './for-each-bounded.ts';
-import { areTakenAsNew, heldAlready } from './held-already.ts';
+import { heldAlready } from './held-already.ts';
 import type { HeldQuestions } from './held-already.ts';
 import { ObjectStorer } from './object-storer.ts';
 import type { ObjectStorerOptions, StoreOptions } from './object-storer.ts';
 import { PackKeeps } from './pack-keeps.ts';
-import { areFew, prepareObjects, publishObjects } from './publishing.ts';
-import type { PreparedObjects, PublishOptions } from './publishing.ts';
+import { areFew, publishObjects } from './publishing.ts';
+import type { PublishOptions } from './publishing.ts';
 import type { SmallPacks } from './small-packs.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
 import { StagedContent } from './staged-content.ts';
@@ -147,14 +147,11 @@ export class StagingArea {
       besideGc = false,
       again = false,
       keeps = this.#keeps,
-      prepared,
     }: {
       readonly fsync: boolean;
       readonly besideGc?: boolean;
       readonly again?: boolean;
       readonly keeps?: PackKeeps;
-      /** What `prepare` made of these objects. */
-      readonly prepared?: PreparedObjects | undefined;
     },
   ): Promise<void> {
     return this.#inTurn(async () => {
@@ -165,24 +162,8 @@ export class StagingArea {
       stored.push(...wanted.filter((object) => held.has(object)).map(({ packed }) => packed.oid));
       if (fsync) await this.#noteUnsynced(stored);
       const asPack = repeated.length > 0;
-      await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps, prepared });
+      await this.#publish([...unknown, ...repeated], { fsync, asPack, besideGc, keeps });
       for (const { packed } of repeated) this.#unprotected.delete(packed.oid);
-    });
-  }
-
-  /**
-   * Begins to publish objects that are few and small: they are written where loose objects are, but under
-   * temporary names. `publish` with the same objects and `keeps` gives them their own. Where they do not
-   * become loose objects, all of them, there is nothing to begin with.
-   */
-  prepare(
-    oids: Iterable<Oid>,
-    { fsync, keeps }: { readonly fsync: boolean; readonly keeps: PackKeeps },
-  ): Promise<PreparedObjects | undefined> {
-    return this.#inTurn(async () => {
-      const { wanted, repeated } = this.#sorted(oids, false, keeps);
-      const areNew = repeated.length === 0 && wanted.length > 0 && areTakenAsNew(wanted);
-      return areNew ? prepareObjects(wanted, { ...this.#options, fsync }) : undefined;
     });
   }
 
@@ -321,7 +302,7 @@ export class StagingArea {
 
   async #publish(
     objects: readonly StagedObject[],
-    options: Pick<PublishOptions, 'fsync' | 'asPack' | 'besideGc' | 'keeps' | 'prepared'>,
+    options: Pick<PublishOptions, 'fsync' | 'asPack' | 'besideGc' | 'keeps'>,
   ): Promise<void> {
     await publishObjects(objects, { ...this.#options, ...options });
     if (options.fsync) await this.#options.unsynced.sync();
