@@ -230,7 +230,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   override async fsync(): Promise<void> {
     const { branch } = this;
-    await branch?.sync();
+    await branch?.durable();
     branch?.throwUnstored();
   }
 
@@ -317,7 +317,7 @@ export class BranchDirectory extends DirectoryVnode implements NodeMaker {
 
   /** Makes what a name leads to durable; nothing for what ends with the session. */
   async syncName(name: ByteString): Promise<void> {
-    if (!this.#isSessionOnly(name)) await this.branch?.sync();
+    if (!this.#isSessionOnly(name)) await this.branch?.durable();
   }
 
   /** Lets go of a node that nobody refers to, when the tree gives the same again. */

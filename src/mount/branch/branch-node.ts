@@ -27,6 +27,8 @@ export interface Branch {
   /** Something changed that a commit has to take. */
   changed(): void;
   /** Resolved when everything that was stored by now is on stable storage, in a commit as a rule. */
+  durable(): Promise<void>;
+  /** The same, and when the branch is done with that: its status tells of it. */
   sync(): Promise<void>;
   /** Throws what a commit has met since this was asked last. */
   throwCommitError(): void;

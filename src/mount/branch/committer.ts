@@ -17,8 +17,11 @@ export interface CommitterOptions {
   /** How long nothing must have changed before a commit, and how long it is put off at most. */
   readonly quietMs: number;
   readonly longestMs: number;
-  /** Does what is ordered with all that waits for it at this moment; nothing waiting is no fault. */
-  readonly perform: (order: CommitOrder) => Promise<void>;
+  /**
+   * Does what is ordered with all that waits for it at this moment; nothing waiting is no fault. May call
+   * `onDurable` when that is on stable storage, and some bookkeeping is left.
+   */
+  readonly perform: (order: CommitOrder, onDurable: () => void) => Promise<void>;
   /** Told of each failure and of the recovery after it. */
   readonly onFailure: (error: unknown, retryMs: number) => void;
   readonly onRecovery: () => void;
@@ -29,6 +32,7 @@ const longestRetryMs = 5000;
 
 interface WaitingOrder {
   order: CommitOrder;
+  readonly durable: Promise<void>;
   done: Promise<void>;
 }
 
@@ -93,12 +97,18 @@ export class Committer {
 
   /** Makes everything that waits now durable. */
   sync(): Promise<void> {
-    return this.#take({ isExplicit: false });
+    return this.#take({ isExplicit: false }).done;
+  }
+
+  /** The same, for whoever does not care what is left to do then. */
+  durable(): Promise<void> {
+    const { durable, done } = this.#take({ isExplicit: false });
+    return Promise.race([durable, done]);
   }
 
   /** Commits everything that waits now, with this message if there is one. */
   commit(message?: string): Promise<void> {
-    return this.#take({ isExplicit: true, message });
+    return this.#take({ isExplicit: true, message }).done;
   }
 
   /** Runs some work while no commit is made. */
@@ -128,37 +138,45 @@ export class Committer {
     this.#disarm();
   }
 
-  #take(order: CommitOrder): Promise<void> {
+  #take(order: CommitOrder): WaitingOrder {
     const waiting = this.#waiting;
     if (waiting !== undefined) {
       waiting.order = merged(waiting.order, order);
-      return waiting.done;
+      return waiting;
     }
-    const taken: WaitingOrder = { order, done: Promise.resolve() };
+    let onDurable = (): void => undefined;
+    const durable = new Promise<void>((resolve) => (onDurable = resolve));
+    const taken: WaitingOrder = { order, durable, done: Promise.resolve() };
     this.#waiting = taken;
     taken.done = this.exclusive(() => {
       this.#waiting = undefined;
-      return this.#attempt(taken.order);
+      return this.#attempt(taken.order, onDurable);
     });
-    return taken.done;
+    return taken;
   }
 
-  async #attempt(order: CommitOrder): Promise<void> {
+  async #attempt(order: CommitOrder, onDurable: () => void): Promise<void> {
     this.#disarm();
     this.#firstChangeMs = undefined;
     const before = this.#failure;
+    const succeeded = (): void => {
+      // Unless a part has failed that others need not wait for.
+      if (before === undefined || this.#failure !== before) return;
+      this.#failure = undefined;
+      this.#options.onRecovery();
+      // For what changed during the attempt, which did not set a timer because of the failure.
+      this.#arm();
+    };
     try {
-      await this.#options.perform(order);
+      await this.#options.perform(order, () => {
+        succeeded();
+        onDurable();
+      });
     } catch (error) {
       this.failed(error);
       throw error;
     }
-    // Unless a part has failed that others need not wait for.
-    if (before === undefined || this.#failure !== before) return;
-    this.#failure = undefined;
-    this.#options.onRecovery();
-    // For what changed during the attempt, which did not set a timer because of the failure.
-    this.#arm();
+    succeeded();
   }
 
   /** Sees to it that an attempt is made in time. */

@@ -25,6 +25,11 @@ class Commits {
     this.#running.shift()?.end();
     await settled();
   }
+
+  async fail(error: Error): Promise<void> {
+    this.#running.shift()?.fail(error);
+    await settled();
+  }
 }
 
 /** Lets promises that are due settle, without time going on. */
@@ -108,6 +113,43 @@ describe('Committer', () => {
     await commits.end();
     expect(ended.at(-1)).toBe('third');
     expect(commits.count).toBe(3);
+  });
+
+  test('who waits for stable storage is told before the rest is done, whatever becomes of that', async () => {
+    let onDurable = (): void => undefined;
+    const { committer, commits, failures } = newCommitter({
+      perform: (order, durable) => {
+        onDurable = durable;
+        return commits.perform(order);
+      },
+    });
+    commits.failure = new Error('disk full');
+    await expect(committer.durable()).rejects.toThrow('disk full');
+    commits.failure = undefined;
+    commits.isSlow = true;
+    const told: string[] = [];
+    void committer.durable().then(() => told.push('durable'));
+    // These wait for their turn, together.
+    void committer.sync().then(
+      () => told.push('done'),
+      () => told.push('failed'),
+    );
+    void committer.durable().then(() => told.push('durable, too'));
+    await settled();
+    expect(told).toEqual([]);
+    onDurable();
+    await settled();
+    expect(told).toEqual(['durable']);
+    // A close that comes now is not told of what is over.
+    expect(() => committer.throwFailure()).not.toThrow();
+    expect(failures).toEqual(['Error: disk full 250', 'recovered']);
+    await commits.end();
+    onDurable();
+    await settled();
+    expect(told).toEqual(['durable', 'durable, too']);
+    await commits.fail(new Error('read error'));
+    expect(told).toEqual(['durable', 'durable, too', 'failed']);
+    expect(failures.at(-1)).toBe('Error: read error 250');
   });
 
   test('a message that is asked for reaches the commit that waits', async () => {
