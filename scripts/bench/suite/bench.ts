@@ -32,6 +32,7 @@ export const names = {
   disk: 'local disk',
   passthrough: 'bindfs',
   limit: 'memory over the same transport',
+  saving: 'memory, and what a save asks of the disk',
   other: 'the fuse-native transport',
   git: 'git',
 } as const;

@@ -16,6 +16,12 @@ export interface Place {
   readonly close: () => void;
 }
 
+/** What a filesystem in memory is like. */
+export interface MemoryOptions {
+  readonly tree?: string;
+  readonly savedBytes?: readonly number[];
+}
+
 /** Makes mounts below one directory; what is left at the end is unmounted. */
 export class Places {
   readonly #scratch: string;
@@ -71,22 +77,24 @@ export class Places {
 
   /**
    * What the transport can do at best: a filesystem in memory over it. Empty, or with a copy of `tree`, in
-   * which case nobody has asked it for anything of that. Its process gets its memory as the script of
-   * `vost-mount` has it.
+   * which case nobody has asked it for anything of that. With `savedBytes` each fsync asks of the disk what
+   * a save does whose objects have these sizes. Its process gets its memory as the script of `vost-mount`
+   * has it, and as many threads as its daemon.
    */
-  memory(name: string, tree?: string): Place {
+  memory(name: string, { tree, savedBytes }: MemoryOptions = {}): Place {
     const path = this.directory();
+    const saves = savedBytes && { directory: this.directory(), sizesBytes: savedBytes };
     const args = [
       '--import',
       loader,
       memoryDaemon,
       path,
-      JSON.stringify({ tree, isPrivate: true }),
+      JSON.stringify({ tree, saves, isPrivate: true }),
     ];
     const script = readFileSync(this.#vostMount, 'utf8');
     const [, tunables = ''] = /GLIBC_TUNABLES-(.*)\}"/.exec(script) ?? [];
     if (tunables === '') throw new Error(`${this.#vostMount} sets no GLIBC_TUNABLES`);
-    const env = { GLIBC_TUNABLES: tunables, ...process.env };
+    const env = { GLIBC_TUNABLES: tunables, UV_THREADPOOL_SIZE: '8', ...process.env };
     const daemon = spawn(process.execPath, args, { stdio: 'ignore', env });
     daemon.unref();
     this.#open.add(path);

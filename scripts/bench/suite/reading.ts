@@ -32,7 +32,7 @@ function makers({ data, places }: Bench): Maker[] {
 
 /** The filesystem in memory, which has just started and holds the tree of R. */
 function freshMemory({ data, places }: Bench): Place {
-  return places.memory(names.limit, data.projectTree);
+  return places.memory(names.limit, { tree: data.projectTree });
 }
 
 /** Who runs a line in a place that is made for it, with no kernel caches. */

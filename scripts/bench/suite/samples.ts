@@ -70,6 +70,16 @@ export function dropCaches(): void {
   writeFileSync('/proc/sys/vm/drop_caches', '3');
 }
 
+/**
+ * Waits until what was deleted before does not count any more. Without a journal, ext4 gives nobody the inode
+ * of a file that was deleted within the last minute, and looks at each such one, on the way to another,
+ * whenever a file is made: right behind the removal of many that takes up to a millisecond instead of 0.05.
+ */
+export function forgetDeletions(): void {
+  execFileSync('sync');
+  execFileSync('sleep', ['61']);
+}
+
 /** Runs a line of shell in a directory and waits for its end. What git commits, it commits the same everywhere. */
 export function shell(line: string, directory: string): undefined {
   execFileSync('bash', ['-ec', `set -o pipefail; ${line}`], {
