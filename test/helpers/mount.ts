@@ -9,7 +9,7 @@ import { afterEachFile } from './after-file.ts';
 import { eventually } from './eventually.ts';
 import { program, programResult } from './program.ts';
 import type { ProgramResult } from './program.ts';
-import { temporaryDirectory } from './temporary-directory.ts';
+import { cacheOf, temporaryDirectory } from './temporary-directory.ts';
 
 /** The command as it is installed, a script; it runs the `node` that is first on its path. */
 export const installedCommand: string = fileURLToPath(
@@ -24,10 +24,11 @@ export const vostMountProgram: string = fileURLToPath(
   new URL('../../dist/bin/vost-mount.js', import.meta.url),
 );
 
-/** Nothing of the machine's git configuration reaches the daemon. */
+/** Nothing of the machine's git configuration reaches the daemon, and it leaves nothing in a home. */
 export const daemonEnvironment: Readonly<Record<string, string>> = {
   HOME: '/nonexistent',
   XDG_CONFIG_HOME: '/nonexistent',
+  XDG_CACHE_HOME: cacheOf(process.ppid),
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_CONFIG_SYSTEM: '/dev/null',
   GIT_CONFIG_NOSYSTEM: '1',

@@ -21,6 +21,11 @@ export function prefixOf(run: number): string {
   return `vost-test-${run}-`;
 }
 
+/** Where all daemons of a run keep their compiled code; removed when it ends. */
+export function cacheOf(run: number): string {
+  return join(tmpdir(), `${prefixOf(run)}cache`);
+}
+
 /** A fresh empty directory, removed with all it holds when the test file has run. */
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), prefixOf(process.ppid)));
