@@ -27,18 +27,13 @@ export interface BoundRow {
   readonly value: Summary;
   readonly unit: 'ms' | 'MB' | '×';
   readonly atMost: number;
-  /** That of something which does no more than it must, over the same transport. */
-  readonly limit?: Summary;
 }
 
-/** `limit`: nothing over this transport, on this machine, could be what the target says. */
+/** `limit`: nothing over this transport, on this machine, could be as fast as the target says. */
 export type Verdict = 'met' | 'missed' | 'limit' | '';
 
 export function verdict(row: Row): Verdict {
-  if (row.kind === 'bound') {
-    if (row.value.median <= row.atMost) return 'met';
-    return row.limit !== undefined && row.limit.median > row.atMost ? 'limit' : 'missed';
-  }
+  if (row.kind === 'bound') return row.value.median <= row.atMost ? 'met' : 'missed';
   if (row.atLeast === undefined) return '';
   if (row.speed.median >= row.atLeast) return 'met';
   return row.limit !== undefined && row.limit.median < row.atLeast ? 'limit' : 'missed';
@@ -52,10 +47,9 @@ export const columns = [
 export function cells(row: Row): string[] {
   const { measure, what } = row;
   if (row.kind === 'bound') {
-    const { value, unit, atMost, limit } = row;
+    const { value, unit, atMost } = row;
     const range = `${amount(value.median)} (${amount(value.least)}–${amount(value.most)}) ${unit}`;
-    const least = limit === undefined ? '' : amount(limit.median);
-    return [measure, what, '', range, '', '', `≤ ${atMost} ${unit}`, least, verdict(row)];
+    return [measure, what, '', range, '', '', `≤ ${atMost} ${unit}`, '', verdict(row)];
   }
   const { rival, oursMs, rivalMs, speed, atLeast, limit } = row;
   const ratio = `${amount(speed.median)} (${amount(speed.least)}–${amount(speed.most)})`;

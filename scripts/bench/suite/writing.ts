@@ -164,7 +164,7 @@ export const save: Measure = {
       },
       { name: names.limit, run: () => write(join(memory.path, 'plain'), true) },
     ]);
-    // And without git, behind whose work everything takes longer: its files, the processor's caches.
+    // For information: without git, behind whose work everything takes longer, and what the disk alone takes.
     const undisturbed = interleave(rounds * 10, [
       { name: names.branch, before: pause, run: () => write(join(place.path, name), true) },
       { name: names.saving, before: pause, run: () => write(join(saving.path, 'plain'), true) },
@@ -174,21 +174,19 @@ export const save: Measure = {
     saving.close();
     rmSync(scratch, { recursive: true });
     const what = 'save and fsync, 10,000 entries';
-    const alone = `${what}, nothing in between`;
     const shared = { measure: 'save', what, ours: names.branch };
     return [
       compare(samples, { ...shared, rival: 'git commit', atLeast: 5 }),
       compare(samples, { ...shared, rival: names.disk }),
       compare(samples, { ...shared, rival: names.limit }),
-      compare(undisturbed, { ...shared, what: alone, rival: names.saving }),
+      compare(undisturbed, { ...shared, what: `${what}, nothing in between`, rival: names.saving }),
       {
         kind: 'bound',
         measure: 'save',
-        what: alone,
-        value: summary(undisturbed.get(names.branch)!),
+        what,
+        value: summary(samples.get(names.branch)!),
         unit: 'ms',
         atMost: 10,
-        limit: summary(undisturbed.get(names.saving)!),
       },
     ];
   },

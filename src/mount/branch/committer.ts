@@ -17,11 +17,8 @@ export interface CommitterOptions {
   /** How long nothing must have changed before a commit, and how long it is put off at most. */
   readonly quietMs: number;
   readonly longestMs: number;
-  /**
-   * Does what is ordered with all that waits for it at this moment; nothing waiting is no fault. May call
-   * `onDurable` when that is on stable storage, and some bookkeeping is left.
-   */
-  readonly perform: (order: CommitOrder, onDurable: () => void) => Promise<void>;
+  /** Does what is ordered with all that waits for it at this moment; nothing waiting is no fault. */
+  readonly perform: (order: CommitOrder) => Promise<void>;
   /** Told of each failure and of the recovery after it. */
   readonly onFailure: (error: unknown, retryMs: number) => void;
   readonly onRecovery: () => void;
@@ -77,6 +74,8 @@ export class Committer {
   #firstChangeMs: number | undefined;
   #lastChangeMs = 0;
   #failure: Failure | undefined;
+  /** Tells those who wait for what is being performed that it is on stable storage. */
+  #onDurable: (() => void) | undefined;
   #isStopped = false;
 
   constructor(options: CommitterOptions) {
@@ -114,6 +113,11 @@ export class Committer {
   /** Runs some work while no commit is made. */
   async exclusive<T>(work: () => Promise<T>): Promise<T> {
     return this.#turns.take(work);
+  }
+
+  /** What is being performed is on stable storage by now, and some bookkeeping is left. */
+  becameDurable(): void {
+    this.#onDurable?.();
   }
 
   /** Something that a commit needs has failed: it is tried again as if the commit had. */
@@ -167,14 +171,17 @@ export class Committer {
       // For what changed during the attempt, which did not set a timer because of the failure.
       this.#arm();
     };
+    this.#onDurable = () => {
+      succeeded();
+      onDurable();
+    };
     try {
-      await this.#options.perform(order, () => {
-        succeeded();
-        onDurable();
-      });
+      await this.#options.perform(order);
     } catch (error) {
       this.failed(error);
       throw error;
+    } finally {
+      this.#onDurable = undefined;
     }
     succeeded();
   }

@@ -81,7 +81,7 @@ export class WritableBranch implements Branch, ReferringBranch {
       policy,
       quietMs,
       longestMs,
-      perform: (order, onDurable) => this.#perform(order, onDurable),
+      perform: (order) => this.#perform(order),
       onFailure: (error, retryMs) => {
         setting.counts.failures += 1;
         context.log.error('commit-failed', { ref: this.#text, message: String(error), retryMs });
@@ -262,26 +262,22 @@ export class WritableBranch implements Branch, ReferringBranch {
     return refNameText(this.#ref);
   }
 
-  #perform({ isExplicit, message }: CommitOrder, onDurable: () => void): Promise<void> {
+  #perform({ isExplicit, message }: CommitOrder): Promise<void> {
     const savesOnly = this.#setting.policy === 'manual' && !isExplicit && !this.#isGone;
-    return savesOnly ? this.#save() : this.#commit(message, onDurable);
+    return savesOnly ? this.#save() : this.#commit(message);
   }
 
-  async #commit(message?: string, onDurable?: () => void): Promise<void> {
+  async #commit(message?: string): Promise<void> {
     if (this.#isGone && !this.#isEnded) await this.#lose();
     const turn = new BranchTurn(this.#setting.repository, this.#ref);
     try {
-      await this.#commitInTurn(turn, message, onDurable);
+      await this.#commitInTurn(turn, message);
     } finally {
       await turn.end();
     }
   }
 
-  async #commitInTurn(
-    turn: BranchTurn,
-    message: string | undefined,
-    onDurable?: () => void,
-  ): Promise<void> {
+  async #commitInTurn(turn: BranchTurn, message: string | undefined): Promise<void> {
     const deadlineMs = performance.now() + patienceMs;
     for (let follows = 0; !this.#isEnded; follows++) {
       if (follows > 0 && follows % followsUntilAsking === 0) await turn.ask();
@@ -290,7 +286,7 @@ export class WritableBranch implements Branch, ReferringBranch {
       await this.#commits.mend(this.#ref);
       const plan = await this.#plan();
       try {
-        if (!plan.isEmpty) await this.#commitPlan(plan, message, onDurable);
+        if (!plan.isEmpty) await this.#commitPlan(plan, message);
         // Nothing differs then any more, so the attempt that finds that out has to make it durable.
         if (this.#isUnsure) await this.#setting.repository.refs.sync(this.#ref);
         this.#isUnsure = false;
@@ -314,17 +310,13 @@ export class WritableBranch implements Branch, ReferringBranch {
     return this.#ignoreRules?.plan(this.root) ?? new CommitPlan(this.root);
   }
 
-  async #commitPlan(
-    plan: CommitPlan,
-    message: string | undefined,
-    onDurable?: () => void,
-  ): Promise<void> {
+  async #commitPlan(plan: CommitPlan, message: string | undefined): Promise<void> {
     const firstUnder = await this.#saved.refForCommit(this.#ref);
     const conflicts = [...this.#newConflicts];
     const tip = this.#tip;
     const options = { message, conflicts, firstUnder };
     const result = await this.#commits.onBranch(plan, this.#ref, tip, options);
-    if (result !== null) onDurable?.();
+    if (result !== null) this.#committer.becameDurable();
     const trees = await plan.settle(this.#setting.repository.odb, result?.tree ?? tip.tree);
     if (result === null) {
       await this.#commits.release(plan, trees);

@@ -1,6 +1,5 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import type { Oid } from '../../../../src/git/oid.ts';
 import { hashObject } from '../../../../src/git/object.ts';
@@ -334,8 +333,6 @@ export class BranchMount extends Mounted {
 
   /** Everything is committed, git has what the mount shows, and nothing is wrong with it. */
   async expectCommitted(): Promise<void> {
-    // As whoever asks over the kernel comes in a later turn than the answer to his fsync.
-    await nextTurn();
     this.expectNothingStaged();
     expect(await storedTree(this.gitDir, 'main')).toEqual(await this.shown());
     await fsck(this.gitDir);

@@ -116,13 +116,7 @@ describe('Committer', () => {
   });
 
   test('who waits for stable storage is told before the rest is done, whatever becomes of that', async () => {
-    let onDurable = (): void => undefined;
-    const { committer, commits, failures } = newCommitter({
-      perform: (order, durable) => {
-        onDurable = durable;
-        return commits.perform(order);
-      },
-    });
+    const { committer, commits, failures } = newCommitter();
     commits.failure = new Error('disk full');
     await expect(committer.durable()).rejects.toThrow('disk full');
     commits.failure = undefined;
@@ -137,14 +131,14 @@ describe('Committer', () => {
     void committer.durable().then(() => told.push('durable, too'));
     await settled();
     expect(told).toEqual([]);
-    onDurable();
+    committer.becameDurable();
     await settled();
     expect(told).toEqual(['durable']);
     // A close that comes now is not told of what is over.
     expect(() => committer.throwFailure()).not.toThrow();
     expect(failures).toEqual(['Error: disk full 250', 'recovered']);
     await commits.end();
-    onDurable();
+    committer.becameDurable();
     await settled();
     expect(told).toEqual(['durable', 'durable, too']);
     await commits.fail(new Error('read error'));
