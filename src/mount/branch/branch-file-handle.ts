@@ -30,6 +30,10 @@ export class BranchFileHandle implements FileHandle {
     return true;
   }
 
+  get isShared(): boolean {
+    return this.#file.isShared;
+  }
+
   get noFlush(): boolean {
     return !this.#isWriter;
   }

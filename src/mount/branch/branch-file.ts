@@ -96,6 +96,11 @@ export class BranchFile extends FileVnode {
     return this.#handles > 0;
   }
 
+  /** Open more than once. */
+  get isShared(): boolean {
+    return this.#handles > 1;
+  }
+
   /** Somebody may write, or has written what could not be stored so far. */
   get isBeingWritten(): boolean {
     return this.#writers > 0 || this.isDirty;

@@ -9,6 +9,13 @@ import { wordsOf, writeU64 } from './wire.ts';
 export type Notice =
   /** The attributes and all content of an inode, or the attributes alone. */
   | { readonly kind: 'inode' | 'attributes'; readonly ino: Ino }
+  /** The attributes of an inode, and the pages of its content that hold some of these bytes. */
+  | {
+      readonly kind: 'content';
+      readonly ino: Ino;
+      readonly offset: number;
+      readonly sizeBytes: number;
+    }
   | { readonly kind: 'entry'; readonly parent: Ino; readonly name: ByteString }
   | { readonly kind: 'epoch' }
   /** What was read and never answered is to come again. */
@@ -33,7 +40,7 @@ const uninteresting: ReadonlySet<unknown> = new Set([
  *
  * The kernel takes a notice only when it gets hold of the directory or of the pages that it is
  * about, and a process may hold these while it waits for an answer of ours. Nobody may wait for a
- * notice before answering, then; `drained` is for the end of a session and for tests. What this
+ * notice before answering, then (but for `dropContent`); `drained` is for the end of a session and for tests. What this
  * races with is written down in native-notes/fuse-protocol.md.
  */
 export class NoticeQueue implements KernelNotifier {
@@ -43,6 +50,7 @@ export class NoticeQueue implements KernelNotifier {
   #entryCount = 0;
   #minor = 0;
   #sending: Promise<void> | undefined;
+  #dropping: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   constructor(write: (message: Buffer) => Promise<void>, log: Log) {
@@ -82,6 +90,19 @@ export class NoticeQueue implements KernelNotifier {
     }
     // An epoch says nothing about the listings that the kernel keeps.
     this.invalidateInode(parent);
+  }
+
+  /**
+   * Takes what is in the kernel's cache of these bytes out of it, past the notices that wait; resolves when that
+   * is done. It waits for pages, not for a lock: whoever reads them into the cache has to get his answer meanwhile.
+   */
+  dropContent(ino: Ino, offset: number, sizeBytes: number): Promise<void> {
+    if (this.#isClosed || this.#minor === 0 || sizeBytes === 0) return Promise.resolve();
+    // One at a time, or they would keep all threads of the pool from those who read.
+    this.#dropping = this.#dropping.then(() =>
+      this.#send({ kind: 'content', ino, offset, sizeBytes }),
+    );
+    return this.#dropping;
   }
 
   /** When all that waits now has been sent. */
@@ -137,14 +158,13 @@ export class NoticeQueue implements KernelNotifier {
 /** A message with `unique` 0 and the kind of notice where an answer has its error. */
 export function encodeNotice(notice: Notice): Buffer {
   switch (notice.kind) {
+    // The content from offset 0 to the end (length 0); a negative offset spares it.
     case 'inode':
-    case 'attributes': {
-      const message = emptyNotice(notices.invalidateInode, 24);
-      writeU64(wordsOf(message), notice.ino, replyHeaderSizeBytes);
-      // The content from offset 0 to the end (length 0); a negative offset spares it.
-      writeU64(wordsOf(message), notice.kind === 'inode' ? 0 : -1, replyHeaderSizeBytes + 8);
-      return message;
-    }
+      return inodeNotice(notice.ino, 0, 0);
+    case 'attributes':
+      return inodeNotice(notice.ino, -1, 0);
+    case 'content':
+      return inodeNotice(notice.ino, notice.offset, notice.sizeBytes);
     case 'entry': {
       const { parent, name } = notice;
       const message = emptyNotice(notices.invalidateEntry, 16 + name.length + 1);
@@ -166,6 +186,16 @@ export function encodeStoreHeader(ino: Ino, sizeBytes: number): Buffer {
   message.writeUInt32LE(message.length + sizeBytes, 0);
   writeU64(wordsOf(message), ino, replyHeaderSizeBytes);
   message.writeUInt32LE(sizeBytes, replyHeaderSizeBytes + 16);
+  return message;
+}
+
+/** `struct fuse_notify_inval_inode_out` */
+function inodeNotice(ino: Ino, offset: number, sizeBytes: number): Buffer {
+  const message = emptyNotice(notices.invalidateInode, 24);
+  const words = wordsOf(message);
+  writeU64(words, ino, replyHeaderSizeBytes);
+  writeU64(words, offset, replyHeaderSizeBytes + 8);
+  writeU64(words, sizeBytes, replyHeaderSizeBytes + 16);
   return message;
 }
 

@@ -131,6 +131,8 @@ export const openReplyFlags = {
 export const getattrHasHandle: number = 0x1;
 /** `FUSE_WRITE_CACHE`: what mmap(2) has changed, and the handle is any that can write. */
 export const writeOfCache: number = 0x1;
+/** `FUSE_WRITE_LOCKOWNER`: the request names who would hold a lock, as every write past the kernel's cache does. */
+export const writeHasOwner: number = 0x2;
 /** `FUSE_WRITE_KILL_SUIDGID`: the writer may not keep set-user-id bits on the file. */
 export const writeKillsPrivileges: number = 0x4;
 /** `FUSE_OPEN_KILL_SUIDGID`: the same for an open that truncates. */

@@ -10,9 +10,11 @@ import type {
   EntryReply,
   Ino,
   MaybePromise,
+  NewFile,
   OpenReply,
   VfsOperations,
 } from '../vfs/operations.ts';
+import { completed, openedFor } from './direct-writes.ts';
 import { DirectoryBuffer } from './directory-buffer.ts';
 import { transferLimitBytes } from './handshake.ts';
 import {
@@ -42,6 +44,10 @@ export interface KernelCache {
   openBacked(ino: Ino, backing: () => number | undefined): number | undefined;
   /** A handle is not there any more. */
   released(ino: Ino): void;
+  /** Whether a write past the cache takes what it replaces out of it. */
+  takesDirectWrites(): boolean;
+  /** Resolves when the kernel has let go of these bytes of an inode, whoever reads them. */
+  dropContent(ino: Ino, offset: number, sizeBytes: number): Promise<void>;
 }
 
 /** How one kind of request is served. */
@@ -69,7 +75,7 @@ type OpenedReply = OpenReply & { readonly backingId?: number | undefined };
 
 const opened = (reply: Reply, result: OpenedReply): void =>
   wire.writeOpenOut(reply.words, result, reply.grow(wire.openOutSizeBytes), result.backingId);
-const created = (reply: Reply, result: { entry: EntryReply; open: OpenReply }): void => {
+const created = (reply: Reply, result: NewFile): void => {
   entry(reply, result.entry);
   opened(reply, result.open);
 };
@@ -136,11 +142,12 @@ const served: readonly Operation<unknown>[] = [
     (vfs, r, kernel) => {
       const { ino } = r;
       const caller = r.caller();
+      const flags = r.u32(0);
       const kills = (r.u32(4) & openKillsPrivileges) !== 0;
-      const open = whenReady(vfs.open(ino, r.u32(0), caller), (result): OpenedReply => {
+      const open = whenReady(vfs.open(ino, flags, caller), (result): OpenedReply => {
         const content = result.firstContent?.();
         if (content !== undefined && content.length > 0) kernel.storeContent(ino, content);
-        if (result.backing === undefined) return result;
+        if (result.backing === undefined) return openedFor(flags, result, vfs, kernel);
         return { ...result, backingId: kernel.openBacked(ino, result.backing) };
       });
       if (!kills) return open;
@@ -150,12 +157,24 @@ const served: readonly Operation<unknown>[] = [
   ),
   operation(
     'create',
-    (vfs, r) => vfs.create(r.ino, r.name(16), r.u32(4), r.u32(0), r.caller()),
+    (vfs, r, kernel) => {
+      const flags = r.u32(0);
+      const made = vfs.create(r.ino, r.name(16), r.u32(4), flags, r.caller());
+      return newFileFor(flags, made, vfs, kernel);
+    },
     created,
     16,
   ),
-  // What stands where create has the name is one that the kernel made up.
-  operation('tmpfile', (vfs, r) => vfs.tmpfile(r.ino, r.u32(4), r.u32(0), r.caller()), created),
+  operation(
+    'tmpfile',
+    (vfs, r, kernel) => {
+      const flags = r.u32(0);
+      // What stands where create has the name is one that the kernel made up.
+      const made = vfs.tmpfile(r.ino, r.u32(4), flags, r.caller());
+      return newFileFor(flags, made, vfs, kernel);
+    },
+    created,
+  ),
   {
     ...operation('read', read, (reply, { data }) => reply.append(data)),
     answered: ({ into }: ReadReply) => {
@@ -263,6 +282,18 @@ function operation<T>(
   return { name, nameOffset, call, encode };
 }
 
+function newFileFor(
+  flags: number,
+  made: MaybePromise<NewFile>,
+  vfs: VfsOperations,
+  kernel: KernelCache,
+): MaybePromise<NewFile> {
+  return whenReady(made, ({ entry: newEntry, open }) => ({
+    entry: newEntry,
+    open: openedFor(flags, open, vfs, kernel),
+  }));
+}
+
 function setattr(vfs: VfsOperations, r: RequestReader): MaybePromise<AttrReply> {
   const valid = r.u32(0);
   const has = (field: number): boolean => (valid & field) !== 0;
@@ -309,14 +340,18 @@ function read(vfs: VfsOperations, r: RequestReader): MaybePromise<ReadReply> {
 
 function write(vfs: VfsOperations, r: RequestReader, kernel: KernelCache): MaybePromise<number> {
   const { ino } = r;
+  const fh = r.fh(0);
+  const offset = r.filePosition(8);
   const data = r.bytes(40, transferSize(r, 16));
-  const options = r.u32(20);
-  const appends = (options & writeOfCache) === 0 && (r.u32(32) & constants.O_APPEND) !== 0;
-  const kills = (options & writeKillsPrivileges) !== 0;
+  const writeFlags = r.u32(20);
+  const openFlags = r.u32(32);
+  const appends = (writeFlags & writeOfCache) === 0 && (openFlags & constants.O_APPEND) !== 0;
+  const kills = (writeFlags & writeKillsPrivileges) !== 0;
   const caller = r.caller();
   // First the data, which is not there any more when something had to be waited for.
-  const written = vfs.write(ino, r.fh(0), r.filePosition(8), data, appends);
-  return kills ? withoutPrivileges(caller, vfs, ino, kernel, written) : written;
+  const written = vfs.write(ino, fh, offset, data, appends);
+  const done = completed({ ino, fh, offset, writeFlags, openFlags }, vfs, kernel, written);
+  return kills ? withoutPrivileges(caller, vfs, ino, kernel, done) : done;
 }
 
 /** Of these changes the kernel does not say whether they kill privileges: root's do not. */

@@ -7,6 +7,7 @@ import type { FuseChannel } from './channel.ts';
 import { ForgetQueue } from './forget-queue.ts';
 import { defaultFeatures, negotiate } from './handshake.ts';
 import type { KernelProtocol } from './handshake.ts';
+import { directWritesMinor } from './direct-writes.ts';
 import { NoticeQueue, encodeNotice, encodeStoreHeader } from './notify.ts';
 import type { Notice } from './notify.ts';
 import { opcodeName, opcodes } from './opcodes.ts';
@@ -112,7 +113,10 @@ export class FuseSession {
       this.#write('notice', encodeStoreHeader(ino, content.length), content),
     openBacked: (ino, backing) => this.#backed?.opened(ino, backing),
     released: (ino) => this.#backed?.released(ino),
+    takesDirectWrites: () => this.#takesDirectWrites,
+    dropContent: (ino, offset, sizeBytes) => this.notifier.dropContent(ino, offset, sizeBytes),
   };
+  #takesDirectWrites = false;
   #backed: BackedInodes | undefined;
   #resolveReady: (protocol: KernelProtocol) => void = unset;
   #rejectReady: (error: Error) => void = unset;
@@ -278,6 +282,7 @@ export class FuseSession {
     if (backingDevice !== undefined && protocol.features.has('passthrough')) {
       this.#backed = new BackedInodes(backingDevice, this.#log);
     }
+    this.#takesDirectWrites = protocol.minor >= directWritesMinor;
     this.notifier.open(protocol.minor);
     this.#resolveReady(protocol);
   }

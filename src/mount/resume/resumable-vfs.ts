@@ -15,6 +15,7 @@ import type {
   Ino,
   KernelNotifier,
   MaybePromise,
+  NewFile,
   OpenReply,
   StatfsReply,
   VfsOperations,
@@ -25,12 +26,6 @@ import { KernelHandles } from './kernel-handles.ts';
 import { NodeNumbers } from './node-numbers.ts';
 import { oidOf, reopen } from './reopen.ts';
 import type { ResumeJournal } from './resume-journal.ts';
-
-/** A file that was made, and its handle. */
-interface NewFile {
-  readonly entry: EntryReply;
-  readonly open: OpenReply;
-}
 
 /**
  * The filesystem of a daemon that another one can go on for: tells a journal what that will have to
@@ -232,6 +227,10 @@ export class ResumableVfs implements VfsOperations {
     return whenReady(this.#vfs.fsync(number, this.#handles.oursIfAny(fh), datasync), () => {
       if (this.#changes.get(number) === changes) this.#journal.setUnsynced(number, undefined);
     });
+  }
+
+  isShared(fh: Fh): boolean {
+    return this.#vfs.isShared(this.#handles.ours(fh));
   }
 
   release(number: Ino, fh: Fh): MaybePromise<void> {

@@ -84,6 +84,12 @@ export interface OpenReply {
   readonly backing?: (() => number | undefined) | undefined;
 }
 
+/** The answer to a create or tmpfile. */
+export interface NewFile {
+  readonly entry: EntryReply;
+  readonly open: OpenReply;
+}
+
 /** The answer to a statfs, as in `struct statvfs`; counts in units of `bsize` bytes. */
 export interface StatfsReply {
   readonly blocks: number;
@@ -163,14 +169,9 @@ export interface VfsOperations {
     mode: number,
     flags: number,
     caller: Caller,
-  ): MaybePromise<{ entry: EntryReply; open: OpenReply }>;
+  ): MaybePromise<NewFile>;
   /** open(2) with O_TMPFILE: a file without a name, which `link` may give it unless O_EXCL is set. */
-  tmpfile(
-    parent: Ino,
-    mode: number,
-    flags: number,
-    caller: Caller,
-  ): MaybePromise<{ entry: EntryReply; open: OpenReply }>;
+  tmpfile(parent: Ino, mode: number, flags: number, caller: Caller): MaybePromise<NewFile>;
   /**
    * May be called without a handle (`fh` undefined) on mounts that answer open with ENOSYS. `into` is
    * memory for `size` bytes that the answer may stand in, and that nobody else touches until then.
@@ -191,6 +192,8 @@ export interface VfsOperations {
   flush(ino: Ino, fh: Fh | undefined): MaybePromise<void>;
   fsync(ino: Ino, fh: Fh | undefined, datasync: boolean): MaybePromise<void>;
   release(ino: Ino, fh: Fh): MaybePromise<void>;
+  /** Tells whether the file of this handle is open elsewhere, too. */
+  isShared(fh: Fh): boolean;
   fallocate(ino: Ino, fh: Fh, offset: number, length: number, mode: number): MaybePromise<void>;
   lseek(ino: Ino, fh: Fh | undefined, offset: number, whence: number): MaybePromise<number>;
   copyFileRange(

@@ -19,6 +19,7 @@ import type {
   Fh,
   Ino,
   MaybePromise,
+  NewFile,
   OpenReply,
   StatfsReply,
   VfsOperations,
@@ -213,17 +214,12 @@ export class Vfs implements VfsOperations {
     mode: number,
     flags: number,
     caller: Caller,
-  ): MaybePromise<{ entry: EntryReply; open: OpenReply }> {
+  ): MaybePromise<NewFile> {
     const directory = this.#writableDirectory(parent, name);
     return this.#newFile(directory, directory.create(name, mode, flags, caller));
   }
 
-  tmpfile(
-    parent: Ino,
-    mode: number,
-    flags: number,
-    caller: Caller,
-  ): MaybePromise<{ entry: EntryReply; open: OpenReply }> {
+  tmpfile(parent: Ino, mode: number, flags: number, caller: Caller): MaybePromise<NewFile> {
     const directory = this.#writableDirectory(parent);
     return this.#newFile(directory, directory.tmpfile(mode, flags, caller));
   }
@@ -254,6 +250,10 @@ export class Vfs implements VfsOperations {
   fsync(_ino: Ino, fh: Fh | undefined, datasync: boolean): MaybePromise<void> {
     this.#requireHandles();
     return this.#files.get(fh).fsync(datasync);
+  }
+
+  isShared(fh: Fh): boolean {
+    return this.#files.get(fh).isShared ?? false;
   }
 
   release(_ino: Ino, fh: Fh): MaybePromise<void> {
@@ -412,7 +412,7 @@ export class Vfs implements VfsOperations {
   #newFile(
     directory: DirectoryVnode,
     made: MaybePromise<{ node: FileVnode; handle: FileHandle }>,
-  ): MaybePromise<{ entry: EntryReply; open: OpenReply }> {
+  ): MaybePromise<NewFile> {
     return whenReady(made, ({ node, handle }) => {
       const open = this.#files.open(node, handle);
       return undoOnFailure(

@@ -205,6 +205,8 @@ export interface FileHandle {
   readonly noFlush: boolean;
   /** The kernel keeps nothing of the content: each read comes here, whatever size `stat` shows. */
   readonly directIo?: boolean;
+  /** Somebody else has the file open; may be left out by what cannot be written. */
+  readonly isShared?: boolean;
   /**
    * All of a small file, where that is in memory and the kernel has not had it before: it may be given
    * along with the answer to open(2), so that reading it takes no request. Only there while nobody

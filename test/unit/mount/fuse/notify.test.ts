@@ -45,6 +45,12 @@ describe('the notices', () => {
     expect(unpack('notify_inval_inode_out', inode, 16)).toEqual({ ino: 2 ** 40, off: 0, len: 0 });
     const attributes = encodeNotice({ kind: 'attributes', ino: ino(5) });
     expect(unpack('notify_inval_inode_out', attributes, 16)).toEqual({ ino: 5, off: -1, len: 0 });
+    const content = encodeNotice({
+      ...{ kind: 'content', ino: ino(5), offset: 2 ** 33, sizeBytes: 4097 },
+    });
+    expect(unpack('notify_inval_inode_out', content, 16)).toEqual({
+      ...{ ino: 5, off: 2 ** 33, len: 4097 },
+    });
     const entry = encodeNotice({ kind: 'entry', parent: ino(7), name: bytes('n\xff') });
     expect(unpack('out_header', entry)).toEqual({ len: 35, error: 3, unique: 0 });
     expect(unpack('notify_inval_entry_out', entry, 16)).toEqual({
@@ -75,6 +81,32 @@ describe('NoticeQueue', () => {
     await finish();
     await drained;
     expect(queue.length).toBe(0);
+  });
+
+  it('drops content past what waits, one after the other, and says when it is done', async () => {
+    const written: { kind: unknown; finish: () => void }[] = [];
+    const queue = new NoticeQueue(
+      (message) => new Promise((finish) => void written.push({ kind: kindOf(message), finish })),
+      new Log({ write: () => undefined }),
+    );
+    await queue.dropContent(ino(2), 0, 5);
+    queue.open(45);
+    queue.invalidateEntry(ino(1), bytes('a'));
+    await nextTurn();
+    let dropped = 0;
+    const drops = [5, 6].map((size) => queue.dropContent(ino(2), 0, size).then(() => dropped++));
+    await nextTurn();
+    expect(written.map(({ kind }) => kind)).toEqual([3, 2]);
+    written[1]?.finish();
+    await nextTurn();
+    expect(dropped).toBe(1);
+    expect(written.map(({ kind }) => kind)).toEqual([3, 2, 2]);
+    written[2]?.finish();
+    await Promise.all(drops);
+    queue.close();
+    await queue.dropContent(ino(2), 0, 5);
+    expect(written.length).toBe(3);
+    written[0]?.finish();
   });
 
   it('says once what waits already, and again what was sent before', async () => {

@@ -1,7 +1,8 @@
+import { constants as fileFlags } from 'node:fs';
 import { constants } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { UnsupportedKernelError } from '../../../../src/mount/fuse/handshake.ts';
 import { opcodes } from '../../../../src/mount/fuse/opcodes.ts';
 import type { OpcodeName } from '../../../../src/mount/fuse/opcodes.ts';
@@ -415,6 +416,86 @@ describe('requests', () => {
       body: [pack('write_in', fields), Buffer.from('hello')],
     });
     expect(mandatoryLock.calls.map(([method]) => method)).toEqual(['write', 'getattr']);
+  });
+});
+
+describe('a handle that can only write', () => {
+  const write = { fh: 77, offset: 4000, size: 5 };
+  const body = (fields: object): Buffer[] => [
+    pack('write_in', { ...write, ...fields }),
+    Buffer.from('hello'),
+  ];
+  const [directIo, keepCache] = [1, 2];
+  const openFlags = (served: Served, flags: number): number => {
+    const [sent] = served.ask('open', { body: [pack('open_in', { flags })] });
+    return Number(unpack('open_out', sent?.body ?? Buffer.alloc(0))['open_flags']);
+  };
+  const newFile = { entry: { attr, entryValidSec: 1, attrValidSec: 1 }, open: opened };
+
+  it('passes by the cache of the kernel, if nobody else has the file open', () => {
+    const alone = serveOpen({ isShared: () => false });
+    expect(openFlags(alone, fileFlags.O_WRONLY)).toBe(directIo + keepCache);
+    expect(openFlags(alone, fileFlags.O_WRONLY | fileFlags.O_APPEND)).toBe(directIo + keepCache);
+    expect(openFlags(alone, fileFlags.O_RDWR)).toBe(keepCache);
+    expect(openFlags(alone, fileFlags.O_RDONLY)).toBe(keepCache);
+    const shared = serveOpen({ isShared: () => true });
+    expect(openFlags(shared, fileFlags.O_WRONLY)).toBe(keepCache);
+    expect(shared.calls.at(-1)).toEqual(['isShared', 77]);
+    const before = serve({ isShared: () => false });
+    introduce(before, 38);
+    expect(openFlags(before, fileFlags.O_WRONLY)).toBe(keepCache);
+  });
+
+  it('also when it makes the file', () => {
+    const { ask } = serveOpen({
+      ...{ create: () => newFile, tmpfile: () => newFile, isShared: () => false },
+    });
+    for (const opcode of ['create', 'tmpfile'] as const) {
+      const flagsOf = (flags: number): unknown => {
+        const made = ask(opcode, { body: [pack('create_in', { flags }), nameBytes('n')] });
+        return unpack('open_out', made[0]?.body.subarray(128) ?? Buffer.alloc(0))['open_flags'];
+      };
+      expect(flagsOf(fileFlags.O_WRONLY)).toBe(directIo + keepCache);
+      expect(flagsOf(fileFlags.O_RDWR)).toBe(keepCache);
+    }
+  });
+
+  it('has its write answered when the kernel has dropped what others have read meanwhile', async () => {
+    const { ask, channel } = serveOpen({ write: () => 5, isShared: () => true });
+    expect(ask('write', { unique: 9, nodeid: 8, body: body({ write_flags: 2 }) })).toEqual([]);
+    await vi.waitFor(() => expect(channel.sent.length).toBe(3));
+    expect(channel.sent.slice(1).map(({ unique }) => unique)).toEqual([0, 9]);
+    expect(unpack('notify_inval_inode_out', channel.sent[1]?.body ?? Buffer.alloc(0))).toEqual({
+      ...{ ino: 8, off: 4000, len: 5 },
+    });
+    // Through the cache, and alone, there is nothing to wait for.
+    expect(ask('write', { unique: 10, body: body({ write_flags: 0 }) }).length).toBe(1);
+    const alone = serveOpen({ write: () => 5, isShared: () => false });
+    expect(alone.ask('write', { body: body({ write_flags: 2 }) })).toMatchObject([{ error: 0 }]);
+  });
+
+  it('is synced for O_SYNC and O_DSYNC before the answer, and its failure is the write’s', async () => {
+    let fail = (_error: Error): void => undefined;
+    const { ask, calls, channel } = serveOpen({
+      write: () => 5,
+      isShared: () => false,
+      fsync: (_ino, _fh, datasync) =>
+        datasync ? undefined : new Promise((_resolve, reject) => (fail = reject)),
+      errnoOf: () => errno.EIO,
+    });
+    const dataSync = body({ write_flags: 2, flags: fileFlags.O_DSYNC });
+    expect(ask('write', { nodeid: 8, body: dataSync })).toMatchObject([{ error: 0 }]);
+    expect(calls.at(-1)).toEqual(['fsync', 8, 77, true]);
+    const sync = body({ write_flags: 2, flags: fileFlags.O_SYNC });
+    expect(ask('write', { unique: 9, nodeid: 8, body: sync })).toEqual([]);
+    expect(calls.at(-1)).toEqual(['fsync', 8, 77, false]);
+    fail(new Error('the disk is gone'));
+    await vi.waitFor(() =>
+      expect(channel.sent.at(-1)).toMatchObject({ unique: 9, error: -errno.EIO }),
+    );
+    // Behind a write to the cache the kernel sends FSYNC itself.
+    ask('write', { nodeid: 8, body: body({ write_flags: 0, flags: fileFlags.O_SYNC }) });
+    expect(calls.at(-1)?.[0]).toBe('write');
   });
 });
 
