@@ -6,9 +6,9 @@ import { FileNotFoundError, InvalidBundleError, IsADirectoryError } from '../err
 import { byteStringFromBuffer } from './byte-string.ts';
 import type { ByteString } from './byte-string.ts';
 import { syncPath } from './odb/durable.ts';
-import { readFully, writeFully } from './odb/temporary-file.ts';
 import { isOid, oidSizeBytes } from './oid.ts';
 import type { HashAlgorithm, Oid } from './oid.ts';
+import { readFully, writeFully } from './read-write-fully.ts';
 import { isRefName } from './refs/ref-name.ts';
 import type { RefName } from './refs/ref-name.ts';
 import { isNothingThere } from './system-error.ts';

@@ -142,22 +142,3 @@ export class OpenFile {
     }
   }
 }
-
-/** All that a file holds. */
-export async function readFully(file: OpenFile): Promise<Buffer> {
-  const content = Buffer.allocUnsafe(Number(file.stat().size));
-  for (let done = 0; done < content.length;) {
-    const { bytesRead } = await file.read(content, done, content.length - done, done);
-    if (bytesRead === 0) return content.subarray(0, done);
-    done += bytesRead;
-  }
-  return content;
-}
-
-/** Writes all of the bytes behind what the file holds; it was opened for appending, or just made. */
-export async function appendFully(file: OpenFile, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, null);
-    done += bytesWritten;
-  }
-}

@@ -28,3 +28,15 @@ export function isNothingThere(error: unknown): boolean {
   const code = systemErrorCode(error);
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
+
+/** Tells whether an error is the system's, with this code. */
+export function isSystemError(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** A handler for a rejected promise that lets one system error pass. */
+export function ignoring(code: string): (error: unknown) => void {
+  return (error) => {
+    if (!isSystemError(error, code)) throw error;
+  };
+}

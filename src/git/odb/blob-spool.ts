@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { CorruptObjectError } from '../../errors.ts';
 import type { Oid } from '../oid.ts';
-import { readFully, writeFully } from './temporary-file.ts';
+import { readFully, writeFully } from '../read-write-fully.ts';
 
 /** How a spool is bounded, and where it may be. */
 export interface BlobSpoolOptions {

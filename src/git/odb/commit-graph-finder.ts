@@ -1,11 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
 import type { HashAlgorithm } from '../oid.ts';
+import { isSystemError } from '../system-error.ts';
 import { CommitGraph } from './commit-graph.ts';
 import { CommitGraphFile } from './commit-graph-file.ts';
 import type { PageCache } from './page-cache.ts';
 import { FileGoneError } from './paged-file.ts';
-import { isSystemError } from './temporary-file.ts';
 
 /** One state of the files in `objects/info`, and the graph that they make. */
 interface State {

@@ -4,8 +4,8 @@ import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import { SyncedDirectories } from '../synced-directories.ts';
 import type { OpenDirectories } from '../synced-directories.ts';
+import { ignoring } from '../system-error.ts';
 import { forEachBounded } from './for-each-bounded.ts';
-import { ignoring } from './temporary-file.ts';
 
 /**
  * How many `fsync` calls run at once: each holds a thread of the pool for as long as the disk takes. A

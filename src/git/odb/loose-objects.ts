@@ -5,6 +5,7 @@ import type { Disk } from '../disk.ts';
 import type { ObjectType } from '../object.ts';
 import { isOid } from '../oid.ts';
 import type { Oid } from '../oid.ts';
+import { ignoring, isSystemError } from '../system-error.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { ObjectData } from './delta-base-cache.ts';
 import {
@@ -23,7 +24,6 @@ import {
   inflateStartInputBytes,
   largestSyncInflateBytes,
 } from './inflate.ts';
-import { ignoring, isSystemError } from './temporary-file.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
 // Most loose objects are smaller, and so read in one go.

@@ -9,12 +9,14 @@ import type { OpenFile } from '../open-file.ts';
 import { objectHeader } from '../hash-object.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { Oid } from '../oid.ts';
+import { writePartsFully } from '../read-write-fully.ts';
 import type { OpenDirectories } from '../synced-directories.ts';
+import { isSystemError } from '../system-error.ts';
 import { cutIntoPieces, deflatePieces, deflateWhole, pieceBytes } from './deflate.ts';
 import { parallelSyncs, syncPath } from './durable.ts';
 import type { UnsyncedFiles } from './durable.ts';
 import { forEachBounded } from './for-each-bounded.ts';
-import { TemporaryFile, isSystemError, writePartsFully } from './temporary-file.ts';
+import { TemporaryFile } from './temporary-file.ts';
 
 /** An object with its id, which is trusted to be right. */
 export interface LooseObject {

@@ -4,8 +4,9 @@ import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import type { OpenFile } from '../open-file.ts';
 import type { HashAlgorithm } from '../oid.ts';
+import { readFully, writeFully, writePartsFully } from '../read-write-fully.ts';
 import { pieceBytes } from './deflate.ts';
-import { TemporaryFile, readFully, writeFully, writePartsFully } from './temporary-file.ts';
+import { TemporaryFile } from './temporary-file.ts';
 
 const mostHeldBytes = 1024 * 1024;
 const roomBytes = 64 * 1024;

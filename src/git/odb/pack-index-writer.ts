@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { oidSizeBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
-import { writeFully } from './temporary-file.ts';
+import { writeFully } from '../read-write-fully.ts';
 
 /** What the index of a pack says about one object. */
 export interface PackIndexEntry {

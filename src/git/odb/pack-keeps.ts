@@ -1,6 +1,6 @@
 import { access, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { ignoring, isSystemError } from './temporary-file.ts';
+import { ignoring, isSystemError } from '../system-error.ts';
 
 /**
  * The packs that were given their name before a ref leads to what is in them. A `.keep` file beside

@@ -2,12 +2,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { access, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HashAlgorithm } from '../oid.ts';
+import { ignoring, isSystemError } from '../system-error.ts';
 import { syncPath } from './durable.ts';
 import type { PackFile } from './pack-file.ts';
 import { writePackIndex } from './pack-index-writer.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
-import { TemporaryFile, ignoring, isSystemError } from './temporary-file.ts';
+import { TemporaryFile } from './temporary-file.ts';
 
 /** Where a finished pack stands. */
 export interface FinishedPack {

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { CorruptObjectError } from '../../errors.ts';
+import { isSystemError } from '../system-error.ts';
 import { Fault } from './fault.ts';
 import {
   closeDescriptor,
@@ -9,7 +10,6 @@ import {
   statDescriptor,
 } from './file-descriptor.ts';
 import type { PageCache } from './page-cache.ts';
-import { isSystemError } from './temporary-file.ts';
 
 /** A file that was there is gone, or another one stands in its place (`git gc` did its work). */
 export class FileGoneError extends Error {

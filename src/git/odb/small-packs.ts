@@ -6,6 +6,7 @@ import { CorruptObjectError } from '../../errors.ts';
 import { isGcRunning } from '../gc-lock.ts';
 import { oidToBytes } from '../oid.ts';
 import type { HashAlgorithm, Oid } from '../oid.ts';
+import { ignoring, isSystemError } from '../system-error.ts';
 import { whenReady } from './fault.ts';
 import { Pack } from './pack.ts';
 import type { FinishedPack } from './pack-naming.ts';
@@ -14,7 +15,6 @@ import type { DeflatedObject } from './pack-writer.ts';
 import type { PageCache } from './page-cache.ts';
 import { FileGoneError } from './paged-file.ts';
 import type { SpareIndexes } from './spare-indexes.ts';
-import { ignoring, isSystemError } from './temporary-file.ts';
 
 // `git gc --auto` takes 50 packs for too many.
 const mergedAtOnce = 32;

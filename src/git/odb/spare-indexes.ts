@@ -2,9 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { access, copyFile, link, readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { runningGc } from '../gc-lock.ts';
-import { systemErrorCode, withoutLinks, withoutRightOrRoom } from '../system-error.ts';
+import {
+  ignoring,
+  isSystemError,
+  systemErrorCode,
+  withoutLinks,
+  withoutRightOrRoom,
+} from '../system-error.ts';
 import { syncPath } from './durable.ts';
-import { ignoring, isSystemError } from './temporary-file.ts';
 
 // A `git gc` removes what it takes for a leftover in the moment after it has listed it.
 const firstDelayMs = 20;

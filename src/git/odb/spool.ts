@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { readFully, writeFully } from '../read-write-fully.ts';
 import { pieceBytes } from './deflate.ts';
-import { TemporaryFile, readFully, writeFully } from './temporary-file.ts';
+import { TemporaryFile } from './temporary-file.ts';
 
 /**
  * Content that waits in a file without a name until all of it has come and its size is known: it

@@ -2,7 +2,7 @@ import { readFile, readdir, stat, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { isProcessAlive } from '../gc-lock.ts';
-import { ignoring, isSystemError } from './temporary-file.ts';
+import { ignoring, isSystemError } from '../system-error.ts';
 
 // Nobody leaves a file alone for so long while writing it. Files of processes on other machines that
 // share the repository cannot be told otherwise from those that were left behind.

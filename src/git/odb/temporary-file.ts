@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
 import type { OpenFile } from '../open-file.ts';
+import { ignoring, isSystemError } from '../system-error.ts';
 
 // Files that stand under their temporary name now. A process that ends in an orderly way takes them
 // along; what one that was killed leaves, git clears away.
@@ -88,62 +89,4 @@ export class TemporaryFile {
     standing.delete(this.#path);
     if (standing.size === 0) process.off('exit', removeStanding);
   }
-}
-
-/** Writes all of the bytes at a position. The system may take fewer at a time, on a full disk say. */
-export async function writeFully(
-  handle: Pick<OpenFile, 'write'>,
-  bytes: Uint8Array,
-  position: number,
-): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
-  }
-}
-
-// Parts up to here cost less to copy into one buffer than to hand over.
-const copiedBytes = 16 * 1024;
-
-/** `writeFully` for bytes in several parts, without making one of them where that would cost more. */
-export async function writePartsFully(
-  handle: OpenFile,
-  parts: readonly Uint8Array[],
-  position: number,
-): Promise<void> {
-  if (parts.every(({ length }) => length <= copiedBytes)) {
-    await writeFully(handle, Buffer.concat(parts), position);
-    return;
-  }
-  const { bytesWritten: done } = await handle.writev(parts, position);
-  if (done === parts.reduce((sum, { length }) => sum + length, 0)) return;
-  await writeFully(handle, Buffer.concat(parts).subarray(done), position + done);
-}
-
-/** Reads `length` bytes at a position, into `buffer`; fewer only where the file ends. */
-export async function readFully(
-  handle: Pick<OpenFile, 'read'>,
-  position: number,
-  length: number,
-  buffer: Buffer = Buffer.allocUnsafe(length),
-): Promise<Buffer> {
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(buffer, done, length - done, position + done);
-    if (bytesRead === 0) break;
-    done += bytesRead;
-  }
-  return buffer.subarray(0, done);
-}
-
-/** Tells whether an error is the system's, with this code. */
-export function isSystemError(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
-}
-
-/** A handler for a rejected promise that lets one system error pass. */
-export function ignoring(code: string): (error: unknown) => void {
-  return (error) => {
-    if (!isSystemError(error, code)) throw error;
-  };
 }

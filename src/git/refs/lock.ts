@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RefLockedError } from '../../errors.ts';
 import { allOf } from '../all-of.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
-import { appendFully } from '../open-file.ts';
 import type { Disk } from '../disk.ts';
 import type { OpenFile } from '../open-file.ts';
+import { writeFully } from '../read-write-fully.ts';
 import { systemErrorCode } from '../system-error.ts';
 import { createUnmarked } from './lock-marks.ts';
 import type { LockMaker, MarkedFile } from './lock-marks.ts';
@@ -110,7 +110,7 @@ export class LockFile {
 
   /** Writes the new content of the file into the lock; with `fsync` it is on stable storage then. */
   async write(content: string, fsync: boolean): Promise<void> {
-    await appendFully(this.#file, Buffer.from(content, 'latin1'));
+    await writeFully(this.#file, Buffer.from(content, 'latin1'), null);
     if (fsync) await allOf([this.#file.sync(), this.#holdReplaced()]);
     await this.#close();
   }

@@ -6,9 +6,9 @@ import {
   type ByteString,
 } from '../byte-string.ts';
 import { farDisk, withoutWaiting } from '../disk.ts';
-import { readFully } from '../open-file.ts';
 import type { Disk } from '../disk.ts';
 import type { HashAlgorithm } from '../oid.ts';
+import { readWhole } from '../read-write-fully.ts';
 import { isNothingThere } from '../system-error.ts';
 import type { LockMaker } from './lock-marks.ts';
 import { LockFile, type DeadlineMs } from './lock.ts';
@@ -139,7 +139,7 @@ export class PackedRefsFile {
       const file = await this.#disk.open(bufferFromByteString(this.#path), withoutWaiting);
       try {
         const state = stateOf(file.stat());
-        return { raw: await readFully(file), state, readAtMs };
+        return { raw: await readWhole(file), state, readAtMs };
       } finally {
         file.closeSoon();
       }

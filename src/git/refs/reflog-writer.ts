@@ -2,9 +2,9 @@ import { constants } from 'node:fs';
 import { rename, truncate } from 'node:fs/promises';
 import { RefConflictError } from '../../errors.ts';
 import { bufferFromByteString, textFromBytes, type ByteString } from '../byte-string.ts';
-import { appendFully } from '../open-file.ts';
 import type { Disk } from '../disk.ts';
 import type { OpenFile } from '../open-file.ts';
+import { writeFully } from '../read-write-fully.ts';
 import { isNothingThere, systemErrorCode } from '../system-error.ts';
 import { isFile, makeParent, removeEmptyDirectories, removeFile } from './ref-directories.ts';
 
@@ -62,7 +62,11 @@ export class OpenReflog {
   /** Appends a line in one write, so that readers never see a part of it. */
   async append(line: Buffer): Promise<void> {
     this.#hasLine = true;
-    await appendFully(this.file, this.#isWhole ? line : Buffer.concat([Buffer.of(newline), line]));
+    await writeFully(
+      this.file,
+      this.#isWhole ? line : Buffer.concat([Buffer.of(newline), line]),
+      null,
+    );
   }
 
   /**

@@ -8,6 +8,7 @@ import {
 } from '../byte-string.ts';
 import { formatCommitStamp, parseZone, type CommitStamp } from '../identity.ts';
 import { isOid, type Oid } from '../oid.ts';
+import { readFully } from '../read-write-fully.ts';
 import { isNothingThere } from '../system-error.ts';
 import { isFile } from './ref-directories.ts';
 
@@ -135,15 +136,4 @@ function lastNewlineBefore(block: Buffer, at: number): number {
 
 function joined(beginning: Buffer, ending: readonly Buffer[]): ByteString {
   return byteStringFromBuffer(Buffer.concat([beginning, ...ending.toReversed()]));
-}
-
-async function readFully(handle: FileHandle, start: number, sizeBytes: number): Promise<Buffer> {
-  const block = Buffer.alloc(sizeBytes);
-  let filled = 0;
-  while (filled < sizeBytes) {
-    const { bytesRead } = await handle.read(block, filled, sizeBytes - filled, start + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return block.subarray(0, filled);
 }

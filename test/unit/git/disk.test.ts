@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Disk, diskAt, farDisk } from '../../../src/git/disk.ts';
-import { appendFully, readFully } from '../../../src/git/open-file.ts';
+import { readWhole, writeFully } from '../../../src/git/read-write-fully.ts';
 import { ThreadPace } from '../../../src/git/thread-pace.ts';
 import { program } from '../../helpers/program.ts';
 import { temporaryDirectory } from '../../helpers/temporary-directory.ts';
@@ -148,7 +148,7 @@ describe.each([
     const content = Buffer.from(Array.from({ length: sizeBytes }, (_, at) => at % 251));
     writeFileSync(path, content);
     const file = await disk.open(path, 'r');
-    expect((await readFully(file)).equals(content)).toBe(true);
+    expect((await readWhole(file)).equals(content)).toBe(true);
     await file.close();
   });
 
@@ -156,7 +156,7 @@ describe.each([
     const path = join(await temporaryDirectory(), 'a');
     writeFileSync(path, 'one ');
     const file = await disk.open(path, 'a');
-    await appendFully(file, Buffer.from('two'));
+    await writeFully(file, Buffer.from('two'), null);
     await file.close();
     expect(readFileSync(path, 'latin1')).toBe('one two');
   });
