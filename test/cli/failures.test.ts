@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -108,6 +109,18 @@ test('a program of the system that fails, or does not end, is told of', async ()
   } finally {
     vi.useRealTimers();
   }
+});
+
+test('a program that is held back gets what it is called with, and its end is told of', async () => {
+  const path = join(await temporaryDirectory(), 'called with');
+  const script = 'read -r line; printf "<%s>" "$line" "$@" > "$0"';
+  const args = ['-c', script, path, 'a  b', '"$x"', '', '-n'];
+  await runProgram('sh', args, '/m', { isHeldBack: true });
+  expect(readFileSync(path, 'utf8')).toBe('<><a  b><"$x"><><-n>');
+  const fails = (program: string, ...rest: string[]): Promise<void> =>
+    runProgram(program, rest, '/m', { isHeldBack: true });
+  await expect(fails('sh', '-c', 'echo no >&2; exit 3')).rejects.toThrow('sh /m: no');
+  await expect(fails('no-such-program')).rejects.toThrow(/^no-such-program \/m: .*not found/);
 });
 
 test('what is said stays one line, whatever it holds', () => {

@@ -31,13 +31,13 @@ export const fusermountMounter: Mounter = {
     }
   },
 
-  async unmount(mountpoint) {
+  async unmount(mountpoint, options) {
     try {
-      await runProgram(program, ['-u', '--', mountpoint], mountpoint);
+      await runProgram(program, ['-u', '--', mountpoint], mountpoint, options);
     } catch (error) {
       if (!(error instanceof MountFailedError)) throw error;
       if ((await mountAt(mountpoint))?.type !== vostMountType) return { lazyReason: undefined };
-      await runProgram(program, ['-u', '-z', '--', mountpoint], mountpoint);
+      await runProgram(program, ['-u', '-z', '--', mountpoint], mountpoint, options);
       return { lazyReason: error.message };
     }
     return { lazyReason: undefined };

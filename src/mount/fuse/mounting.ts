@@ -33,6 +33,16 @@ export interface MountRequest {
   readonly extraOptions?: readonly string[];
 }
 
+/** How the program is started that unmounts. */
+export interface UnmountOptions {
+  /**
+   * It begins when it is told to, once this process can be told of its end. While a process forks, its main
+   * thread takes no signals, and on a busy machine a program can have ended before that is over: then another
+   * thread has to take the signal.
+   */
+  readonly isHeldBack?: boolean;
+}
+
 /** How an unmount went. */
 export interface UnmountResult {
   /**
@@ -50,7 +60,7 @@ export interface Mounter {
   /** @throws {MountFailedError} @throws {InvalidArgumentError} for options that cannot be passed on */
   mount(request: MountRequest): Promise<{ readonly fd: number }>;
   /** @throws {MountFailedError} */
-  unmount(mountpoint: string): Promise<UnmountResult>;
+  unmount(mountpoint: string, options?: UnmountOptions): Promise<UnmountResult>;
 }
 
 /** The mount option by which the kernel checks modes. */
@@ -60,6 +70,8 @@ const devicePath = '/dev/fuse';
 /** The descriptor under which mount(8) finds the device. */
 const inheritedFd = 3;
 const programTimeoutMs = 30_000;
+/** Runs a program, by its arguments, when there is a line to read. */
+const whenTold = 'read -r _ && exec "$0" "$@"';
 const openFile = promisify(open);
 const closeFile = promisify(close);
 
@@ -83,14 +95,14 @@ export const rootMounter: Mounter = {
     return { fd };
   },
 
-  async unmount(mountpoint) {
+  async unmount(mountpoint, options) {
     // -i: there is no helper program for this type. -c: the path is canonical, leave it alone.
     try {
-      await runProgram('umount', ['-i', '-c', '--', mountpoint], mountpoint);
+      await runProgram('umount', ['-i', '-c', '--', mountpoint], mountpoint, options);
     } catch (error) {
       if (!(error instanceof MountFailedError)) throw error;
       if ((await mountAt(mountpoint))?.type !== vostMountType) return { lazyReason: undefined };
-      await runProgram('umount', ['-i', '-c', '-l', '--', mountpoint], mountpoint);
+      await runProgram('umount', ['-i', '-c', '-l', '--', mountpoint], mountpoint, options);
       return { lazyReason: error.message };
     }
     return { lazyReason: undefined };
@@ -188,7 +200,7 @@ async function openDevice(mountpoint: string): Promise<number> {
 }
 
 /** What a program gets from us: a descriptor, as its own number 3, and variables. */
-interface Inherited {
+interface ProgramOptions extends UnmountOptions {
   readonly fd?: number;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -201,15 +213,19 @@ export function runProgram(
   program: string,
   args: readonly string[],
   mountpoint: string,
-  { fd, env }: Inherited = {},
+  { fd, env, isHeldBack = false }: ProgramOptions = {},
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
+    const [file, argv] = isHeldBack ? ['sh', ['-c', whenTold, program, ...args]] : [program, args];
+    const child = spawn(file, argv, {
       // Its messages are read below and shown; a timeout that kills it cannot be waited for when
       // the kernel holds on to it, so nothing of it is kept.
       env: { ...process.env, LC_ALL: 'C', ...env },
-      stdio: ['ignore', 'ignore', 'pipe', fd ?? 'ignore'],
+      stdio: [isHeldBack ? 'pipe' : 'ignore', 'ignore', 'pipe', fd ?? 'ignore'],
     });
+    // Whoever does not listen any more has ended, and is told of by that.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end('\n');
     let messages = '';
     child.stderr?.on('data', (chunk: Buffer) => (messages += chunk.toString()));
     const timer = setTimeout(() => {

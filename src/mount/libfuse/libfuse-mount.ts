@@ -81,7 +81,9 @@ export class LibfuseMount implements TransportMount {
         this.#log.info('unmounted-by-others');
         return;
       }
-      const { lazyReason } = await this.#mounter.unmount(this.#mountpoint);
+      // With the mount libfuse's threads end: it cancels them. One that is just then told of a program's end
+      // stays in libuv's handler for good, and nobody hears of a signal any more.
+      const { lazyReason } = await this.#mounter.unmount(this.#mountpoint, { isHeldBack: true });
       if (lazyReason !== undefined) {
         this.#log.info('unmounted-while-in-use', { reason: lazyReason });
       }
