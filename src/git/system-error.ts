@@ -31,7 +31,7 @@ export function isNothingThere(error: unknown): boolean {
 
 /** Tells whether an error is the system's, with this code. */
 export function isSystemError(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
+  return systemErrorCode(error) === code;
 }
 
 /** A handler for a rejected promise that lets one system error pass. */

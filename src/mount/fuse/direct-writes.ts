@@ -1,6 +1,13 @@
 import { constants } from 'node:fs';
 import { whenReady } from '../vfs/maybe-promise.ts';
-import type { Fh, Ino, MaybePromise, OpenReply, VfsOperations } from '../vfs/operations.ts';
+import type {
+  Fh,
+  Ino,
+  MaybePromise,
+  NewFile,
+  OpenReply,
+  VfsOperations,
+} from '../vfs/operations.ts';
 import type { KernelCache } from './operation-table.ts';
 import { writeHasOwner } from './opcodes.ts';
 
@@ -20,7 +27,7 @@ const accessMode = constants.O_WRONLY | constants.O_RDWR;
 type KernelPages = Pick<KernelCache, 'takesDirectWrites' | 'dropContent'>;
 
 /** The answer to an open(2) with these flags: past the cache, unless others may have the file in it. */
-export function openedFor(
+export function withDirectWrites(
   flags: number,
   open: OpenReply,
   vfs: VfsOperations,
@@ -28,6 +35,19 @@ export function openedFor(
 ): OpenReply {
   if ((flags & accessMode) !== constants.O_WRONLY || !kernel.takesDirectWrites()) return open;
   return vfs.isShared(open.fh) ? open : { ...open, directIo: true };
+}
+
+/** The same for the answer to an open(2) that makes the file. */
+export function newFileWithDirectWrites(
+  flags: number,
+  made: MaybePromise<NewFile>,
+  vfs: VfsOperations,
+  kernel: KernelPages,
+): MaybePromise<NewFile> {
+  return whenReady(made, ({ entry, open }) => ({
+    entry,
+    open: withDirectWrites(flags, open, vfs, kernel),
+  }));
 }
 
 /** One WRITE: where it goes, its `write_flags` and the flags of the open file. */
@@ -45,7 +65,7 @@ export interface WriteRequest {
  * it sends no FSYNC for O_SYNC. The kernel holds none of the pages during a direct write, so to wait for it
  * to let go of them waits for nobody who waits for this answer.
  */
-export function completed(
+export function afterDirectWrite(
   { ino, fh, offset, writeFlags, openFlags }: WriteRequest,
   vfs: VfsOperations,
   kernel: KernelPages,

@@ -6,7 +6,6 @@ import { whenReady } from '../vfs/maybe-promise.ts';
 import type {
   AttrChange,
   AttrReply,
-  Caller,
   EntryReply,
   Ino,
   MaybePromise,
@@ -14,7 +13,7 @@ import type {
   OpenReply,
   VfsOperations,
 } from '../vfs/operations.ts';
-import { completed, openedFor } from './direct-writes.ts';
+import { afterDirectWrite, newFileWithDirectWrites, withDirectWrites } from './direct-writes.ts';
 import { DirectoryBuffer } from './directory-buffer.ts';
 import { transferLimitBytes } from './handshake.ts';
 import {
@@ -27,7 +26,7 @@ import {
   writeOfCache,
 } from './opcodes.ts';
 import type { OpcodeName } from './opcodes.ts';
-import { killPrivileges } from './privileges.ts';
+import { changedBy, killPrivileges, withoutPrivileges } from './privileges.ts';
 import { appendSized } from './reply.ts';
 import type { Reply } from './reply.ts';
 import { MalformedRequestError } from './request-reader.ts';
@@ -147,7 +146,7 @@ const served: readonly Operation<unknown>[] = [
       const open = whenReady(vfs.open(ino, flags, caller), (result): OpenedReply => {
         const content = result.firstContent?.();
         if (content !== undefined && content.length > 0) kernel.storeContent(ino, content);
-        if (result.backing === undefined) return openedFor(flags, result, vfs, kernel);
+        if (result.backing === undefined) return withDirectWrites(flags, result, vfs, kernel);
         return { ...result, backingId: kernel.openBacked(ino, result.backing) };
       });
       if (!kills) return open;
@@ -160,7 +159,7 @@ const served: readonly Operation<unknown>[] = [
     (vfs, r, kernel) => {
       const flags = r.u32(0);
       const made = vfs.create(r.ino, r.name(16), r.u32(4), flags, r.caller());
-      return newFileFor(flags, made, vfs, kernel);
+      return newFileWithDirectWrites(flags, made, vfs, kernel);
     },
     created,
     16,
@@ -171,7 +170,7 @@ const served: readonly Operation<unknown>[] = [
       const flags = r.u32(0);
       // What stands where create has the name is one that the kernel made up.
       const made = vfs.tmpfile(r.ino, r.u32(4), flags, r.caller());
-      return newFileFor(flags, made, vfs, kernel);
+      return newFileWithDirectWrites(flags, made, vfs, kernel);
     },
     created,
   ),
@@ -282,18 +281,6 @@ function operation<T>(
   return { name, nameOffset, call, encode };
 }
 
-function newFileFor(
-  flags: number,
-  made: MaybePromise<NewFile>,
-  vfs: VfsOperations,
-  kernel: KernelCache,
-): MaybePromise<NewFile> {
-  return whenReady(made, ({ entry: newEntry, open }) => ({
-    entry: newEntry,
-    open: openedFor(flags, open, vfs, kernel),
-  }));
-}
-
 function setattr(vfs: VfsOperations, r: RequestReader): MaybePromise<AttrReply> {
   const valid = r.u32(0);
   const has = (field: number): boolean => (valid & field) !== 0;
@@ -350,35 +337,8 @@ function write(vfs: VfsOperations, r: RequestReader, kernel: KernelCache): Maybe
   const caller = r.caller();
   // First the data, which is not there any more when something had to be waited for.
   const written = vfs.write(ino, fh, offset, data, appends);
-  const done = completed({ ino, fh, offset, writeFlags, openFlags }, vfs, kernel, written);
+  const done = afterDirectWrite({ ino, fh, offset, writeFlags, openFlags }, vfs, kernel, written);
   return kills ? withoutPrivileges(caller, vfs, ino, kernel, done) : done;
-}
-
-/** Of these changes the kernel does not say whether they kill privileges: root's do not. */
-function changedBy<T>(
-  caller: Caller,
-  vfs: VfsOperations,
-  ino: Ino,
-  kernel: KernelCache,
-  done: MaybePromise<T>,
-): MaybePromise<T> {
-  return caller.uid === 0 ? done : withoutPrivileges(caller, vfs, ino, kernel, done);
-}
-
-function withoutPrivileges<T>(
-  caller: Caller,
-  vfs: VfsOperations,
-  ino: Ino,
-  kernel: KernelCache,
-  done: MaybePromise<T>,
-): MaybePromise<T> {
-  return whenReady(done, (result) =>
-    whenReady(killPrivileges(vfs, ino, caller), (hadSome) => {
-      // The kernel does not expect a change of the content to change the mode that it keeps.
-      if (hadSome) kernel.dropAttributes(ino);
-      return result;
-    }),
-  );
 }
 
 function rename(

@@ -1,5 +1,6 @@
 import { whenReady } from '../vfs/maybe-promise.ts';
 import type { Caller, Ino, MaybePromise, VfsOperations } from '../vfs/operations.ts';
+import type { KernelCache } from './operation-table.ts';
 
 const setUserId = 0o4000;
 const setGroupId = 0o2000;
@@ -24,4 +25,32 @@ export function killPrivileges(
     const change = { mode: mode & permissionBits & ~lost };
     return whenReady(vfs.setattr(ino, change, undefined, caller), () => true);
   });
+}
+
+/** Of these changes the kernel does not say whether they kill privileges: root's do not. */
+export function changedBy<T>(
+  caller: Caller,
+  vfs: VfsOperations,
+  ino: Ino,
+  kernel: Pick<KernelCache, 'dropAttributes'>,
+  done: MaybePromise<T>,
+): MaybePromise<T> {
+  return caller.uid === 0 ? done : withoutPrivileges(caller, vfs, ino, kernel, done);
+}
+
+/** The same where the kernel says that they do. */
+export function withoutPrivileges<T>(
+  caller: Caller,
+  vfs: VfsOperations,
+  ino: Ino,
+  kernel: Pick<KernelCache, 'dropAttributes'>,
+  done: MaybePromise<T>,
+): MaybePromise<T> {
+  return whenReady(done, (result) =>
+    whenReady(killPrivileges(vfs, ino, caller), (hadSome) => {
+      // The kernel does not expect a change of the content to change the mode that it keeps.
+      if (hadSome) kernel.dropAttributes(ino);
+      return result;
+    }),
+  );
 }
