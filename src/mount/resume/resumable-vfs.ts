@@ -303,8 +303,8 @@ export class ResumableVfs implements VfsOperations {
     return handle === undefined ? undefined : this.#vfs.releasedir(number, handle);
   }
 
-  fsyncdir(number: Ino, fh: Fh | undefined): MaybePromise<void> {
-    return whenReady(this.#numbers.ours(number), (ino) => this.#vfs.fsyncdir(ino, fh));
+  fsyncdir(number: Ino, _fh: Fh | undefined): MaybePromise<void> {
+    return whenReady(this.#numbers.ours(number), (ino) => this.#vfs.fsyncdir(ino, undefined));
   }
 
   statfs(number: Ino): MaybePromise<StatfsReply> {
