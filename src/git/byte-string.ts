@@ -13,16 +13,22 @@ export type ByteString = string & { readonly [byteStringBrand]: true };
 // eslint-disable-next-line no-control-regex
 const asciiOnly = /^[\x00-\x7f]*$/;
 // A byte that is no UTF-8 stands in text as a lone surrogate, U+DC80 to U+DCFF (as Python's
-// "surrogateescape" does), so that every name has a text and every such text leads back.
-const escapedByte = /[\udc80-\udcff]/;
+// "surrogateescape" does), so that every name has a text and every such text leads back. So does, in
+// paths, a backslash that separates nothing (`pathText`).
+const escapedByte = /[\udc5c\udc80-\udcff]/;
 
-/** The bytes of a text: UTF-8, with lone surrogates U+DC80 to U+DCFF standing for single bytes. */
+/** Tells whether a character of a text stands for a byte that is no character. */
+export function isEscapedByte(character: string): boolean {
+  return character.length === 1 && escapedByte.test(character);
+}
+
+/** The bytes of a text: UTF-8, with the lone surrogates U+DC80 to U+DCFF and U+DC5C standing for single bytes. */
 export function bytesFromText(text: string): ByteString {
   if (asciiOnly.test(text)) return text as ByteString;
   if (text.isWellFormed()) return Buffer.from(text, 'utf8').toString('latin1') as ByteString;
   let bytes = '';
   for (const character of text) {
-    if (character.length === 1 && escapedByte.test(character)) {
+    if (isEscapedByte(character)) {
       bytes += String.fromCharCode(character.charCodeAt(0) - 0xdc00);
     } else if (character.isWellFormed()) {
       bytes += Buffer.from(character, 'utf8').toString('latin1');

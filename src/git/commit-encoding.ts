@@ -9,7 +9,18 @@ export interface CommitEncoding {
   readonly encode: (text: string) => ByteString;
 }
 
-const utf8: CommitEncoding = { decode: textFromBytes, encode: bytesFromText };
+const utf8: CommitEncoding = {
+  decode: textFromBytes,
+  encode(text) {
+    try {
+      return bytesFromText(text);
+    } catch (cause) {
+      throw new InvalidArgumentError(`a commit cannot hold the text ${JSON.stringify(text)}`, {
+        cause,
+      });
+    }
+  },
+};
 
 // Bytes in a string are latin1 already. (To a TextDecoder "latin1" means windows-1252.)
 const latin1: CommitEncoding = {

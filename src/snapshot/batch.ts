@@ -135,9 +135,13 @@ export class Batch {
     checkWriterMode(mode);
     const writer: BatchWriter = new BatchWriter({
       staging: () => this.#stagingArea(),
-      finish: (oid) => {
+      finish: (blob) => {
         this.#requireOpen();
-        return this.#put(target, Promise.resolve({ mode: fileModeFromOption(undefined), oid }));
+        const mode = fileModeFromOption(undefined);
+        return this.#put(
+          target,
+          blob.then((oid) => ({ mode, oid })),
+        );
       },
       release: () => {
         this.#writers.delete(writer);

@@ -3,6 +3,7 @@ import type { CommitLinks } from '../git/commit-links.ts';
 import type { CommitGraph } from '../git/odb/commit-graph.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
+import { shallowCommits } from '../git/shallow.ts';
 
 /** Where a walk along first parents finds its commits. */
 export interface CommitSource {
@@ -14,9 +15,16 @@ export interface CommitSource {
   refresh(): Promise<void>;
 }
 
+type StoredCommitsOptions = Pick<
+  ObjectDatabase,
+  'commitGraph' | 'objectsDirectory' | 'read' | 'readIfCached'
+>;
+
 /** The commits of an object database; where git made a commit-graph, most of them are read from that. */
 export class StoredCommits implements CommitSource {
-  readonly #odb: Pick<ObjectDatabase, 'commitGraph' | 'read' | 'readIfCached'>;
+  readonly #odb: StoredCommitsOptions;
+  /** Where history ends, as of the last look. */
+  #shallow: ReadonlySet<Oid> = new Set();
   #graph: CommitGraph | undefined;
   /** Where the last commit was found in the graph: as a rule the next question is about its parent. */
   #position: number | undefined;
@@ -25,7 +33,7 @@ export class StoredCommits implements CommitSource {
     return this.#graph;
   }
 
-  constructor(odb: Pick<ObjectDatabase, 'commitGraph' | 'read' | 'readIfCached'>) {
+  constructor(odb: StoredCommitsOptions) {
     this.#odb = odb;
   }
 
@@ -37,14 +45,20 @@ export class StoredCommits implements CommitSource {
     });
     if (noted !== undefined) return noted;
     const cached = this.#odb.readIfCached(commit);
-    if (cached?.type === 'commit') return parseCommitLinks(cached.data, commit);
-    return this.#odb.read(commit, 'commit').then(({ data }) => parseCommitLinks(data, commit));
+    if (cached?.type === 'commit') return this.#parse(cached.data, commit);
+    return this.#odb.read(commit, 'commit').then(({ data }) => this.#parse(data, commit));
   }
 
   async refresh(): Promise<void> {
+    this.#shallow = await shallowCommits(this.#odb.objectsDirectory);
     const graph = await this.#odb.commitGraph();
     if (graph === this.#graph) return;
     this.#graph = graph;
     this.#position = undefined;
+  }
+
+  #parse(data: Buffer, commit: Oid): CommitLinks {
+    const links = parseCommitLinks(data, commit);
+    return this.#shallow.has(commit) ? { ...links, parent: null } : links;
   }
 }

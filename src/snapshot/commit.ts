@@ -1,4 +1,5 @@
 import { StaleSnapshotError } from '../errors.ts';
+import { isGitlinkMode } from '../git/mode.ts';
 import { serializeCommit } from '../git/object.ts';
 import type { Commit, CommitStamp, Identity } from '../git/object.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
@@ -159,7 +160,8 @@ function* contentOf(change: TreeChange): Generator<Oid, void, undefined> {
   const changes = [change];
   for (let at = changes.pop(); at !== undefined; at = changes.pop()) {
     if (at.kind === 'set') {
-      yield at.oid;
+      // The commit of a submodule is in another repository.
+      if (!isGitlinkMode(at.mode)) yield at.oid;
     } else if (at.kind === 'edit') {
       if (typeof at.base === 'string') yield at.base;
       for (const child of at.children.values()) changes.push(child);

@@ -1,8 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { FileNotFoundError, InvalidArgumentError, IsADirectoryError } from '../errors.ts';
+import { isUint8Array } from 'node:util/types';
+import { InvalidArgumentError, IsADirectoryError } from '../errors.ts';
 import { bufferFromByteString, bytesFromText } from '../git/byte-string.ts';
+import { localError } from '../git/local-error.ts';
 import { modeBlob, modeExecutable, modeSymlink } from '../git/mode.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import { fileModeFromOption } from './file-type.ts';
@@ -29,14 +31,25 @@ export type WriteValue = Uint8Array | string | WriteEntry;
 // Below this a file is cheaper read at once than streamed.
 const wholeFileBytes = 256 * 1024;
 
-/** Stages bytes as a file. */
+/**
+ * Stages bytes as a file, as they are when this is called: what is hashed is what is stored, whatever
+ * the caller does with his memory meanwhile.
+ */
 export async function stageBytes(
   staging: StagingArea,
   data: Uint8Array,
   mode?: ModeOption,
 ): Promise<PlacedObject> {
   const fileMode = fileModeFromOption(mode);
-  return { mode: fileMode, oid: await staging.write('blob', data) };
+  return { mode: fileMode, oid: await staging.write('blob', copyOfBytes(data)) };
+}
+
+/** A copy of what is to be stored; an `InvalidArgumentError` when it is no `Uint8Array`. */
+export function copyOfBytes(data: unknown): Buffer {
+  if (isUint8Array(data)) return Buffer.from(data);
+  throw new InvalidArgumentError(
+    'content has to be a Uint8Array, as a Buffer is; a text has `writeText`',
+  );
 }
 
 /** Stages a symbolic link. A target that is empty or holds a NUL byte is an `InvalidArgumentError`. */
@@ -99,11 +112,8 @@ export async function stageLocalFile(
 async function openLocalFile(localPath: string): Promise<FileHandle> {
   try {
     return await open(localPath, 'r');
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
-      throw new FileNotFoundError(`no such local file: ${localPath}`, { path: localPath, cause });
-    }
-    throw cause;
+  } catch (error) {
+    throw localError(localPath, error);
   }
 }
 

@@ -1,12 +1,12 @@
 import { InvalidArgumentError } from '../errors.ts';
-import { bytesFromText, textFromBytes } from '../git/byte-string.ts';
+import { bytesFromText } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { isTreeMode, modeTree } from '../git/mode.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Origins } from './origins.ts';
 import { fileAt, nothingAt } from './path-errors.ts';
-import { baseName, joinPath } from './path.ts';
+import { baseName, joinPath, pathText } from './path.ts';
 import { destinationOf } from './reorganize.ts';
 import type { Destination } from './reorganize.ts';
 import { parseSource } from './source-path.ts';
@@ -63,7 +63,7 @@ async function stepOf(copy: CopyFrom, source: SourcePath, destination: Destinati
   if (source.contents && !isTreeMode(object.mode)) throw fileAt(path);
   const target = targetOf(path, source, destination);
   if (copy.isSameSnapshot && path === target) {
-    const text = textFromBytes(path);
+    const text = pathText(path);
     throw new InvalidArgumentError(`source and destination are the same: ${text || '/'}`, {
       path: text,
     });

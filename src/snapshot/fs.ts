@@ -107,7 +107,8 @@ export class FS extends SnapshotView {
     const open = (): StagingArea => (staging ??= this.context.repository.odb.stage());
     return new FsWriter({
       staging: open,
-      finish: async (oid) => {
+      finish: async (blob) => {
+        const oid = await blob;
         const staged = this.#stagedTree();
         await staged.write(target, { mode: fileModeFromOption(undefined), oid });
         return this.#commit({ staged, staging: open() }, {}, {});

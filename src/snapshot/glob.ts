@@ -1,10 +1,10 @@
 import { InvalidPathError } from '../errors.ts';
-import { bytesFromText, textFromBytes } from '../git/byte-string.ts';
+import { bytesFromText } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { isTreeMode, modeTree } from '../git/mode.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
-import { joinPath, rootPath } from './path.ts';
+import { joinPath, pathText, rootPath } from './path.ts';
 import type { PlacedObject } from './tree-edit.ts';
 import { treeOf } from './tree.ts';
 import { compileSegment, hasWildcard } from './wildcard.ts';
@@ -149,7 +149,7 @@ class Globber<Node> {
       }
       case 'wildcard':
         for (const [name, entry] of await this.#source.entries(node)) {
-          if (!segment.matches(textFromBytes(name))) continue;
+          if (!segment.matches(pathText(name))) continue;
           yield* this.#match(entry, joinPath(path, name), index + 1);
         }
         return;

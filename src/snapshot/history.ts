@@ -1,10 +1,11 @@
-import { InvalidArgumentError } from '../errors.ts';
+import { InvalidArgumentError, ObjectNotFoundError } from '../errors.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { parseCommit, parseTag } from '../git/object.ts';
 import type { Commit } from '../git/object.ts';
 import { ChangedPathQuery } from '../git/odb/changed-paths.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
+import { shallowCommits } from '../git/shallow.ts';
 import { graphCandidates } from './graph-history.ts';
 import type { Candidate } from './graph-history.ts';
 import { PathChanges } from './path-changes.ts';
@@ -50,13 +51,20 @@ export async function peelToCommit(odb: ObjectDatabase, start: Oid): Promise<Oid
   return null;
 }
 
-/** The first parent of a commit; `null` when it has none. */
+/** The first parent of a commit; `null` when it has none, or a shallow history ends here. */
 export async function firstParent(
   odb: ObjectDatabase,
-  { commit }: IdentifiedCommit,
+  { oid, commit }: IdentifiedCommit,
 ): Promise<IdentifiedCommit | null> {
   const parent = commit.parents[0];
-  return parent === undefined ? null : readCommit(odb, parent);
+  if (parent === undefined) return null;
+  try {
+    return await readCommit(odb, parent);
+  } catch (error) {
+    if (!(error instanceof ObjectNotFoundError)) throw error;
+    if ((await shallowCommits(odb.objectsDirectory)).has(oid)) return null;
+    throw error;
+  }
 }
 
 /** The commit that is `steps` first parents back; an `InvalidArgumentError` when history is shorter. */

@@ -1,5 +1,5 @@
 import { InvalidPathError } from '../errors.ts';
-import { bytesFromText } from '../git/byte-string.ts';
+import { bytesFromText, textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { isForbiddenName } from '../git/forbidden-name.ts';
 import type { FileMode } from '../git/mode.ts';
@@ -10,7 +10,7 @@ export const rootPath: ByteString = '' as ByteString;
 /**
  * The one form of a path inside a repository: `/` between its segments, none at either end, no `.`
  * segments. `\` counts as `/`; the root is `''`. A `..`, an empty segment or a NUL byte is an
- * `InvalidPathError`.
+ * `InvalidPathError`. A name that holds a backslash has it as `backslashInName`.
  */
 export function normalizePath(path: string): string {
   return pathSegments(path).join('/');
@@ -25,6 +25,17 @@ export function pathSegments(path: string): string[] {
   if (segments.includes('')) throw invalidPath(path, 'it holds an empty segment');
   if (segments.includes('..')) throw invalidPath(path, 'it holds ".."');
   return segments.filter((segment) => segment !== '.');
+}
+
+/**
+ * What stands in the text of a path for a backslash that belongs to a name, as it may on every system but
+ * Windows: the byte as a lone surrogate, as bytes that are no UTF-8 are given.
+ */
+const backslashInName = '\udc5c';
+
+/** The text of a path in a snapshot, which leads back to it. */
+export function pathText(path: ByteString): string {
+  return textFromBytes(path).replaceAll('\\', backslashInName);
 }
 
 /** Where a path from a caller leads, for reading. */

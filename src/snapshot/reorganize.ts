@@ -1,9 +1,16 @@
 import { InvalidArgumentError, IsADirectoryError, NotADirectoryError } from '../errors.ts';
-import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import type { Origins } from './origins.ts';
 import { directoryAt, fileAt } from './path-errors.ts';
-import { baseName, isWithin, joinPath, pathFromText, rootPath, innerPathFromText } from './path.ts';
+import {
+  baseName,
+  isWithin,
+  joinPath,
+  pathFromText,
+  pathText,
+  rootPath,
+  innerPathFromText,
+} from './path.ts';
 import { isDirectory } from './staged-tree.ts';
 import type { StagedTree, Standing } from './staged-tree.ts';
 
@@ -55,7 +62,7 @@ interface Move {
 }
 
 async function checkMove(staged: StagedTree, { path, standing, target }: Move): Promise<void> {
-  const [from, to] = [textFromBytes(path), textFromBytes(target)];
+  const [from, to] = [pathText(path), pathText(target)];
   if (path === target) {
     throw new InvalidArgumentError(`source and destination are the same: ${from}`, { path: from });
   }
@@ -74,7 +81,7 @@ async function checkMove(staged: StagedTree, { path, standing, target }: Move): 
 }
 
 function clash(target: ByteString): InvalidArgumentError {
-  const path = textFromBytes(target);
+  const path = pathText(target);
   return new InvalidArgumentError(`two sources would become ${path}`, { path });
 }
 

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { InvalidArgumentError } from '../errors.ts';
 import type { Identity } from '../git/object.ts';
 import type { Repository } from '../git/repository.ts';
@@ -11,8 +12,17 @@ export interface SnapshotContext {
 
 /** Throws an `InvalidArgumentError` unless two snapshots share their objects, so that hashes of one mean the same in the other. */
 export function requireSameRepository(ours: SnapshotContext, theirs: SnapshotContext): void {
-  if (ours.repository.gitDir === theirs.repository.gitDir) return;
+  if (isSameDirectory(ours.repository.commonDir, theirs.repository.commonDir)) return;
   throw new InvalidArgumentError(`a snapshot of another repository: ${theirs.repository.gitDir}`, {
     path: theirs.repository.gitDir,
   });
+}
+
+/** Tells whether two paths lead to one directory: a repository has worktrees, and may be reached by a link. */
+function isSameDirectory(one: string, other: string): boolean {
+  if (one === other) return true;
+  const [a, b] = [one, other].map((path) =>
+    statSync(path, { bigint: true, throwIfNoEntry: false }),
+  );
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
 }

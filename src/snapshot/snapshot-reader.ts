@@ -1,5 +1,5 @@
 import { InvalidArgumentError, KeyNotFoundError, ObjectNotFoundError } from '../errors.ts';
-import { byteStringFromBuffer, textFromBytes } from '../git/byte-string.ts';
+import { byteStringFromBuffer } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { canonicalMode, isGitlinkMode, isSymlinkMode, isTreeMode } from '../git/mode.ts';
 import type { ObjectType, Tree, TreeEntry } from '../git/object.ts';
@@ -8,7 +8,7 @@ import { parseOid } from '../git/oid.ts';
 import type { Oid } from '../git/oid.ts';
 import { FileType, fileTypeFromMode, formatMode } from './file-type.ts';
 import { directoryAt, fileAt, nothingAt } from './path-errors.ts';
-import { joinPath } from './path.ts';
+import { joinPath, pathText } from './path.ts';
 import type { StatResult, WalkEntry } from './stat.ts';
 import { entryAt, treeOf, walkTree } from './tree.ts';
 
@@ -53,7 +53,7 @@ export class SnapshotReader {
     if (isSymlinkMode(entry.mode)) {
       return byteStringFromBuffer(await readBlob(this.#odb, entry.oid, {}));
     }
-    const text = textFromBytes(path);
+    const text = pathText(path);
     throw new InvalidArgumentError(`not a symbolic link: ${text}`, { path: text });
   }
 
@@ -95,14 +95,14 @@ export class SnapshotReader {
   async *walk(path: ByteString): AsyncGenerator<[string, string[], WalkEntry[]], void, undefined> {
     const { mode, oid } = await this.#requireDirectory(path);
     if (!isTreeMode(mode)) {
-      yield [textFromBytes(path), [], []];
+      yield [pathText(path), [], []];
       return;
     }
     for await (const { path: directory, tree, subdirectories } of walkTree(this.#odb, oid, path)) {
       const files = Array.from(tree).filter((entry) => !isTreeMode(entry.mode));
-      const names = new Map(subdirectories.map((name) => [textFromBytes(name), name]));
+      const names = new Map(subdirectories.map((name) => [pathText(name), name]));
       const dirnames = [...names.keys()];
-      yield [textFromBytes(directory), dirnames, files.map(walkEntry)];
+      yield [pathText(directory), dirnames, files.map(walkEntry)];
       const wanted = dirnames.flatMap((name) => names.get(name) ?? []);
       subdirectories.splice(0, Infinity, ...wanted);
     }
@@ -179,7 +179,7 @@ function checkCount(name: string, value: number): void {
 
 /** How `listdir` and `walk` show an entry. */
 export function walkEntry({ name, mode, oid }: TreeEntry): WalkEntry {
-  return { name: textFromBytes(name), oid, mode: formatMode(canonicalMode(mode)) };
+  return { name: pathText(name), oid, mode: formatMode(canonicalMode(mode)) };
 }
 
 /** Tells whether an entry counts as a directory. */

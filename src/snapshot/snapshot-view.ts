@@ -8,7 +8,7 @@ import type { FileType } from './file-type.ts';
 import { globTree } from './glob.ts';
 import { messageText } from './history.ts';
 import type { IdentifiedCommit } from './history.ts';
-import { pathFromText } from './path.ts';
+import { pathFromText, pathText } from './path.ts';
 import type { SnapshotContext } from './snapshot-context.ts';
 import { SnapshotReader, isDirectoryEntry, readBlobByHash, walkEntry } from './snapshot-reader.ts';
 import type { ReadRange } from './snapshot-reader.ts';
@@ -160,9 +160,9 @@ export abstract class SnapshotView {
   ): Promise<string[]> {
     const directory = pathFromText(path ?? '');
     if (options.recursive === true) {
-      return (await this.#reader.pathsBelow(directory)).map(textFromBytes);
+      return (await this.#reader.pathsBelow(directory)).map(pathText);
     }
-    return (await this.#reader.entries(directory)).map(({ name }) => textFromBytes(name));
+    return (await this.#reader.entries(directory)).map(({ name }) => pathText(name));
   }
 
   /** The entries of a directory (default the root). */
@@ -183,7 +183,7 @@ export abstract class SnapshotView {
   async glob(pattern: string): Promise<string[]> {
     const paths: ByteString[] = [];
     for await (const path of this.#glob(pattern)) paths.push(path);
-    return paths.sort().map(textFromBytes);
+    return paths.sort().map(pathText);
   }
 
   /**
@@ -192,7 +192,7 @@ export abstract class SnapshotView {
    * none included, whose names do not begin with a dot. A `/./` pivot is kept in the results.
    */
   async *iglob(pattern: string): AsyncGenerator<string, void, undefined> {
-    for await (const path of this.#glob(pattern)) yield textFromBytes(path);
+    for await (const path of this.#glob(pattern)) yield pathText(path);
   }
 
   #glob(pattern: string): AsyncGenerator<ByteString, void, undefined> {

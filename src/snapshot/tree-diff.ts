@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { isTreeMode } from '../git/mode.ts';
 import type { Tree, TreeEntry } from '../git/object.ts';
@@ -8,7 +7,7 @@ import type { Oid } from '../git/oid.ts';
 import { emptyChangeReport } from './change-report.ts';
 import type { ChangeReport, FileEntry } from './change-report.ts';
 import { fileTypeFromMode } from './file-type.ts';
-import { joinPath, rootPath } from './path.ts';
+import { joinPath, pathText, rootPath } from './path.ts';
 import type { TreeChange } from './tree-edit.ts';
 import { treeOf } from './tree.ts';
 
@@ -164,5 +163,5 @@ function fileOrTree(entry: TreeEntry | undefined): [TreeEntry | undefined, Oid |
 }
 
 function fileEntry(path: ByteString, { mode }: TreeEntry): FileEntry {
-  return { path: textFromBytes(path), type: fileTypeFromMode(mode) };
+  return { path: pathText(path), type: fileTypeFromMode(mode) };
 }

@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { InvalidArgumentError, WriterClosedError } from '../errors.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
+import { copyOfBytes } from './content.ts';
 import type { FS } from './fs.ts';
 import { encodeText } from './text-encoding.ts';
 
@@ -56,8 +57,8 @@ class StreamedBlob {
 export interface WriterTarget<Result> {
   /** Asked for at the first byte, or at the close of an empty file. */
   staging(): StagingArea;
-  /** Takes the complete content. */
-  finish(blob: Oid): Promise<Result>;
+  /** Called when the writer is closed, with the complete content as soon as it is stored. */
+  finish(blob: Promise<Oid>): Promise<Result>;
   /** Called when the writer is done with, after `finish` or without it. */
   release(): Promise<void>;
 }
@@ -85,7 +86,7 @@ abstract class ContentWriter<Result> {
    */
   write(data: Uint8Array | string): Promise<void> {
     if (this.closed) throw new WriterClosedError('the writer is closed');
-    const chunk = typeof data === 'string' ? encodeText(data) : Buffer.from(data);
+    const chunk = typeof data === 'string' ? encodeText(data) : copyOfBytes(data);
     const written = this.#open().write(chunk);
     // Who does not await a write hears of its failure at the close.
     written.catch(() => undefined);
@@ -113,7 +114,7 @@ abstract class ContentWriter<Result> {
 
   async #finish(): Promise<Result> {
     try {
-      return await this.#target.finish(await this.#open().finish());
+      return await this.#target.finish(this.#open().finish());
     } finally {
       await this.#target.release();
     }

@@ -83,7 +83,12 @@ export class NoteNamespace {
 
   /** Tells whether there is a note on a target. */
   async has(target: NoteTarget): Promise<boolean> {
-    return this.#isThere(await this.#resolve(target));
+    try {
+      return await this.#isThere(await this.#resolve(target));
+    } catch (error) {
+      if (error instanceof KeyNotFoundError) return false;
+      throw error;
+    }
   }
 
   /** The hashes of all that has a note, sorted. */

@@ -1,5 +1,10 @@
 import nodeFs from 'node:fs';
-import { InvalidArgumentError, StaleSnapshotError } from '../errors.ts';
+import {
+  FileNotFoundError,
+  InvalidArgumentError,
+  InvalidPathError,
+  StaleSnapshotError,
+} from '../errors.ts';
 import { formatIdentity } from '../git/identity.ts';
 import type { Identity } from '../git/object.ts';
 import { branchPrefix, refNameText } from '../git/refs/ref-name.ts';
@@ -33,6 +38,7 @@ export async function openContext(path: string, options: OpenOptions): Promise<S
   const { author = 'vost', email = 'vost@localhost' } = options;
   const identity = { name: author, email };
   // All that can be wrong with the arguments is refused before anything is made.
+  checkPath(path);
   formatIdentity(identity);
   checkNumber('compression', options.compression, 9);
   checkNumber('bigFileThreshold', options.bigFileThreshold, Number.MAX_SAFE_INTEGER);
@@ -80,6 +86,12 @@ async function commitNothing(
     // Somebody makes the same repository at the same time, and was first here.
     if (!(error instanceof StaleSnapshotError)) throw error;
   }
+}
+
+function checkPath(path: string): void {
+  if (path === '') throw new FileNotFoundError('an empty path leads to no repository', { path });
+  if (!path.includes('\0')) return;
+  throw new InvalidPathError(`a path with a NUL byte: ${JSON.stringify(path)}`, { path });
 }
 
 function checkNumber(name: string, value: number | undefined, largest: number): void {

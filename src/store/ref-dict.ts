@@ -1,8 +1,10 @@
 import {
+  CorruptRefError,
   FileNotFoundError,
   InvalidArgumentError,
   KeyExistsError,
   KeyNotFoundError,
+  RefChangedError,
   StaleSnapshotError,
 } from '../errors.ts';
 import { textFromBytes } from '../git/byte-string.ts';
@@ -83,10 +85,32 @@ export class RefDict {
   /** Deletes a branch or tag, and its reflog. */
   async delete(name: string): Promise<void> {
     const ref = refNamed(this.#prefix, name);
+    if (ref === null) throw this.#notFound(name);
+    while (!(await this.#deleteAsItIs(ref))) {
+      // Somebody has moved or deleted it in between.
+    }
+  }
+
+  /** False when it has changed before it was deleted. */
+  async #deleteAsItIs(ref: RefName): Promise<boolean> {
     const { repository, identity } = this.#context;
-    if (ref === null || (await repository.refs.read(ref)) === null) throw this.#notFound(name);
-    const message = `${this.#kind}: deleted`;
-    await repository.refs.update({ name: ref, oid: null, identity, message, noDereference: true });
+    const deletion = { name: ref, oid: null, identity, message: `${this.#kind}: deleted` };
+    let expected: Oid | undefined;
+    try {
+      const value = await repository.refs.read(ref);
+      if (value === null) throw this.#notFound(this.#shortName(ref));
+      if (value.kind === 'oid') expected = value.oid;
+    } catch (error) {
+      // A broken one can be deleted, too.
+      if (!(error instanceof CorruptRefError)) throw error;
+    }
+    try {
+      await repository.refs.update({ ...deletion, expected, noDereference: true });
+      return true;
+    } catch (error) {
+      if (error instanceof RefChangedError) return false;
+      throw error;
+    }
   }
 
   /** Tells whether there is a branch or tag of this name. */

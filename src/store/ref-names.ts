@@ -1,6 +1,5 @@
 import { InvalidRefNameError } from '../errors.ts';
-import { bytesFromText } from '../git/byte-string.ts';
-import { branchPrefix, refNameIn } from '../git/refs/ref-name.ts';
+import { branchPrefix, refNameBytes, refNameIn } from '../git/refs/ref-name.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
 
 /**
@@ -14,7 +13,7 @@ export function newRefName(prefix: string, shortName: string): RefName {
       `not a name for a ref: ${JSON.stringify(shortName)}: it holds white space`,
     );
   }
-  const bytes = bytesFromText(shortName);
+  const bytes = refNameBytes(shortName);
   refNameIn(branchPrefix, bytes);
   return refNameIn(prefix, bytes);
 }

@@ -5,7 +5,9 @@ import { Readable } from 'node:stream';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { InvalidArgumentError } from '../errors.ts';
+import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
+import { localError } from '../git/local-error.ts';
 import {
   canonicalMode,
   isGitlinkMode,
@@ -93,8 +95,8 @@ async function writeFile(
     await write(createWriteStream(temporary, { flags: 'wx' }));
     await rename(temporary, localPathBytes(path));
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw localError(textFromBytes(path), error);
   }
 }
 

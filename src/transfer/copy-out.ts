@@ -1,6 +1,7 @@
 import { InvalidPathError, NotADirectoryError } from '../errors.ts';
 import { textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
+import { localError } from '../git/local-error.ts';
 import { isForbiddenName } from '../git/forbidden-name.ts';
 import { isGitlinkMode } from '../git/mode.ts';
 import { forEachBounded } from '../git/odb/for-each-bounded.ts';
@@ -9,7 +10,14 @@ import type { ChangeReport } from '../snapshot/change-report.ts';
 import { fileTypeFromMode } from '../snapshot/file-type.ts';
 import type { FS } from '../snapshot/fs.ts';
 import { fileAt, nothingAt } from '../snapshot/path-errors.ts';
-import { baseName, joinPath, pathFromText, rootPath, splitPath } from '../snapshot/path.ts';
+import {
+  baseName,
+  joinPath,
+  pathFromText,
+  pathText,
+  rootPath,
+  splitPath,
+} from '../snapshot/path.ts';
 import type { SourcePath } from '../snapshot/source-path.ts';
 import { entryAt } from '../snapshot/tree.ts';
 import type { DiskKind } from './disk-source.ts';
@@ -53,13 +61,22 @@ export async function copyOut(fs: FS, copy: CopyOut): Promise<FS> {
   }
   const forbidden = await identitiesOfRepository(fs.context.repository);
   const target = new DiskTarget(copy.options.dryRun ?? false, forbidden);
+  await target.refuseWithin(dest);
   const walk = new CopyOutWalk(fs, dest, { run, target, options: copy.options });
-  if (standing === null) await target.makeDirectory(dest, { recursive: true });
+  if (standing === null) await makeDestination(target, dest);
   await walk.copy(parts, standing !== null);
   for (const entries of [walk.changes.add, walk.changes.update, walk.changes.delete]) {
     entries.sort(byPath);
   }
   return fs.withChanges({ ...walk.changes, errors: run.errors, warnings: run.warnings });
+}
+
+async function makeDestination(target: DiskTarget, dest: ByteString): Promise<void> {
+  try {
+    await target.makeDirectory(dest, { recursive: true });
+  } catch (error) {
+    throw localError(textFromBytes(dest), error);
+  }
 }
 
 async function partsOf(fs: FS, sources: readonly SourcePath[], run: TransferRun): Promise<Part[]> {
@@ -74,7 +91,7 @@ async function partsOf(fs: FS, sources: readonly SourcePath[], run: TransferRun)
       return found;
     });
     if (entry === undefined) continue;
-    const kept = source.kept ?? (source.contents ? '' : textFromBytes(baseName(path)));
+    const kept = source.kept ?? (source.contents ? '' : pathText(baseName(path)));
     parts.push({ names: splitPath(pathFromText(kept)), item: storedItem(path, entry) });
   }
   return parts;
@@ -194,7 +211,10 @@ class CopyOutWalk {
 
   /** Makes sure that a directory stands at a path, and no link to one. */
   async #enter(rel: ByteString, standing: DiskKind | undefined): Promise<true> {
-    if (standing === 'directory') return true;
+    if (standing === 'directory') {
+      await this.#target.refuseRepository(this.#local(rel));
+      return true;
+    }
     if (standing !== undefined) await this.#remove(rel, standing);
     await this.#target.makeDirectory(this.#local(rel), { recursive: false });
     return true;
@@ -211,7 +231,7 @@ class CopyOutWalk {
     const { isChanged, sizeBytes } = await this.#writer.write(path, item, isUpdate);
     if (isChanged) {
       const type = fileTypeFromMode(item.entry.mode);
-      const entry = { path: textFromBytes(rel), type, src: textFromBytes(item.path) };
+      const entry = { path: textFromBytes(rel), type, src: pathText(item.path) };
       this.changes[isUpdate ? 'update' : 'add'].push(entry);
     }
     this.#run.advance(path, sizeBytes);

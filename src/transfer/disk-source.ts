@@ -84,7 +84,8 @@ export class DiskSource {
     if (item.kind !== 'link' || !this.#followSymlinks) return item;
     const { path, lineage } = item;
     const found = await this.#run.attempt(path, async () => {
-      const target = await stat(localPathBytes(path), { bigint: true });
+      const target = await statIfThere(path);
+      if (target === null) throw nothingOnDisk(path);
       if (lineage.includes(identityOf(target))) throw loop(path);
       return target;
     });

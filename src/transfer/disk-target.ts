@@ -5,6 +5,7 @@ import {
   mkdir,
   open,
   readdir,
+  realpath,
   rename,
   rm,
   rmdir,
@@ -14,11 +15,13 @@ import {
   utimes,
 } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { InvalidArgumentError, IsADirectoryError } from '../errors.ts';
 import { byteStringFromBuffer, textFromBytes } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
 import { modeBlob, modeExecutable, modeSymlink } from '../git/mode.ts';
 import type { FileMode } from '../git/mode.ts';
+import { isNothingThere } from '../git/system-error.ts';
 import { kindOf } from './disk-source.ts';
 import type { DiskKind } from './disk-source.ts';
 import { identityOf, joinLocalPath, localPathBytes, lstatIfThere } from './local-path.ts';
@@ -48,6 +51,28 @@ export class DiskTarget {
   constructor(dryRun: boolean, forbidden: ReadonlySet<string>) {
     this.#dryRun = dryRun;
     this.#forbidden = forbidden;
+  }
+
+  /** Throws an `InvalidArgumentError` when a directory, which may not be there yet, is the repository or in it. */
+  async refuseWithin(directory: ByteString): Promise<void> {
+    // Up from where the way really ends: `..` of a link is not the directory that holds the link.
+    for (let path = await realPathAbove(directory); ; path = parentOf(path)) {
+      await this.refuseRepository(path);
+      if (path === parentOf(path)) return;
+    }
+  }
+
+  /** The same for one that is there, and that none above is. */
+  async refuseRepository(directory: ByteString): Promise<void> {
+    if (!(await this.#isForbidden(directory))) return;
+    const path = textFromBytes(directory);
+    throw new InvalidArgumentError(`nothing is copied into the repository itself: ${path}`, {
+      path,
+    });
+  }
+
+  async #isForbidden(directory: ByteString): Promise<boolean> {
+    return this.#forbidden.has(identityOf(await stat(localPathBytes(directory), { bigint: true })));
   }
 
   /** What is in a directory, by name. */
@@ -125,7 +150,7 @@ export class DiskTarget {
       onRemoval(path, kind === 'link' ? modeSymlink : mode);
       return true;
     }
-    if (this.#forbidden.has(identityOf(await stat(bytes, { bigint: true })))) return false;
+    if (await this.#isForbidden(path)) return false;
     let isEmpty = true;
     for (const [name, childKind] of await this.list(path)) {
       if (!(await this.remove(joinLocalPath(path, name), childKind, onRemoval))) isEmpty = false;
@@ -147,6 +172,22 @@ export class DiskTarget {
       throw error;
     }
   }
+}
+
+/** The real path of a directory, or of the innermost one above it that is there. */
+async function realPathAbove(directory: ByteString): Promise<ByteString> {
+  for (let path = directory; ; path = parentOf(path)) {
+    try {
+      return byteStringFromBuffer(await realpath(localPathBytes(path), { encoding: 'buffer' }));
+    } catch (error) {
+      if (!isNothingThere(error) || path === parentOf(path)) throw error;
+    }
+  }
+}
+
+/** The path of the directory that a path is in; `/` and `.` are their own. */
+function parentOf(path: ByteString): ByteString {
+  return dirname(path) as ByteString;
 }
 
 async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {

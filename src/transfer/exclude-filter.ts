@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ignore, { type Ignore } from 'ignore';
-import { FileNotFoundError } from '../errors.ts';
+import { FileNotFoundError, IsADirectoryError } from '../errors.ts';
 import { bufferFromByteString, bytesFromText } from '../git/byte-string.ts';
+import { localError } from '../git/local-error.ts';
+import { isNothingThere } from '../git/system-error.ts';
 
 /** What an `ExcludeFilter` starts with. */
 export interface ExcludeFilterOptions {
@@ -75,7 +77,7 @@ export class ExcludeFilter {
   enterDirectory(absDir: string, relDir: string): void {
     if (!this.#gitignore) return;
     const directory = trimSlashes(bytesFromText(relDir));
-    const lines = readPatternLines(join(absDir, '.gitignore'));
+    const lines = rulesOfDirectory(absDir);
     if (lines === null) this.#rules.delete(directory);
     else this.#rules.set(directory, rulesFromRoot(lines, directory));
     this.#matchers.clear();
@@ -134,11 +136,20 @@ function readPatternLines(path: string): string[] | null {
   try {
     bytes = readFileSync(bufferFromByteString(bytesFromText(path)), 'latin1');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    throw error;
+    if (isNothingThere(error)) return null;
+    throw localError(path, error);
   }
   return bytes.replace(/^\xef\xbb\xbf/, '').split(/\r?\n/);
+}
+
+/** What its `.gitignore` says; a directory of that name says nothing, as for git. */
+function rulesOfDirectory(directory: string): string[] | null {
+  try {
+    return readPatternLines(join(directory, '.gitignore'));
+  } catch (error) {
+    if (error instanceof IsADirectoryError) return null;
+    throw error;
+  }
 }
 
 /** Rewrites the rules of a directory's `.gitignore` so that they mean the same from the root. */

@@ -23,6 +23,25 @@ import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 const bytes = (text: string): Buffer => Buffer.from(text);
 
 describeOnEveryRepository('a batch', (it) => {
+  it('takes operations that nobody waits for in the order of their calls', async ({ main }) => {
+    const batch = main.batch();
+    const buffer = Buffer.alloc(16);
+    const calls: Promise<void>[] = [];
+    for (const name of ['one', 'two', 'three']) {
+      buffer.fill(name);
+      calls.push(batch.write(name, buffer));
+    }
+    const writer = batch.writer('written');
+    calls.push(writer.write('in '), writer.write('pieces'), writer.close());
+    calls.push(batch.writeText('three', 'last'));
+    const fs = await batch.commit();
+    await Promise.all(calls);
+    expect(await fs.readText('one')).toBe('oneoneoneoneoneo');
+    expect(await fs.readText('two')).toBe('twotwotwotwotwot');
+    expect(await fs.readText('three')).toBe('last');
+    expect(await fs.readText('written')).toBe('in pieces');
+  });
+
   it('makes one commit of many changes', async (fixture) => {
     const { main, git } = fixture;
     const local = join(await temporaryDirectory(), 'local');

@@ -1,9 +1,20 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import {
+  chmod,
+  mkdir,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   FileNotFoundError,
+  InvalidArgumentError,
   IsADirectoryError,
   NotADirectoryError,
   diskGlob,
@@ -233,6 +244,34 @@ describeOnEveryRepository('files', (it) => {
 });
 
 describeOnEveryRepository('nothing outside of the destination is written', (it) => {
+  it('nor is the repository itself', async ({ main, gitDir, git: inRepository }) => {
+    const link = join(await temporaryDirectory(), 'link');
+    await symlink(gitDir, link);
+    for (const path of [
+      gitDir,
+      join(gitDir, 'objects'),
+      join(gitDir, 'new/deep'),
+      join(link, 'x'),
+    ]) {
+      await expect(main.syncOut('', path)).rejects.toBeInstanceOf(InvalidArgumentError);
+      await expect(main.copyOut('', path)).rejects.toBeInstanceOf(InvalidArgumentError);
+    }
+    const head = await readFile(join(gitDir, 'HEAD'), 'utf8');
+    const evil = await main.writeText(`${basename(gitDir)}/HEAD`, 'evil');
+    const above = join(gitDir, '..');
+    await expect(evil.copyOut('', above)).rejects.toBeInstanceOf(InvalidArgumentError);
+    const after = await evil.copyOut('', above, { ignoreErrors: true });
+    expect(after.changes?.errors).toMatchObject([{ path: basename(gitDir) }]);
+    expect(await readFile(join(gitDir, 'HEAD'), 'utf8')).toBe(head);
+    expect(await inRepository('rev-parse', 'main')).toBe(evil.commitHash);
+  });
+
+  it('nor anything below a file', async ({ main }) => {
+    const file = join(await temporaryDirectory(), 'file');
+    await writeFile(file, '');
+    await expect(main.copyOut('', join(file, 'x'))).rejects.toBeInstanceOf(NotADirectoryError);
+  });
+
   it('through links in place of directories', (fixture) =>
     onScene(fixture, { 'd/sub/b': 'x' }, async ({ fs, disk }) => {
       const outside = join(disk, '../outside');

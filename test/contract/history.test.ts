@@ -1,12 +1,36 @@
+import { join } from 'node:path';
 import { expect } from 'vitest';
-import { InvalidArgumentError, KeyNotFoundError } from '../../src/index.ts';
+import { GitStore, InvalidArgumentError, KeyNotFoundError } from '../../src/index.ts';
 import type { FS } from '../../src/index.ts';
+import { git as runGit } from '../helpers/git.ts';
 import { collect, describeOnEveryRepository } from '../helpers/library-fixture.ts';
+import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 const hashes = async (commits: AsyncIterable<FS>): Promise<string[]> =>
   (await collect(commits)).map(({ commitHash }) => commitHash);
 
 describeOnEveryRepository('history', (it) => {
+  it('ends where a shallow repository does', async ({ main, gitDir }) => {
+    const path = join(await temporaryDirectory(), 'shallow.git');
+    await runGit(['clone', '--quiet', '--bare', '--depth=2', `file://${gitDir}`, path]);
+    const store = await GitStore.open(path);
+    try {
+      const fs = await store.branches.get('main');
+      const inClone = (await runGit(['rev-list', 'main'], { cwd: path })).trim().split('\n');
+      expect(inClone).toHaveLength(2);
+      expect(await hashes(fs.log())).toEqual(inClone);
+      expect(await hashes(fs.log({ path: 'docs' }))).toEqual([inClone[1]]);
+      const first = await fs.back(1);
+      expect(await first.getParent()).toBeNull();
+      await expect(fs.back(2)).rejects.toBeInstanceOf(InvalidArgumentError);
+      await expect(fs.undo(2)).rejects.toBeInstanceOf(InvalidArgumentError);
+      expect((await fs.undo()).commitHash).toBe(first.commitHash);
+      expect(main.commitHash).toBe(fs.commitHash);
+    } finally {
+      await store.close();
+    }
+  });
+
   it('leads from a snapshot to those before it', async ({ main, git }) => {
     const [second, first, empty] = (await git('rev-list', 'main')).split('\n');
     const parent = await main.getParent();

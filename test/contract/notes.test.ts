@@ -27,6 +27,7 @@ describeOnEveryRepository('notes', (it) => {
     await notes.set('annotated', 'two');
     expect(await notes.get('v1')).toBe('two');
     await expect(notes.get('none')).rejects.toBeInstanceOf(KeyNotFoundError);
+    expect(await notes.has('none')).toBe(false);
     await expect(notes.set('none', 'x')).rejects.toBeInstanceOf(KeyNotFoundError);
     await expect(notes.set(main.commitHash.slice(0, 7), 'x')).rejects.toBeInstanceOf(
       KeyNotFoundError,

@@ -1,6 +1,8 @@
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import {
+  CorruptRefError,
   FileNotFoundError,
   GitStore,
   InvalidArgumentError,
@@ -39,6 +41,44 @@ const badNames = [
 ];
 
 describeOnEveryRepository('branches and tags', (it) => {
+  it('are not there under names that are too long, or no text', async ({ store, main }) => {
+    for (const name of ['x'.repeat(252), 'x'.repeat(300), '\ud800']) {
+      expect(await store.branches.has(name)).toBe(false);
+      await expect(store.branches.get(name)).rejects.toBeInstanceOf(KeyNotFoundError);
+      await expect(store.branches.delete(name)).rejects.toBeInstanceOf(KeyNotFoundError);
+      await expect(store.fs(name)).rejects.toBeInstanceOf(KeyNotFoundError);
+      await expect(main.copyFromRef(name)).rejects.toBeInstanceOf(KeyNotFoundError);
+      await expect(store.branches.set(name, main)).rejects.toBeInstanceOf(InvalidRefNameError);
+      await expect(store.tags.set(name, main)).rejects.toBeInstanceOf(InvalidRefNameError);
+    }
+  });
+
+  it('are deleted once, whoever else does so, and also when they are broken', async (fixture) => {
+    const { store, main, gitDir, git } = fixture;
+    await store.branches.set('often', main);
+    const deletions = Array.from({ length: 5 }, () => store.branches.delete('often'));
+    const outcomes = await Promise.allSettled(deletions);
+    const reasons = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+    expect(reasons).toHaveLength(4);
+    for (const reason of reasons) expect(reason).toBeInstanceOf(KeyNotFoundError);
+    await writeFile(join(gitDir, 'refs/heads/broken'), 'nothing that git knows');
+    await expect(store.branches.get('broken')).rejects.toBeInstanceOf(CorruptRefError);
+    await store.branches.delete('broken');
+    expect(await git('branch', '--list', 'broken', 'often')).toBe('');
+    await git('symbolic-ref', 'refs/heads/alias', 'refs/heads/main');
+    await store.branches.delete('alias');
+    expect(await git('rev-parse', 'main')).toBe(main.commitHash);
+  });
+
+  it('are of one repository, by whatever way it is opened', async ({ store, gitDir }) => {
+    const link = join(await temporaryDirectory(), 'link');
+    await symlink(gitDir, link);
+    const other = await GitStore.open(link);
+    await store.branches.set('by-link', await other.branches.get('main'));
+    await other.close();
+    expect(await store.branches.has('by-link')).toBe(true);
+  });
+
   it('are found by name', async ({ store, main, git }) => {
     expect((await store.branches.get('main')).commitHash).toBe(main.commitHash);
     const feature = await store.branches.get('feature/x');

@@ -66,6 +66,22 @@ describeOnEveryRepository('remove', (it) => {
 });
 
 describeOnEveryRepository('move', (it) => {
+  it('moves submodules, and copies them, whose commits are elsewhere', async ({
+    store,
+    git,
+    gitDir,
+  }) => {
+    const oid = '2'.repeat(40);
+    const input = `160000 commit ${oid}\tsub\n`;
+    const tree = (await runGit(['mktree', '--missing'], { cwd: gitDir, input })).trim();
+    await git('branch', 'with-submodule', await git('commit-tree', '-m', 's', tree));
+    const fs = await store.branches.get('with-submodule');
+    await fs.move('sub', 'moved', { recursive: true });
+    expect(await git('ls-tree', 'with-submodule')).toBe(`160000 commit ${oid}\tmoved`);
+    await (await store.branches.get('feature/x')).copyFromRef('with-submodule', 'moved', 'copied');
+    expect(await git('ls-tree', 'feature/x', 'copied')).toBe(`160000 commit ${oid}\tcopied`);
+  });
+
   it('renames', async (fixture) => {
     const { main, git } = fixture;
     const blob = await main.objectHash('README.md');

@@ -1,4 +1,4 @@
-import { chmod, symlink, writeFile } from 'node:fs/promises';
+import { chmod, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'vitest';
@@ -29,6 +29,66 @@ import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 const bytes = (text: string): Buffer => Buffer.from(text);
 
 describeOnEveryRepository('writing to a snapshot', (it) => {
+  it('stores content as it is when it is given', async ({ main, git }) => {
+    for (const size of [10, 100_000, 3_000_000]) {
+      const content = Buffer.alloc(size, 'a');
+      const writing = main.write('new', content);
+      content.fill('b');
+      const fs = await writing;
+      expect((await fs.read('new')).equals(Buffer.alloc(size, 'a'))).toBe(true);
+      await git('update-ref', 'refs/heads/main', main.commitHash);
+    }
+  });
+
+  it('takes bytes, and no other views of memory', async ({ main, git }) => {
+    const views = [
+      'text',
+      new Uint16Array([1, 2]),
+      new ArrayBuffer(3),
+      new DataView(new ArrayBuffer(2)),
+    ];
+    for (const view of [...views, null, [1]]) {
+      const data = view as unknown as Uint8Array;
+      await expect(main.write('new', data)).rejects.toBeInstanceOf(InvalidArgumentError);
+      await expect(main.batch().write('new', data)).rejects.toBeInstanceOf(InvalidArgumentError);
+      if (typeof view === 'string') continue;
+      const writer = main.writer('new');
+      expect(() => writer.write(data)).toThrow(InvalidArgumentError);
+      await writer[Symbol.asyncDispose]();
+    }
+    expect(await git('rev-parse', 'main')).toBe(main.commitHash);
+  });
+
+  it('has a text for names with a backslash, which separates nothing in them', async ({
+    main,
+    git,
+  }) => {
+    const disk = await temporaryDirectory();
+    await writeFile(join(disk, 'a\\b'), 'a name');
+    let fs = await main.writeText('a/b', 'in a directory');
+    fs = await fs.copyIn(`${disk}/`, '');
+    const [name = ''] = await fs.glob('a?b');
+    expect(name).toBe('a\udc5cb');
+    expect(await fs.ls()).toContain(name);
+    expect((await fs.listdir()).map((entry) => entry.name)).toContain(name);
+    expect(fs.changes?.add).toMatchObject([{ path: name }]);
+    expect([await fs.readText(name), await fs.readText('a\\b')]).toEqual([
+      'a name',
+      'in a directory',
+    ]);
+    fs = await fs.write(name, bytes('changed'));
+    expect(await git('log', '-1', '--format=%s%n%gs', '-g', 'main')).toBe('~ a\\b\ncommit: ~ a\\b');
+    const copy = join(disk, 'copy');
+    await fs.copyOut(name, copy);
+    expect(await readFile(join(copy, 'a\\b'), 'utf8')).toBe('changed');
+    fs = await fs.move(name, 'moved\udc5c');
+    expect((await git('ls-tree', '-z', '--name-only', 'main')).split('\0')).toContain('moved\\');
+    fs = await fs.remove('moved\udc5c');
+    expect(fs.changes?.delete).toMatchObject([{ path: 'moved\udc5c' }]);
+    expect(await fs.readText('a/b')).toBe('in a directory');
+    await expect(fs.read(name)).rejects.toMatchObject({ path: name });
+  });
+
   it('makes one commit for each write', async (fixture) => {
     const { main, git, store } = fixture;
     const fs = await main.write('new/file.bin', bytes('content'));

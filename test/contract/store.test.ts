@@ -9,6 +9,7 @@ import {
   GitStore,
   GitStoreError,
   InvalidArgumentError,
+  InvalidPathError,
   InvalidRefNameError,
   NotARepositoryError,
   StaleSnapshotError,
@@ -23,6 +24,15 @@ async function newPath(): Promise<string> {
 }
 
 describe('opening a store', () => {
+  test('needs a path', async () => {
+    await expect(GitStore.open('')).rejects.toBeInstanceOf(FileNotFoundError);
+    await expect(GitStore.open('a\0b')).rejects.toBeInstanceOf(InvalidPathError);
+    const path = await newPath();
+    await expect(GitStore.open(path, { author: '\ud800' })).rejects.toBeInstanceOf(
+      InvalidArgumentError,
+    );
+  });
+
   test('makes a repository with one empty commit', async () => {
     const path = await newPath();
     const store = await GitStore.open(path);

@@ -45,8 +45,9 @@ async function readRefFile(path: ByteString, disk: Disk): Promise<ByteString | R
   try {
     return await readSmallFile(file, disk, constants.O_NOFOLLOW);
   } catch (error) {
-    if (isNothingThere(error)) return null;
     const code = systemErrorCode(error);
+    // No file can have a name that is too long for one.
+    if (isNothingThere(error) || code === 'ENAMETOOLONG') return null;
     // ELOOP is what Linux and macOS answer for a symbolic link, EMLINK what FreeBSD does.
     if (code !== 'ELOOP' && code !== 'EMLINK') return nullIfDirectory(error);
   }

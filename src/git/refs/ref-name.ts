@@ -59,7 +59,18 @@ export function refNameFromBytes(name: ByteString): RefName {
 
 /** Takes the full name of a ref as text; anything else is an `InvalidRefNameError`. */
 export function parseRefName(text: string): RefName {
-  return refNameFromBytes(bytesFromText(text));
+  return refNameFromBytes(refNameBytes(text));
+}
+
+/** The bytes of a name from a caller; what has none is an `InvalidRefNameError`. */
+export function refNameBytes(text: string): ByteString {
+  try {
+    return bytesFromText(text);
+  } catch (cause) {
+    throw new InvalidRefNameError(`not a name for a ref: ${JSON.stringify(text)}: it is no text`, {
+      cause,
+    });
+  }
 }
 
 /**

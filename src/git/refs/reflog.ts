@@ -2,6 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import {
   bufferFromByteString,
   bytesFromText,
+  isEscapedByte,
   byteStringFromBuffer,
   textFromBytes,
   type ByteString,
@@ -50,9 +51,9 @@ export function formatReflogLine(line: ReflogLine): Buffer {
   return bufferFromByteString(bytesFromText(text.replace(loneSurrogate, storable)));
 }
 
-// U+DC80 to U+DCFF stand for bytes that are no UTF-8; other lone surrogates stand for nothing.
+/** Some lone surrogates stand for bytes, the others for nothing. */
 function storable(surrogate: string): string {
-  return surrogate >= '\udc80' && surrogate <= '\udcff' ? surrogate : '\ufffd';
+  return isEscapedByte(surrogate) ? surrogate : '\ufffd';
 }
 
 /** Reads a line without its newline; `undefined` when it is damaged, which git passes over too. */

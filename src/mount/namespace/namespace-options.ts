@@ -13,7 +13,8 @@ import type { BranchProvider } from './branch-provider.ts';
 export interface NamespaceOptions {
   readonly context: NodeContext;
   readonly algorithm: HashAlgorithm;
-  readonly odb: SnapshotObjects & Pick<ObjectDatabase, 'commitGraph' | 'resolvePrefix'>;
+  readonly odb: SnapshotObjects &
+    Pick<ObjectDatabase, 'commitGraph' | 'objectsDirectory' | 'resolvePrefix'>;
   readonly refs: Pick<
     RefStore,
     'list' | 'read' | 'reflogNewestFirst' | 'rename' | 'resolve' | 'update'
