@@ -64,7 +64,8 @@ export async function serve(
   force?.addEventListener('abort', () => void forceEnd(place, 'a second signal'));
   const { mount, serveGuarded } = await import('../mount/mount.ts');
   const log = await openLog(invocation);
-  const { repository, mountpoint, options } = invocation;
+  const { repository, mountpoint } = invocation;
+  const options = { ...invocation.options, setsUmask: true };
   const handle =
     guarded === undefined
       ? await mount(repository, mountpoint, options, log)

@@ -36,6 +36,11 @@ export function algorithmOf(entries: readonly ConfigEntry[], path: string): Hash
     if (version === 0 && !sinceVersion0.has(name)) continue;
     checkExtension(name, config.get(key) ?? '', path);
   }
+  // What git's own clones say, where the extension is not written.
+  const promisor = entries.find(({ key }) => /^remote\..*\.promisor$/.test(key));
+  if (promisor !== undefined && config.getBool(promisor.key) === true) {
+    throw partialClone(path, promisor.key.slice('remote.'.length, -'.promisor'.length));
+  }
   return config.get('extensions.objectFormat') === 'sha256' ? 'sha256' : 'sha1';
 }
 
@@ -53,14 +58,18 @@ function checkExtension(name: string, value: string, path: string): void {
           'git refs migrate --ref-format=files converts it',
       );
     case 'partialclone':
-      throw unsupported(
-        path,
-        `it is a partial clone (of ${JSON.stringify(value)}), and lacks objects; ` +
-          'clone it without a filter',
-      );
+      throw partialClone(path, value);
     default:
       throw unsupported(path, `extension ${name} is not known`);
   }
+}
+
+function partialClone(path: string, remote: string): UnsupportedRepositoryError {
+  return unsupported(
+    path,
+    `it is a partial clone (of ${JSON.stringify(remote)}), and lacks objects; ` +
+      'clone it without a filter',
+  );
 }
 
 function unsupported(path: string, why: string): UnsupportedRepositoryError {

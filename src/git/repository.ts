@@ -21,6 +21,7 @@ import { RefStore } from './refs/ref-store.ts';
 import { completeRepository, prepareRepository } from './repository-creation.ts';
 import { algorithmOf } from './repository-format.ts';
 import { findRepository, type FoundRepository } from './repository-layout.ts';
+import { sharedUmask } from './shared-repository.ts';
 
 /** How a repository is used; what is left out comes from its configuration. */
 export interface RepositoryOptions {
@@ -39,6 +40,11 @@ export interface RepositoryOptions {
    * its own and was killed: for those that must not block a branch by dying. Default `false`.
    */
   readonly markLocks?: boolean | undefined;
+  /**
+   * The process is there for this repository alone: it gets the umask that `core.sharedRepository` asks for.
+   * Default `false`.
+   */
+  readonly setsUmask?: boolean | undefined;
 }
 
 /** A repository that is to be made. */
@@ -140,6 +146,7 @@ export class Repository {
       isNear(Buffer.from(objectsDirectory)),
     ]);
     const algorithm = algorithmOf(ownEntries, commonDir);
+    if (options.setsUmask === true) process.umask(sharedUmask(config, process.umask()));
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
     const { cacheSizeBytes } = options;

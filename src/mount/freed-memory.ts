@@ -30,17 +30,17 @@ export class FreedMemory {
    * called every few seconds.
    */
   async giveBack(): Promise<void> {
-    const before = process.memoryUsage.rss();
-    this.#residentBytes = Math.min(this.#residentBytes, before);
-    if (!this.#wasAtRest() || before < this.#residentBytes + growthBytes) return;
-    // Until it is done: nobody needs to begin a second time.
-    this.#residentBytes = before;
     try {
+      const before = process.memoryUsage.rss();
+      this.#residentBytes = Math.min(this.#residentBytes, before);
+      if (!this.#wasAtRest() || before < this.#residentBytes + growthBytes) return;
+      // Until it is done: nobody needs to begin a second time.
+      this.#residentBytes = before;
       await this.#trim();
       this.#residentBytes = process.memoryUsage.rss();
       this.#log.debug('memory-given-back', { before, after: this.#residentBytes });
     } catch (error) {
-      // Neither koffi nor glibc has to be there.
+      // Neither koffi nor glibc has to be there, nor a descriptor to ask the system with.
       this.#log.debug('memory-kept', { reason: String(error) });
     }
   }

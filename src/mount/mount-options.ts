@@ -76,6 +76,8 @@ export interface MountOptions {
   readonly kernelOptions?: readonly string[];
   /** List `.tags`, `.commits` and the other special directories in the root; they are found by name either way. */
   readonly showDotDirectories?: boolean;
+  /** The process is there for this mount alone: its umask follows `core.sharedRepository`. */
+  readonly setsUmask?: boolean;
   /** What is written to the log (default `warn`). */
   readonly logLevel?: LogLevel;
 }

@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileNotFoundError, InvalidArgumentError, NotARepositoryError } from '../errors.ts';
+import {
+  FileNotFoundError,
+  InvalidArgumentError,
+  NotARepositoryError,
+  PermissionError,
+} from '../errors.ts';
+import { isSystemError } from '../git/system-error.ts';
 import type { Identity } from '../git/identity.ts';
 import { Repository } from '../git/repository.ts';
 import type { GitStore } from '../store/git-store.ts';
@@ -319,10 +325,12 @@ const defaultCompressionLevel = 1;
 
 /** Opens a repository, or makes one that begins with an empty commit on `main`. */
 async function openRepository(path: string, options: MountOptions): Promise<Repository> {
-  const { cacheSizeBytes, author, email } = options;
+  const { cacheSizeBytes, author, email, setsUmask } = options;
   // What cannot write takes no locks, and may not be allowed to mark any.
   const markLocks = !isReadOnly(options);
-  const repositoryOptions = { cacheSizeBytes, markLocks, lockTimeoutMs, defaultCompressionLevel };
+  const repositoryOptions = {
+    ...{ cacheSizeBytes, markLocks, lockTimeoutMs, defaultCompressionLevel, setsUmask },
+  };
   try {
     return await Repository.open(path, repositoryOptions);
   } catch (error) {
@@ -331,6 +339,12 @@ async function openRepository(path: string, options: MountOptions): Promise<Repo
         path,
         cause: error,
       });
+    }
+    if (isSystemError(error, 'EROFS')) {
+      throw new PermissionError(
+        `${path} is on a filesystem that is read-only, and can be mounted with --read-only alone`,
+        { path, cause: error },
+      );
     }
     const isMissing = error instanceof FileNotFoundError || error instanceof NotARepositoryError;
     if (!isMissing || options.create === false) throw error;

@@ -137,7 +137,12 @@ export class FirstParentWalk {
       this.#reading ??= this.#read(position + ahead).finally(() => {
         this.#reading = undefined;
       });
-      await this.#reading;
+      try {
+        await this.#reading;
+      } catch (error) {
+        // What stands behind it may be missing or damaged, and need not concern who asked for this.
+        if (this.#older.size <= position) throw error;
+      }
     }
   }
 

@@ -138,8 +138,9 @@ export class PackDirectory {
     let changed = false;
     const packs = new Map<string, Pack>();
     for (const name of names) {
-      // The index comes last, and goes first: a pack without one is not there yet, or no more.
-      const stem = /^(pack-.+)\.idx$/.exec(name)?.[1];
+      // The index comes last, and goes first: a pack without one is not there yet, or no more. Not all packs
+      // are called `pack-…`: `git maintenance` makes some that are called `loose-…`.
+      const stem = /^(.+)\.idx$/.exec(name)?.[1];
       if (stem === undefined || !names.has(`${stem}.pack`)) continue;
       const known = this.#packs.get(name);
       const isCruft = names.has(`${stem}.mtimes`);

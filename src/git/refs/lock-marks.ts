@@ -14,6 +14,7 @@ import {
 } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
+import { NotARepositoryError } from '../../errors.ts';
 import type { OpenFile } from '../open-file.ts';
 import { systemErrorCode, withoutLinks } from '../system-error.ts';
 import { removeFile } from './ref-directories.ts';
@@ -119,7 +120,15 @@ export class LockMarks implements LockMaker {
     const mark = join(this.#path, String(this.#count));
     const disk = this.#disk;
     const unmark = (): Promise<void> => removeFile(bytesFromText(mark), disk);
-    const file = await disk.open(mark, 'wx', 0o666);
+    let file: OpenFile;
+    try {
+      file = await disk.open(mark, 'wx', 0o666);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      await requireRepository(this.#path, disk);
+      // Somebody has removed the directory: a lock without a mark is as good, unless this process is killed.
+      return createUnmarked(path, disk);
+    }
     try {
       await disk.link(mark, bufferFromByteString(path));
       return { file, disk, unmark };
@@ -138,6 +147,13 @@ export class LockMarks implements LockMaker {
     await this.#directory.close();
     await rm(this.#path, { recursive: true, force: true });
   }
+}
+
+/** Where the repository has been moved away nothing is to be made in its place. */
+async function requireRepository(marks: string, disk: Disk): Promise<void> {
+  const path = join(marks, '../../..');
+  if ((await disk.stat(join(path, 'objects'))) !== undefined) return;
+  throw new NotARepositoryError(`the repository is not there any more: ${path}`, { path });
 }
 
 /** Whether the process with this `LockMarks.owner` has the repository open, for all that is known. */

@@ -17,6 +17,8 @@ export interface BranchSetting {
   /** For commit messages; see `formatCommitMessage`. */
   readonly messageTemplate: string | undefined;
   readonly policy: CommitPolicy;
+  /** Nothing is written to the repository: what an earlier mount left staged stays where it is. */
+  readonly readOnly: boolean;
   /** Leave out what the branch's own `.gitignore` files name. */
   readonly gitignore: boolean;
   /** How long nothing must have changed before a commit, and how long it is put off at most. */

@@ -1,5 +1,5 @@
 import type { ByteString } from '../../git/byte-string.ts';
-import { isTreeMode, modeTree } from '../../git/mode.ts';
+import { isGitlinkMode, isTreeMode, modeTree } from '../../git/mode.ts';
 import { emptyTreeOid } from '../../git/object.ts';
 import type { ObjectDatabase } from '../../git/odb/object-database.ts';
 import type { Oid } from '../../git/oid.ts';
@@ -123,7 +123,7 @@ export class CommitPlan {
     if (node.placed === undefined) return undefined;
     entries.set(name, node.placed);
     if (node.placed === null) return { kind: 'delete' };
-    this.oids.push(node.placed.oid);
+    if (!isGitlinkMode(node.placed.mode)) this.oids.push(node.placed.oid);
     return { kind: 'set', ...node.placed };
   }
 }

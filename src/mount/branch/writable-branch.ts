@@ -1,10 +1,11 @@
-import { CorruptObjectError, StaleSnapshotError } from '../../errors.ts';
+import { CorruptObjectError, NotARepositoryError, StaleSnapshotError } from '../../errors.ts';
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
 import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { ListedRef } from '../../git/refs/ref-reader.ts';
+import type { Repository } from '../../git/repository.ts';
 import { readCommit } from '../../snapshot/history.ts';
 import type { BranchPlace } from '../namespace/branch-provider.ts';
 import type { BranchStatus } from '../observe/status.ts';
@@ -103,7 +104,7 @@ export class WritableBranch implements Branch, ReferringBranch {
   ): Promise<WritableBranch> {
     const tip = await readTip(setting.repository, ref);
     if (tip === null) throw new ErrnoError('ESTALE', `${refNameText(ref)} does not exist`);
-    const saved = await takeSaved(setting, ref, tip.oid);
+    const saved = setting.readOnly ? [] : await takeSaved(setting, ref, tip.oid);
     if (saved.length === 0) return new WritableBranch(setting, ref, tip, place, saved);
     return WritableBranch.#recover(setting, ref, place, saved);
   }
@@ -341,8 +342,13 @@ export class WritableBranch implements Branch, ReferringBranch {
 
   async #follow(): Promise<void> {
     if (this.#isEnded) return;
-    const tip = this.#isGone ? null : await readTip(this.#setting.repository, this.#ref);
-    if (tip === null) return this.#lose();
+    const { repository } = this.#setting;
+    const tip = this.#isGone ? null : await readTip(repository, this.#ref);
+    if (tip === null) {
+      // With all of the repository gone (moved away, unmounted) nobody has deleted the branch.
+      if (!this.#isGone) await requireObjects(repository);
+      return this.#lose();
+    }
     if (tip.oid === this.#tip.oid) return;
     await followOutside(this.root, tip.tree, tip.time);
     this.#setting.counts.reconciles += 1;
@@ -400,4 +406,11 @@ export class WritableBranch implements Branch, ReferringBranch {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Throws where the repository does not stand at its path. */
+async function requireObjects({ odb, disk }: Repository): Promise<void> {
+  const path = odb.objectsDirectory;
+  if ((await disk.stat(path)) !== undefined) return;
+  throw new NotARepositoryError(`the repository is not there any more: ${path}`, { path });
 }

@@ -7,6 +7,7 @@ import type { Repository } from '../../git/repository.ts';
 import { commitChanges } from '../../snapshot/commit.ts';
 import { treeOf } from '../../snapshot/tree.ts';
 import type { MountOptions } from '../mount-options.ts';
+import { isReadOnly } from '../mount-request.ts';
 import type { BranchPlace, BranchProvider } from '../namespace/branch-provider.ts';
 import type { Log } from '../observe/log.ts';
 import type { BranchStatus } from '../observe/status.ts';
@@ -89,6 +90,7 @@ export class WritableBranches implements BranchProvider {
       identity,
       messageTemplate: mount.message,
       policy: mount.commitOn ?? 'close',
+      readOnly: isReadOnly(mount),
       gitignore: mount.gitignore ?? false,
       quietMs,
       longestMs: Math.max(longestDelayMs, quietMs),

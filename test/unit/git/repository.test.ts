@@ -124,6 +124,7 @@ describe('open', () => {
     ['version = 1\n[extensions] surprise = 1', 'extension surprise is not known'],
     ['version = 0\n[extensions] objectFormat = sha256', 'needs format version 1'],
     ['version = 0\n[extensions] partialClone = origin', 'partial clone'],
+    ['version = 0\n[remote "origin"] promisor = true', 'partial clone (of "origin")'],
   ])('%j is refused, and the reason is named', async (text, why) => {
     const path = await temporaryDirectory();
     await created(path);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { FreedMemory } from '../../../src/mount/freed-memory.ts';
 import { Log } from '../../../src/mount/observe/log.ts';
 import { eventually } from '../../helpers/eventually.ts';
@@ -38,6 +38,20 @@ test('freed memory goes back to the system, at rest, when there is much of it', 
   await sleep(1000);
   await memory.giveBack();
   expect(lines.length).toBe(1);
+});
+
+test('what cannot be looked at, for there is no descriptor left, does no harm', async () => {
+  const lines: string[] = [];
+  const memory = new FreedMemory(new Log({ write: (line) => lines.push(line) }, 'debug'));
+  const rss = vi.spyOn(process.memoryUsage, 'rss').mockImplementation(() => {
+    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+  });
+  try {
+    await memory.giveBack();
+  } finally {
+    rss.mockRestore();
+  }
+  expect(lines.join()).toMatch(/ debug memory-kept reason=.*EMFILE/);
 });
 
 /** Some 160 MB in small pieces, of which most are freed. */
