@@ -45,6 +45,7 @@ const noTree: Tree = Tree.parse(Buffer.alloc(0), 'sha1');
  * - `pending` are the names that the next commit has to look at: what they lead to may differ from
  *   the tree. A name that differs and is not pending is one that no commit takes (scratch names,
  *   FIFOs, files that were never closed); these are always in `children`.
+ * - `ignored` are those among these that a commit has left out by a rule file: see `IgnoreRules`.
  */
 export class DirectoryNames {
   /** `null` for the empty tree. Changed when a commit took what differs, or the branch moved on. */
@@ -52,6 +53,7 @@ export class DirectoryNames {
   readonly children: MostlyEmptyMap<ByteString, BranchNode> = new MostlyEmptyMap();
   readonly removed: MostlyEmptySet<ByteString> = new MostlyEmptySet();
   readonly pending: MostlyEmptySet<ByteString> = new MostlyEmptySet();
+  readonly ignored: MostlyEmptySet<ByteString> = new MostlyEmptySet();
   readonly #context: BranchContext;
   readonly #maker: NodeMaker;
   #subdirectories: number | undefined;
@@ -160,6 +162,7 @@ export class DirectoryNames {
   /** Takes a name from its node, which lives on, and lets it lead to what the tree has. */
   detach(name: ByteString): void {
     this.children.delete(name);
+    this.ignored.delete(name);
     this.#row?.retire(name);
   }
 

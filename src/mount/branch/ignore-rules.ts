@@ -22,7 +22,8 @@ interface Missing {
 /**
  * Leaves what a branch's own `.gitignore` files name out of its commits, by the rules of
  * gitignore(5): the deepest file with a pattern that matches decides, and what git tracks already is
- * not ignored. A file counts as it was closed last, committed or not.
+ * not ignored. A file counts as it was closed last, committed or not; when the mount changes one, what
+ * was left out below is looked at again.
  */
 export class IgnoreRules {
   readonly #odb: ObjectDatabase;
@@ -42,7 +43,7 @@ export class IgnoreRules {
         const missing: Missing = { rules: new Set(), trees: new Set() };
         this.#survey(root, missing);
         if (missing.rules.size === 0 && missing.trees.size === 0) {
-          return new CommitPlan(root, (...place) => this.#ignores(...place));
+          return new CommitPlan(root, (...place) => this.#leavesOut(...place));
         }
         for (const oid of missing.trees) this.#trees.set(oid, await this.#odb.tree(oid));
         for (const oid of missing.rules) this.#rules.set(oid, await this.#read(oid));
@@ -57,6 +58,7 @@ export class IgnoreRules {
     const waiting = [root];
     for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
       const { origin, pending, children } = at.names;
+      if (pending.has(ruleFileName)) reconsider(at);
       if (origin !== null && !this.#trees.has(origin)) {
         missing.trees.add(origin);
         continue;
@@ -68,6 +70,12 @@ export class IgnoreRules {
         if (node instanceof BranchDirectory) waiting.push(node);
       }
     }
+  }
+
+  #leavesOut(directory: BranchDirectory, name: ByteString, node: BranchNode): boolean {
+    const isIgnored = this.#ignores(directory, name, node);
+    if (isIgnored) directory.names.ignored.add(name);
+    return isIgnored;
   }
 
   #ignores(directory: BranchDirectory, name: ByteString, node: BranchNode): boolean {
@@ -110,5 +118,19 @@ export class IgnoreRules {
     // Patterns and paths are compared as bytes, as git does it.
     const text = data.toString('latin1').replace(/^\xef\xbb\xbf/, '');
     return ignore({ ignorecase: false, allowRelativePaths: true }).add(text);
+  }
+}
+
+/** Has the next plan look again at what was left out in a directory and below it. */
+function reconsider(directory: BranchDirectory): void {
+  const waiting = [directory];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    for (const name of [...at.names.ignored]) {
+      at.names.ignored.delete(name);
+      at.markPending(name);
+    }
+    for (const node of at.names.children.values()) {
+      if (node instanceof BranchDirectory) waiting.push(node);
+    }
   }
 }

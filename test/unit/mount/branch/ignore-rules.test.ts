@@ -91,6 +91,26 @@ describe('.gitignore', () => {
     expect(await committed(mount)).toContain('x.tmp');
   });
 
+  test('no more names what was left out before, also deep below', async () => {
+    const mount = await BranchMount.open(options);
+    await mount.mkdir('src/deep');
+    await mount.mkdir('build/out');
+    const left = ['x.log', 'src/deep/y.log', 'build/out/z'];
+    for (const path of left) await mount.write(path, path);
+    await mount.rename('src/a.txt', 'src/a.log');
+    for (const path of [...left, 'src/a.log']) expect(await committed(mount)).not.toContain(path);
+    await mount.write('src/.gitignore', '# nothing\n');
+    // Still named by the file above.
+    for (const path of [...left, 'src/a.log']) expect(await committed(mount)).not.toContain(path);
+    await mount.write('.gitignore', '/build\n');
+    const later = await committed(mount);
+    expect(later).toEqual(expect.arrayContaining(['x.log', 'src/deep/y.log', 'src/a.log']));
+    expect(later).not.toContain('build/out/z');
+    await mount.unlink('.gitignore');
+    expect(await committed(mount)).toContain('build/out/z');
+    await mount.expectCommitted();
+  });
+
   test('means nothing unless it is asked for', async () => {
     const mount = await BranchMount.open({ files });
     await mount.write('x.log', '1');
