@@ -330,6 +330,36 @@ describe('rename', () => {
     await fsck(gitDir);
   });
 
+  test('worktrees that are on the branch go with it, and others stay', async () => {
+    for (const name of ['main', 'topic']) await run('update-ref', `refs/heads/${name}`, first);
+    const [on, beside] = [join(gitDir, '../on'), join(gitDir, '../beside')];
+    await run('worktree', 'add', '--quiet', on, 'topic');
+    await run('worktree', 'add', '--quiet', '--detach', beside, 'topic');
+    await run('symbolic-ref', 'HEAD', 'refs/heads/topic');
+    await refs.rename(topic, parseRefName('refs/heads/topic/inner'), change('renamed'));
+    const head = (cwd: string): Promise<string> => git(['symbolic-ref', '-q', 'HEAD'], { cwd });
+    expect(await head(on)).toBe('refs/heads/topic/inner\n');
+    expect(await head(gitDir)).toBe('refs/heads/topic/inner\n');
+    await expect(head(beside)).rejects.toThrow();
+    expect(await git(['status', '--porcelain'], { cwd: on })).toBe('');
+    // Out of the worktree the bare repository is the other one.
+    const inWorktree = join(gitDir, 'worktrees/on');
+    const policy = { algorithm: 'sha1', reflogPolicy: 'always' } as const;
+    const store = new RefStore({ gitDir: inWorktree, commonDir: gitDir, ...policy });
+    await store.rename(parseRefName('refs/heads/topic/inner'), topic, change('back'));
+    expect([await head(on), await head(gitDir)]).toEqual([
+      'refs/heads/topic\n',
+      'refs/heads/topic\n',
+    ]);
+    await writeFile(join(inWorktree, 'HEAD.lock'), '');
+    const quick = new RefStore({ gitDir, ...policy, lockTimeoutMs: 50 });
+    await expect(
+      quick.rename(topic, parseRefName('refs/heads/locked'), change('no')),
+    ).rejects.toThrow('HEAD.lock exists');
+    expect(await all()).toBe(`refs/heads/main ${first}\nrefs/heads/topic ${first}\n`);
+    await fsck(gitDir);
+  });
+
   test('nothing is renamed over another ref, or beside one that excludes it', async () => {
     for (const name of ['main', 'topic', 'x/y']) {
       await refs.update({ name: parseRefName(`refs/heads/${name}`), oid: first, ...change('x') });

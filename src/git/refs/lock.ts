@@ -108,6 +108,11 @@ export class LockFile {
     }
   }
 
+  /** Whether it has not been given up. */
+  get isHeld(): boolean {
+    return this.#standing;
+  }
+
   /** Writes the new content of the file into the lock; with `fsync` it is on stable storage then. */
   async write(content: string, fsync: boolean): Promise<void> {
     await writeFully(this.#file, Buffer.from(content, 'latin1'), null);

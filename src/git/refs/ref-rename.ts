@@ -10,6 +10,7 @@ import type { RefReader } from './ref-reader.ts';
 import { conflict, makeRoom } from './ref-room.ts';
 import { syncRefs } from './ref-writer.ts';
 import type { LockTimeouts } from './ref-writer.ts';
+import { WorktreeHeads } from './worktree-heads.ts';
 
 /** What a rename works on. */
 export interface RenameContext {
@@ -20,8 +21,8 @@ export interface RenameContext {
 
 /**
  * See `RefStore.rename`. The new ref is put into packed-refs, the only place where it can stand
- * beside the old one when one name is a directory in the other; then the reflog and `HEAD` move, and
- * the old ref goes last. So a crash leaves both refs, and never none.
+ * beside the old one when one name is a directory in the other; then the reflog, `HEAD` and those of
+ * other worktrees move, and the old ref goes last. So a crash leaves both refs, and never none.
  */
 export async function renameRef(
   context: RenameContext,
@@ -37,15 +38,18 @@ export async function renameRef(
   if (!to.startsWith(`${from}/`)) names.push(to);
   if (await leadsTo(reader, headRef, from)) names.push(headRef);
   const locks = await RefLocks.acquire(reader, names, deadlineMs);
+  let heads: WorktreeHeads | undefined;
   try {
+    heads = await WorktreeHeads.lock(reader.paths, from, deadlineMs);
     const oid = await valueToMove(reader, from);
     if ((await readCurrent(reader, to, 'broken or not')).exists) throw conflict(to, to);
     await makeRoom(reader, to, deadlineMs, from);
     await reader.packed.locked(deadlineAfter(timeouts.packedRefsTimeoutMs), (refs) =>
-      move(context, { from, to, oid, locks, refs, change }),
+      move(context, { from, to, oid, locks, heads, refs, change }),
     );
     if (change.fsync === true) await syncRefs(reader.paths, logs, [...names, to]);
   } finally {
+    await heads?.release();
     await locks.release();
   }
 }
@@ -63,6 +67,7 @@ interface Move {
   readonly to: RefName;
   readonly oid: Oid;
   readonly locks: RefLocks;
+  readonly heads: WorktreeHeads | undefined;
   readonly refs: PackedRefs;
   readonly change: RefChange;
 }
@@ -88,6 +93,7 @@ async function move(context: RenameContext, task: Move): Promise<void> {
     throw error;
   }
   await moveHead(context, task);
+  await task.heads?.move(to, change.fsync ?? false);
   if (both.get(from) !== undefined) await packed.replace(both, new Map([[from, null]]));
   await removeFile(paths.ref(from));
 }
