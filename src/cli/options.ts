@@ -43,7 +43,7 @@ export const mountOptions: Readonly<Record<string, Options>> = {
   'no-create': flag('fail when the repository does not exist'),
   'commit-on': value('what makes a commit: close, fsync, manual or idle:MS (default close)'),
   'commit-delay': value('how long a branch is quiet before its commit (default 100ms)'),
-  message: value('template of commit messages'),
+  message: value('template of commit messages, in which {default} stands for what changed'),
   author: value('name of who commits'),
   email: value('address of who commits'),
   scratch: value('name pattern that is never committed; repeat it for more'),

@@ -15,6 +15,7 @@ import { FreedMemory } from './freed-memory.ts';
 import { KernelMount } from './kernel-mount.ts';
 import type { TransportMount } from './kernel-mount.ts';
 import type { MountOptions } from './mount-options.ts';
+import { SpoolDirectory } from './branch/spool-file.ts';
 import { isReadOnly, mountRequest } from './mount-request.ts';
 import { prepareMountpoint } from './mountpoint.ts';
 import { NotifierRelay } from './notifier-relay.ts';
@@ -77,6 +78,9 @@ export async function mount(
     { repository: repositoryPath, spoolDirectory },
     { nonEmpty: options.nonEmpty ?? false },
   );
+  if (options.spoolDirectory !== undefined && !isReadOnly(options)) {
+    await new SpoolDirectory(options.spoolDirectory).prepare();
+  }
   const repository =
     typeof source === 'string' ? await openRepository(source, options) : source.context.repository;
   const letGo = async (): Promise<void> => {

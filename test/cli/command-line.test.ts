@@ -161,6 +161,14 @@ describe('what cannot be mounted is said in one line', () => {
       expect(await refusal(gitDir, await freshMountpoint(), '--log-file', log)).toContain(log);
     });
 
+    test('a place for the spool that is none', async () => {
+      const file = join(directory, 'spooled');
+      await writeFile(file, '');
+      expect(await refusal(gitDir, await freshMountpoint(), '--spool-dir', file)).toContain(
+        `content cannot wait in ${file}`,
+      );
+    });
+
     test('no /dev/fuse', async () => {
       const mountpoint = await freshMountpoint();
       const inner = [

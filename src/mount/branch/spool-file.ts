@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { InvalidArgumentError } from '../../errors.ts';
 
 /** Where content waits that is too big for memory. Made when first needed, for this user alone. */
 export class SpoolDirectory {
@@ -10,6 +11,17 @@ export class SpoolDirectory {
 
   constructor(path: string) {
     this.#path = path;
+  }
+
+  /** Makes sure that files can be made there, or throws an `InvalidArgumentError` that says why not. */
+  async prepare(): Promise<void> {
+    try {
+      await (await this.create()).close();
+    } catch (cause) {
+      const path = this.#path;
+      const message = `content cannot wait in ${path}: ${String(cause)}; name another directory for it`;
+      throw new InvalidArgumentError(message, { path, cause });
+    }
   }
 
   /** A fresh empty file, which has no name: it is gone when it is closed, or when the daemon ends in any way. */
