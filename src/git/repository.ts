@@ -146,7 +146,11 @@ export class Repository {
       isNear(Buffer.from(objectsDirectory)),
     ]);
     const algorithm = algorithmOf(ownEntries, commonDir);
-    if (options.setsUmask === true) process.umask(sharedUmask(config, process.umask()));
+    if (options.setsUmask === true) {
+      // It can be read by setting it alone.
+      const umask = process.umask(0o077);
+      process.umask(sharedUmask(config, umask));
+    }
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
     const { cacheSizeBytes } = options;

@@ -37,7 +37,7 @@ const wholeFileBytes = 256 * 1024;
  */
 export async function stageBytes(
   staging: StagingArea,
-  data: Uint8Array,
+  data: Uint8Array | undefined,
   mode?: ModeOption,
 ): Promise<PlacedObject> {
   const fileMode = fileModeFromOption(mode);
@@ -63,7 +63,7 @@ export async function stageSymlink(staging: StagingArea, target: string): Promis
 
 /** Stages what a `WriteValue` describes. */
 export async function stageValue(staging: StagingArea, value: WriteValue): Promise<PlacedObject> {
-  if (typeof value === 'string' || value instanceof Uint8Array) {
+  if (typeof value === 'string' || isUint8Array(value)) {
     return stageValue(staging, { data: value });
   }
   const { data, mode, target } = value;
@@ -75,9 +75,13 @@ export async function stageValue(staging: StagingArea, value: WriteValue): Promi
     return stageSymlink(staging, target);
   }
   if (typeof data === 'string') return stageBytes(staging, encodeText(data), mode);
-  if (data instanceof Uint8Array) return stageBytes(staging, data, mode);
-  if (data !== undefined) return stageLocalFile(staging, data, mode);
-  throw new InvalidArgumentError('a write needs data');
+  if (isLocalFile(data)) return stageLocalFile(staging, data, mode);
+  return stageBytes(staging, data, mode);
+}
+
+function isLocalFile(data: unknown): data is LocalFile {
+  if (data instanceof URL) return true;
+  return typeof data === 'object' && data !== null && 'path' in data;
 }
 
 /**

@@ -58,7 +58,9 @@ describeOnEveryRepository('branches and tags', (it) => {
     await store.branches.set('often', main);
     const deletions = Array.from({ length: 5 }, () => store.branches.delete('often'));
     const outcomes = await Promise.allSettled(deletions);
-    const reasons = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+    const reasons = outcomes.flatMap((one) =>
+      one.status === 'rejected' ? [one.reason as unknown] : [],
+    );
     expect(reasons).toHaveLength(4);
     for (const reason of reasons) expect(reason).toBeInstanceOf(KeyNotFoundError);
     await writeFile(join(gitDir, 'refs/heads/broken'), 'nothing that git knows');

@@ -52,6 +52,8 @@ describeOnEveryRepository('writing to a snapshot', (it) => {
       await expect(main.write('new', data)).rejects.toBeInstanceOf(InvalidArgumentError);
       await expect(main.batch().write('new', data)).rejects.toBeInstanceOf(InvalidArgumentError);
       if (typeof view === 'string') continue;
+      const applied = main.apply({ new: { data } });
+      await expect(applied).rejects.toBeInstanceOf(InvalidArgumentError);
       const writer = main.writer('new');
       expect(() => writer.write(data)).toThrow(InvalidArgumentError);
       await writer[Symbol.asyncDispose]();

@@ -60,8 +60,17 @@ function marksDirectory(commonDir: string): string {
   return join(commonDir, 'vost/locks');
 }
 
+/** Where the repository has been moved away nothing is to be made in its place. */
+async function requireRepository(commonDir: string, disk: Disk): Promise<void> {
+  if ((await disk.stat(commonDir)) !== undefined) return;
+  throw new NotARepositoryError(`the repository is not there any more: ${commonDir}`, {
+    path: commonDir,
+  });
+}
+
 /** Makes that directory; it fails where none can be, and where the repository is not there any more. */
 export async function makeMarksDirectory(commonDir: string, disk: Disk): Promise<void> {
+  await requireRepository(commonDir, disk);
   const directory = marksDirectory(commonDir);
   await disk.mkdirIfMissing(dirname(directory));
   await disk.mkdirIfMissing(directory);
@@ -125,7 +134,7 @@ export class LockMarks implements LockMaker {
       file = await disk.open(mark, 'wx', 0o666);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
-      await requireRepository(this.#path, disk);
+      await requireRepository(join(this.#path, '../../..'), disk);
       // Somebody has removed the directory: a lock without a mark is as good, unless this process is killed.
       return createUnmarked(path, disk);
     }
@@ -147,13 +156,6 @@ export class LockMarks implements LockMaker {
     await this.#directory.close();
     await rm(this.#path, { recursive: true, force: true });
   }
-}
-
-/** Where the repository has been moved away nothing is to be made in its place. */
-async function requireRepository(marks: string, disk: Disk): Promise<void> {
-  const path = join(marks, '../../..');
-  if ((await disk.stat(join(path, 'objects'))) !== undefined) return;
-  throw new NotARepositoryError(`the repository is not there any more: ${path}`, { path });
 }
 
 /** Whether the process with this `LockMarks.owner` has the repository open, for all that is known. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { NotARepositoryError } from '../../errors.ts';
 import type { Disk } from '../../git/disk.ts';
 import type { Oid } from '../../git/oid.ts';
 import { branchPrefix, tagPrefix } from '../../git/refs/ref-name.ts';
@@ -109,7 +110,14 @@ export class RefWatcher {
     this.#schedule(Math.min(longestIntervalMs, Math.max(intervalMs, restMs)));
   }
 
+  async #requireRepository(): Promise<void> {
+    const { commonDir: path, disk } = this.#options;
+    if ((await disk.stat(join(path, 'refs'))) !== undefined) return;
+    throw new NotARepositoryError(`the repository is not there any more: ${path}`, { path });
+  }
+
   async #look(): Promise<void> {
+    await this.#requireRepository();
     // Taken before the refs are read: what changes in between is read again the next time.
     const { text, isRacy } = await this.#directories.signature();
     if (this.#known !== undefined && text === this.#signature && this.#again.size === 0) return;
@@ -130,6 +138,8 @@ export class RefWatcher {
     const now = new Map<RefName, Oid>();
     const lists = [branchPrefix, tagPrefix].map((prefix) => refs.list(prefix));
     for (const { name, oid } of (await Promise.all(lists)).flat()) now.set(name, oid);
+    // Where all of the repository is gone for a while (moved away, unmounted), nobody has deleted a ref.
+    await this.#requireRepository();
     const moved = this.#known === undefined ? [] : changedNames(this.#known, now);
     const changed = [...new Set([...moved, ...again])];
     const left = leftTips(this.#seen, now);

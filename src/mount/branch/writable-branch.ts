@@ -342,13 +342,8 @@ export class WritableBranch implements Branch, ReferringBranch {
 
   async #follow(): Promise<void> {
     if (this.#isEnded) return;
-    const { repository } = this.#setting;
-    const tip = this.#isGone ? null : await readTip(repository, this.#ref);
-    if (tip === null) {
-      // With all of the repository gone (moved away, unmounted) nobody has deleted the branch.
-      if (!this.#isGone) await requireObjects(repository);
-      return this.#lose();
-    }
+    const tip = this.#isGone ? null : await this.#readTip();
+    if (tip === null) return this.#lose();
     if (tip.oid === this.#tip.oid) return;
     await followOutside(this.root, tip.tree, tip.time);
     this.#setting.counts.reconciles += 1;
@@ -356,6 +351,16 @@ export class WritableBranch implements Branch, ReferringBranch {
     this.#setting.context.referred.tipMoved(this.#tip.oid, tip.oid);
     this.#tip = tip;
     this.#setting.lookAgain(this.#ref);
+  }
+
+  /** `null` when others have deleted the branch; with all of the repository gone nobody has, and that is an error. */
+  async #readTip(): Promise<Tip | null> {
+    const { repository } = this.#setting;
+    const tip = await readTip(repository, this.#ref);
+    if (tip !== null) return tip;
+    await requireObjects(repository);
+    // It may have come back in between.
+    return readTip(repository, this.#ref);
   }
 
   /** Others have deleted the branch: nothing more can be written, and what was staged gets a ref of its own. */

@@ -47,7 +47,7 @@ test('makes no directory in the place of a repository that was moved away', asyn
   const { commonDir } = await freshRefs();
   const marks = await LateLockMarks.prepare(commonDir, disk);
   await rename(commonDir, `${commonDir}.away`);
-  await expect(marks.open()).rejects.toThrow('ENOENT');
+  await expect(marks.open()).rejects.toThrow('the repository is not there any more');
   await rename(`${commonDir}.away`, commonDir);
   expect(await marks.open()).toBeInstanceOf(LockMarks);
   await marks.close();
