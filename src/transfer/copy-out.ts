@@ -77,6 +77,8 @@ async function makeDestination(target: DiskTarget, dest: ByteString): Promise<vo
   } catch (error) {
     throw localError(textFromBytes(dest), error);
   }
+  // What was not there may have been on the way (`new/../repository`).
+  await target.refuseWithin(dest);
 }
 
 async function partsOf(fs: FS, sources: readonly SourcePath[], run: TransferRun): Promise<Part[]> {

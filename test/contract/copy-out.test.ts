@@ -252,6 +252,7 @@ describeOnEveryRepository('nothing outside of the destination is written', (it) 
       join(gitDir, 'objects'),
       join(gitDir, 'new/deep'),
       join(link, 'x'),
+      `${gitDir}.new/../${basename(gitDir)}`,
     ]) {
       await expect(main.syncOut('', path)).rejects.toBeInstanceOf(InvalidArgumentError);
       await expect(main.copyOut('', path)).rejects.toBeInstanceOf(InvalidArgumentError);
