@@ -68,7 +68,7 @@ export class Batch {
     return this.#closed;
   }
 
-  /** Stages a file. */
+  /** Stages a file; see `FS.write` for when the bytes count. */
   async write(path: string, data: Uint8Array, options: ModeOptions = {}): Promise<void> {
     const target = this.#pathFor(path);
     await this.#put(target, stageBytes(this.#stagingArea(), data, options.mode));

@@ -6,6 +6,7 @@ import { InvalidArgumentError, IsADirectoryError } from '../errors.ts';
 import { bufferFromByteString, bytesFromText } from '../git/byte-string.ts';
 import { localError } from '../git/local-error.ts';
 import { modeBlob, modeExecutable, modeSymlink } from '../git/mode.ts';
+import { pieceBytes } from '../git/odb/deflate.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import { fileModeFromOption } from './file-type.ts';
 import type { ModeOption } from './file-type.ts';
@@ -32,8 +33,9 @@ export type WriteValue = Uint8Array | string | WriteEntry;
 const wholeFileBytes = 256 * 1024;
 
 /**
- * Stages bytes as a file, as they are when this is called: what is hashed is what is stored, whatever
- * the caller does with his memory meanwhile.
+ * Stages bytes as a file. What is hashed is what is stored, whatever the caller does with his memory
+ * meanwhile: up to a mebibyte is copied at once, and more piece by piece, for so much fresh memory can take
+ * as long as to store it.
  */
 export async function stageBytes(
   staging: StagingArea,
@@ -41,7 +43,16 @@ export async function stageBytes(
   mode?: ModeOption,
 ): Promise<PlacedObject> {
   const fileMode = fileModeFromOption(mode);
+  if (isUint8Array(data) && data.length > pieceBytes) {
+    const oid = await staging.writeStream('blob', data.length, oneChunk(data));
+    return { mode: fileMode, oid };
+  }
   return { mode: fileMode, oid: await staging.write('blob', copyOfBytes(data)) };
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- it has to be an async iterable
+async function* oneChunk(data: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield data;
 }
 
 /** A copy of what is to be stored; an `InvalidArgumentError` when it is no `Uint8Array`. */

@@ -77,7 +77,10 @@ export class FS extends SnapshotView {
     return new FS(context, await readCommit(context.repository.odb, commit), ref, null);
   }
 
-  /** Writes a file. */
+  /**
+   * Writes a file. The bytes count as they are at the call; of more than 1 MiB each has to stay as it is until
+   * this resolves, or else some of it may be stored as it was later.
+   */
   async write(path: string, data: Uint8Array, options: WriteOptions = {}): Promise<FS> {
     return this.#writeOne(path, options, (staging) => stageBytes(staging, data, options.mode));
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -30,7 +31,7 @@ const bytes = (text: string): Buffer => Buffer.from(text);
 
 describeOnEveryRepository('writing to a snapshot', (it) => {
   it('stores content as it is when it is given', async ({ main, git }) => {
-    for (const size of [10, 100_000, 3_000_000]) {
+    for (const size of [10, 100_000, 1024 * 1024]) {
       const content = Buffer.alloc(size, 'a');
       const writing = main.write('new', content);
       content.fill('b');
@@ -38,6 +39,18 @@ describeOnEveryRepository('writing to a snapshot', (it) => {
       expect((await fs.read('new')).equals(Buffer.alloc(size, 'a'))).toBe(true);
       await git('update-ref', 'refs/heads/main', main.commitHash);
     }
+  });
+
+  it('stores large content that changes meanwhile under the hash of what it stores', async (fixture) => {
+    const content = Buffer.alloc(3_000_000, 'a');
+    const writing = fixture.main.write('new', content);
+    content.fill('b');
+    const fs = await writing;
+    const stored = await fs.read('new');
+    expect(stored.length).toBe(content.length);
+    const blob = Buffer.concat([Buffer.from(`blob ${stored.length}\0`), stored]);
+    const hash = createHash('sha1').update(blob).digest('hex');
+    expect(await fixture.git('rev-parse', 'main:new')).toBe(hash);
   });
 
   it('takes bytes, and no other views of memory', async ({ main, git }) => {
