@@ -44,6 +44,17 @@ export async function findRepository(path: string): Promise<FoundRepository> {
   return found;
 }
 
+/**
+ * Throws a `NotARepositoryError` where a repository that was opened stands at its path no more (moved away, its
+ * disk unmounted): then no ref was deleted, and nothing is to be made in its place.
+ */
+export async function requireStillThere(commonDir: string, disk: Disk): Promise<void> {
+  if ((await disk.stat(join(commonDir, 'refs'))) !== undefined) return;
+  throw new NotARepositoryError(`the repository is not there any more: ${commonDir}`, {
+    path: commonDir,
+  });
+}
+
 async function followGitFile(file: string, path: string, disk: Disk): Promise<FoundRepository> {
   const text = await disk.readFile(file);
   const target = gitFile.exec(text?.toString() ?? '')?.[1];

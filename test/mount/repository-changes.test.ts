@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { fsck, git } from '../helpers/git.ts';
 import { mountRepository, vostMount, vostMountProgram } from '../helpers/mount.ts';
+import type { MountedRepository } from '../helpers/mount.ts';
 import { programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
@@ -15,6 +16,14 @@ async function newRepository(...args: string[]): Promise<string> {
   const gitDir = join(await temporaryDirectory(), 'repo.git');
   await git(['init', '--quiet', '--bare', '--initial-branch=main', ...args, gitDir]);
   return gitDir;
+}
+
+/** Mounts, and makes commits of a file that holds their number. */
+async function mountWithCommits(gitDir: string, count: number): Promise<MountedRepository> {
+  const mount = await mountRepository(gitDir);
+  const script = `mkdir main; for i in $(seq ${count}); do echo $i > main/file; sync main; done`;
+  await shell(script, { cwd: mount.mountpoint });
+  return mount;
 }
 
 test('a submodule moves, within a branch and to another one', async () => {
@@ -56,10 +65,7 @@ test('a read-only mount leaves alone what an earlier one has staged', async () =
 
 test('packs are read whatever they are called', async () => {
   const gitDir = await newRepository();
-  const first = await mountRepository(gitDir);
-  await shell('mkdir main; for i in 1 2 3; do echo $i > main/file; sync main; done', {
-    cwd: first.mountpoint,
-  });
+  const first = await mountWithCommits(gitDir, 3);
   // The first time they are packed, the second time the loose ones are removed.
   for (let round = 0; round < 2; round++) {
     await git(['maintenance', 'run', '--task=loose-objects'], { cwd: gitDir });
@@ -90,10 +96,7 @@ test('a shared repository stays one', async () => {
 
 test('history ends where a shallow repository does', async () => {
   const gitDir = await newRepository();
-  const full = await mountRepository(gitDir);
-  await shell('mkdir main; for i in 1 2 3; do echo $i > main/file; sync main; done', {
-    cwd: full.mountpoint,
-  });
+  const full = await mountWithCommits(gitDir, 3);
   await full.unmount();
   const shallow = join(await temporaryDirectory(), 'shallow.git');
   await git(['clone', '--quiet', '--bare', '--depth=2', `file://${gitDir}`, shallow]);
@@ -109,10 +112,7 @@ test('history ends where a shallow repository does', async () => {
 
 test('a commit that is missing far back spoils what needs it alone', async () => {
   const gitDir = await newRepository();
-  const first = await mountRepository(gitDir);
-  await shell('mkdir main; for i in 1 2 3 4; do echo $i > main/file; sync main; done', {
-    cwd: first.mountpoint,
-  });
+  const first = await mountWithCommits(gitDir, 4);
   await first.unmount();
   const missing = (await git(['rev-parse', 'main~3'], { cwd: gitDir })).trim();
   await rm(join(gitDir, 'objects', missing.slice(0, 2), missing.slice(2)));

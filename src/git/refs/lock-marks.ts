@@ -14,8 +14,8 @@ import {
 } from '../byte-string.ts';
 import { farDisk } from '../disk.ts';
 import type { Disk } from '../disk.ts';
-import { NotARepositoryError } from '../../errors.ts';
 import type { OpenFile } from '../open-file.ts';
+import { requireStillThere } from '../repository-layout.ts';
 import { systemErrorCode, withoutLinks } from '../system-error.ts';
 import { removeFile } from './ref-directories.ts';
 
@@ -60,17 +60,9 @@ function marksDirectory(commonDir: string): string {
   return join(commonDir, 'vost/locks');
 }
 
-/** Where the repository has been moved away nothing is to be made in its place. */
-async function requireRepository(commonDir: string, disk: Disk): Promise<void> {
-  if ((await disk.stat(commonDir)) !== undefined) return;
-  throw new NotARepositoryError(`the repository is not there any more: ${commonDir}`, {
-    path: commonDir,
-  });
-}
-
 /** Makes that directory; it fails where none can be, and where the repository is not there any more. */
 export async function makeMarksDirectory(commonDir: string, disk: Disk): Promise<void> {
-  await requireRepository(commonDir, disk);
+  await requireStillThere(commonDir, disk);
   const directory = marksDirectory(commonDir);
   await disk.mkdirIfMissing(dirname(directory));
   await disk.mkdirIfMissing(directory);
@@ -134,7 +126,7 @@ export class LockMarks implements LockMaker {
       file = await disk.open(mark, 'wx', 0o666);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
-      await requireRepository(join(this.#path, '../../..'), disk);
+      await requireStillThere(join(this.#path, '../../..'), disk);
       // Somebody has removed the directory: a lock without a mark is as good, unless this process is killed.
       return createUnmarked(path, disk);
     }

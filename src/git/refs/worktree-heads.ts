@@ -1,6 +1,5 @@
 import { allOf } from '../all-of.ts';
 import { bufferFromByteString, byteStringFromBuffer, type ByteString } from '../byte-string.ts';
-import { isNothingThere } from '../system-error.ts';
 import { LockFile, releaseAll, type DeadlineMs } from './lock.ts';
 import { headRef, type RefName } from './ref-name.ts';
 import type { RefPaths } from './ref-paths.ts';
@@ -25,11 +24,11 @@ export class WorktreeHeads {
     const locks: LockFile[] = [];
     try {
       for (const path of await otherHeads(paths)) {
-        if (!(await leadsTo(paths, path, branch))) continue;
+        if (!(await isOn(paths, path, branch))) continue;
         const lock = await LockFile.acquire(path, deadlineMs, paths.marks);
         locks.push(lock);
         // It may have moved on while the lock was waited for.
-        if (!(await leadsTo(paths, path, branch))) await lock.release();
+        if (!(await isOn(paths, path, branch))) await lock.release();
       }
       return new WorktreeHeads(locks.filter((lock) => lock.isHeld));
     } catch (error) {
@@ -62,12 +61,7 @@ async function otherHeads({ gitDir, commonDir, disk }: RefPaths): Promise<ByteSt
     .map((directory) => `${directory}/${headRef}` as ByteString);
 }
 
-async function leadsTo({ disk }: RefPaths, head: ByteString, branch: RefName): Promise<boolean> {
-  try {
-    const content = await disk.readFile(bufferFromByteString(head));
-    return content?.toString('latin1').trimEnd() === `ref: ${branch}`;
-  } catch (error) {
-    if (isNothingThere(error)) return false;
-    throw error;
-  }
+async function isOn({ disk }: RefPaths, head: ByteString, branch: RefName): Promise<boolean> {
+  const content = await disk.readFile(bufferFromByteString(head));
+  return content?.toString('latin1').trimEnd() === `ref: ${branch}`;
 }

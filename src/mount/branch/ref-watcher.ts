@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { NotARepositoryError } from '../../errors.ts';
 import type { Disk } from '../../git/disk.ts';
 import type { Oid } from '../../git/oid.ts';
 import { branchPrefix, tagPrefix } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { RefStore } from '../../git/refs/ref-store.ts';
+import { requireStillThere } from '../../git/repository-layout.ts';
 import type { Log } from '../observe/log.ts';
 
 /** What a watcher needs. */
@@ -110,14 +110,9 @@ export class RefWatcher {
     this.#schedule(Math.min(longestIntervalMs, Math.max(intervalMs, restMs)));
   }
 
-  async #requireRepository(): Promise<void> {
-    const { commonDir: path, disk } = this.#options;
-    if ((await disk.stat(join(path, 'refs'))) !== undefined) return;
-    throw new NotARepositoryError(`the repository is not there any more: ${path}`, { path });
-  }
-
   async #look(): Promise<void> {
-    await this.#requireRepository();
+    const { commonDir, disk } = this.#options;
+    await requireStillThere(commonDir, disk);
     // Taken before the refs are read: what changes in between is read again the next time.
     const { text, isRacy } = await this.#directories.signature();
     if (this.#known !== undefined && text === this.#signature && this.#again.size === 0) return;
@@ -134,12 +129,12 @@ export class RefWatcher {
   }
 
   async #compare(again: readonly RefName[]): Promise<void> {
-    const { refs } = this.#options;
+    const { commonDir, disk, refs } = this.#options;
     const now = new Map<RefName, Oid>();
     const lists = [branchPrefix, tagPrefix].map((prefix) => refs.list(prefix));
     for (const { name, oid } of (await Promise.all(lists)).flat()) now.set(name, oid);
-    // Where all of the repository is gone for a while (moved away, unmounted), nobody has deleted a ref.
-    await this.#requireRepository();
+    // What was listed while all of the repository was away says nothing.
+    await requireStillThere(commonDir, disk);
     const moved = this.#known === undefined ? [] : changedNames(this.#known, now);
     const changed = [...new Set([...moved, ...again])];
     const left = leftTips(this.#seen, now);

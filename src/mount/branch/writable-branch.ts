@@ -1,11 +1,11 @@
-import { CorruptObjectError, NotARepositoryError, StaleSnapshotError } from '../../errors.ts';
+import { CorruptObjectError, StaleSnapshotError } from '../../errors.ts';
 import { textFromBytes } from '../../git/byte-string.ts';
 import type { ByteString } from '../../git/byte-string.ts';
 import type { Oid } from '../../git/oid.ts';
 import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
 import type { RefName } from '../../git/refs/ref-name.ts';
 import type { ListedRef } from '../../git/refs/ref-reader.ts';
-import type { Repository } from '../../git/repository.ts';
+import { requireStillThere } from '../../git/repository-layout.ts';
 import { readCommit } from '../../snapshot/history.ts';
 import type { BranchPlace } from '../namespace/branch-provider.ts';
 import type { BranchStatus } from '../observe/status.ts';
@@ -358,7 +358,7 @@ export class WritableBranch implements Branch, ReferringBranch {
     const { repository } = this.#setting;
     const tip = await readTip(repository, this.#ref);
     if (tip !== null) return tip;
-    await requireObjects(repository);
+    await requireStillThere(repository.commonDir, repository.disk);
     // It may have come back in between.
     return readTip(repository, this.#ref);
   }
@@ -411,11 +411,4 @@ export class WritableBranch implements Branch, ReferringBranch {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** Throws where the repository does not stand at its path. */
-async function requireObjects({ odb, disk }: Repository): Promise<void> {
-  const path = odb.objectsDirectory;
-  if ((await disk.stat(path)) !== undefined) return;
-  throw new NotARepositoryError(`the repository is not there any more: ${path}`, { path });
 }

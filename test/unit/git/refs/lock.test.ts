@@ -51,6 +51,8 @@ describe('LockFile', () => {
 
   test('replaces whatever is there, and lets go of it when the commit is over', async () => {
     const { directory, path, target } = await place('ref');
+    // By which a repository is known that is there.
+    await mkdir(join(directory, 'refs'));
     const marks = await LockMarks.open(directory, new Disk(true));
     const heldOpen = (): string[] =>
       readdirSync('/proc/self/fd')
