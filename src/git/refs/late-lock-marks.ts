@@ -37,11 +37,11 @@ export class LateLockMarks implements LockMaker {
     return marks?.create(path) ?? createUnmarked(path, this.#disk);
   }
 
-  /** No lock is held any more, and none will be marked. */
+  /** No lock is held any more, and none will be marked. Without a lock, too, those of the killed are gone then. */
   async close(): Promise<void> {
-    const opening = this.#opening;
+    const opening = this.open();
     this.#opening = Promise.resolve(undefined);
-    const marks = await opening?.catch(() => undefined);
+    const marks = await opening.catch(() => undefined);
     await marks?.close();
   }
 }

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { bytesFromText } from '../../../../src/git/byte-string.ts';
+import { Disk } from '../../../../src/git/disk.ts';
+import { LateLockMarks } from '../../../../src/git/refs/late-lock-marks.ts';
 import { deadlineAfter, LockFile } from '../../../../src/git/refs/lock.ts';
 import { LockMarks } from '../../../../src/git/refs/lock-marks.ts';
 import { eventually } from '../../../helpers/eventually.ts';
@@ -58,6 +60,17 @@ async function locks(commonDir: string): Promise<string[]> {
 async function take(commonDir: string, ref: string, marks?: LockMarks): Promise<LockFile> {
   return LockFile.acquire(bytesFromText(join(commonDir, ref)), deadlineAfter(0), marks);
 }
+
+test('the locks of a killed process are removed by who never takes one, when he ends', async () => {
+  const commonDir = await freshRefs();
+  const killed = await holder(commonDir, ['refs/heads/main']);
+  await killed.end('SIGKILL');
+  const marks = await LateLockMarks.prepare(commonDir, new Disk(true));
+  expect(await locks(commonDir)).toEqual(['refs/heads/main.lock']);
+  await marks.close();
+  expect(await locks(commonDir)).toEqual([]);
+  expect(await readdir(join(commonDir, 'vost/locks'))).toEqual([]);
+});
 
 test('the locks of a killed process are removed, those of a live one and of strangers are not', async () => {
   const commonDir = await freshRefs();
