@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -51,12 +51,22 @@ if (unknown !== undefined) {
   throw new Error(`there is no ${unknown}: ${measures.map(({ name }) => name).join(', ')}`);
 }
 if (process.getuid?.() !== 0) throw new Error('only root can empty the caches of the kernel');
+if (spawnSync('bindfs', ['--version']).error !== undefined) {
+  throw new Error('bindfs is missing, which is measured as well: apt-get install bindfs');
+}
 
 const data = await prepareData((message) => console.log(message));
 // To read these takes Node as long as to start, which is part of what is measured.
 delete process.env['NODE_EXTRA_CA_CERTS'];
 // As the table of mounts names it, wherever the cache is.
 const scratch = realpathSync(mkdtempSync(join(cacheDirectory, 'run-')));
+// All is done in this thread, which hears no signal meanwhile: whoever reads this pipe sees its end, however
+// that comes about.
+const clearUp = `cat; cut -d " " -f 2 /proc/mounts | grep -F "$0/" | xargs -r -n 1 umount -i -l; rm -rf "$0"`;
+spawn('sh', ['-c', clearUp, scratch], {
+  detached: true,
+  stdio: ['pipe', 'ignore', 'ignore'],
+}).unref();
 const places = new Places(scratch, options.dist);
 const rows: Row[] = [];
 const failures: string[] = [];

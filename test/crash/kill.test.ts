@@ -48,7 +48,7 @@ async function crash(mounted: MountedRepository, round: number): Promise<Acknowl
   await mounted.stop('SIGKILL');
   // A crashed mount ends a writer with these; anything else was wrong before the crash.
   await Promise.all(started.map((writer) => writer.kill(/ENOTCONN|ECONNABORTED/)));
-  return started.flatMap(lastOf);
+  return started.flatMap(({ acknowledged }) => lastOf(acknowledged));
 }
 
 test(

@@ -32,22 +32,30 @@ export interface Writer {
   finish(): Promise<void>;
 }
 
-/** Starts a writer in a directory of a mount. */
-export function startWriter(directory: string, seed: number): Writer {
+/**
+ * Starts a writer in a directory of a mount.
+ *
+ * @param sayHere the descriptor to which it writes what it was told, in place of `acknowledged`
+ */
+export function startWriter(
+  directory: string,
+  seed: number,
+  sayHere: number | 'pipe' = 'pipe',
+): Writer {
   const stop = join(mkdtempSync(join(tmpdir(), 'vost-test-')), 'stop');
   const args = ['--import', loader, writerProgram, directory, `${seed}`, stop];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', sayHere, 'pipe'] });
   writers.add(child);
   const closed = once(child, 'close').finally(() => rmSync(dirname(stop), { recursive: true }));
   let text = '';
   let said = '';
   const acknowledged: Acknowledgement[] = [];
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     const lines = (text + chunk.toString()).split('\n');
     text = lines.pop()!;
     for (const line of lines) acknowledged.push(JSON.parse(line) as Acknowledgement);
   });
-  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()));
   return {
     acknowledged,
     kill: async (allowed) => {
@@ -71,8 +79,8 @@ export function startWriter(directory: string, seed: number): Writer {
 }
 
 /** The last word about each path. */
-export function lastOf(writer: Writer): Acknowledgement[] {
-  return [...new Map(writer.acknowledged.map((entry) => [entry.path, entry])).values()];
+export function lastOf(acknowledged: readonly Acknowledgement[]): Acknowledgement[] {
+  return [...new Map(acknowledged.map((entry) => [entry.path, entry])).values()];
 }
 
 /** Finds everything that was acknowledged. In processes of their own, as everything that touches a mount. */

@@ -103,7 +103,7 @@ test(
     await outside.check();
     const fresh = await mountRepository(gitDir, { mountpoint: mounts[0]!.mountpoint });
     for (const [index, writer] of writers.entries()) {
-      const written = lastOf(writer).map((entry) => ({
+      const written = lastOf(writer.acknowledged).map((entry) => ({
         ...entry,
         path: entry.path.replace(mounts[index < 3 ? 0 : 1]!.mountpoint, fresh.mountpoint),
       }));
