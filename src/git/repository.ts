@@ -33,6 +33,12 @@ export interface RepositoryOptions {
   readonly bigFileThresholdBytes?: number | undefined;
   /** A bound for the caches of the object database. */
   readonly cacheSizeBytes?: number | undefined;
+  /**
+   * Whether a commit, or another change of a ref, is done only when all of it is on stable storage: objects
+   * first, then the ref and its reflog. Default `true`; without it a power cut may leave a ref that leads to
+   * what is not there.
+   */
+  readonly fsync?: boolean | undefined;
   /** How long to wait for the lock of a ref where `core.filesRefLockTimeout` says nothing. Default 1000. */
   readonly lockTimeoutMs?: number | undefined;
   /**
@@ -70,7 +76,7 @@ const longestLockTimeoutMs = 600_000;
 
 type RepositoryParts = Pick<
   Repository,
-  'gitDir' | 'commonDir' | 'disk' | 'algorithm' | 'isBare' | 'config' | 'odb' | 'refs'
+  'gitDir' | 'commonDir' | 'disk' | 'algorithm' | 'isBare' | 'syncs' | 'config' | 'odb' | 'refs'
 >;
 
 /** A git repository on disk: its configuration, objects and refs. */
@@ -83,6 +89,8 @@ export class Repository {
   readonly disk: Disk;
   readonly algorithm: HashAlgorithm;
   readonly isBare: boolean;
+  /** See `RepositoryOptions.fsync`. */
+  readonly syncs: boolean;
   readonly config: GitConfig;
   readonly odb: ObjectDatabase;
   readonly refs: RefStore;
@@ -95,6 +103,7 @@ export class Repository {
     this.disk = parts.disk;
     this.algorithm = parts.algorithm;
     this.isBare = parts.isBare;
+    this.syncs = parts.syncs;
     this.config = parts.config;
     this.odb = parts.odb;
     this.refs = parts.refs;
@@ -153,7 +162,7 @@ export class Repository {
     }
     const isLinked = gitDir !== commonDir;
     const isBare = !isLinked && (config.getBool('core.bare') ?? basename(gitDir) !== '.git');
-    const { cacheSizeBytes } = options;
+    const { cacheSizeBytes, fsync: syncs = true } = options;
     const objectOptions: ObjectDatabaseOptions = {
       isNear: isObjectsNear,
       objectsDirectory,
@@ -180,8 +189,9 @@ export class Repository {
       reflogPolicy: reflogPolicyOf(config, isBare),
       lockTimeoutMs: timeoutOf(config, 'core.filesRefLockTimeout', options.lockTimeoutMs),
       packedRefsTimeoutMs: timeoutOf(config, 'core.packedRefsTimeout'),
+      fsync: syncs,
     });
-    const parts = { gitDir, commonDir, disk, algorithm, isBare, config, odb, refs };
+    const parts = { gitDir, commonDir, disk, algorithm, isBare, syncs, config, odb, refs };
     return new Repository(parts, lockMarks);
   }
 

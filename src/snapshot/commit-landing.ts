@@ -28,8 +28,6 @@ export interface CommitDestination {
   readonly committer?: Identity;
   /** Further parents, after `base`; those that are parents already are left out. */
   readonly extraParents?: readonly Oid[];
-  /** Return only after all of it is on stable storage: objects first, then the ref and its reflog. */
-  readonly fsync?: boolean;
   /** What the reflog says, instead of `commit: ` and the subject. */
   readonly reflogMessage?: string;
   /** A ref that does not exist, and is made to lead to the commit before `ref` does. */
@@ -54,7 +52,6 @@ export class CommitLanding {
   readonly #repository: Repository;
   readonly #staging: StagingArea;
   readonly #request: LandingRequest;
-  readonly #fsync: boolean;
   readonly #staged: readonly Oid[];
   readonly #stored: readonly Oid[];
   // Of this commit alone: other branches commit out of the same area at the same time.
@@ -65,7 +62,6 @@ export class CommitLanding {
     this.#repository = repository;
     this.#staging = staging;
     this.#request = request;
-    this.#fsync = request.fsync ?? false;
     this.#staged = request.objects.filter((oid) => staging.hasStaged(oid));
     this.#stored = request.objects.filter((oid) => !staging.hasStaged(oid));
   }
@@ -89,9 +85,13 @@ export class CommitLanding {
     }
   }
 
+  get #how(): { readonly fsync: boolean; readonly keeps: PackKeeps } {
+    return { fsync: this.#repository.syncs, keeps: this.#keeps };
+  }
+
   async #publish(): Promise<void> {
     if (await this.#packBeside()) return;
-    await this.#staging.publish(this.#request.objects, { fsync: this.#fsync, keeps: this.#keeps });
+    await this.#staging.publish(this.#request.objects, this.#how);
   }
 
   /**
@@ -108,8 +108,7 @@ export class CommitLanding {
   }
 
   #packAgain(oids: readonly Oid[]): Promise<void> {
-    const [fsync, keeps] = [this.#fsync, this.#keeps];
-    return this.#staging.publish(oids, { fsync, besideGc: true, again: true, keeps });
+    return this.#staging.publish(oids, { ...this.#how, besideGc: true, again: true });
   }
 
   async #beforeMove(isQuick: boolean): Promise<void> {
@@ -132,8 +131,7 @@ export class CommitLanding {
   }
 
   async #republishMissing(): Promise<void> {
-    const options = { fsync: this.#fsync, keeps: this.#keeps };
-    await this.#staging.republishMissing(this.#staged, options);
+    await this.#staging.republishMissing(this.#staged, this.#how);
   }
 
   async #moveFirst(
@@ -152,7 +150,6 @@ export class CommitLanding {
       to: commit,
       identity: committer ?? author,
       message: this.#request.reflogMessage ?? reflogMessage(message, base, extraParents),
-      fsync: this.#fsync,
     };
   }
 

@@ -24,7 +24,6 @@ export interface RefMove {
   readonly to: Oid;
   readonly identity: Identity;
   readonly message: string;
-  readonly fsync?: boolean;
   /**
    * Whether a ref without a reflog gets one. Default `true`: bare repositories that others made keep
    * none, but undoing and redoing live on it.
@@ -51,7 +50,7 @@ export async function moveRef(
 
 /** The same for objects that are looked for by `beforeMove`; some are in packs that were made beside a `git gc`. */
 export async function moveRefChecked(
-  { odb, refs, commonDir, disk }: Repository,
+  { odb, refs, commonDir, disk, syncs }: Repository,
   move: RefMove & { readonly afterMove?: () => Promise<void> },
   objects: readonly Oid[],
   packedBeside: ReadonlySet<Oid>,
@@ -60,7 +59,7 @@ export async function moveRefChecked(
   const afterMove = async (): Promise<void> => {
     const others = objects.filter((one) => !packedBeside.has(one));
     if (others.length > 0 && (await isGcRunning(commonDir, disk))) {
-      await odb.packAgain(others, { fsync: move.fsync ?? false });
+      await odb.packAgain(others, { fsync: syncs });
     }
     await move.afterMove?.();
   };

@@ -40,7 +40,7 @@ async function moveOne(
   { name, from, to }: RefMove,
   note: MoveNote,
 ): Promise<void> {
-  await refs.update({ ...note, name, oid: to, expected: from, fsync: true });
+  await refs.update({ ...note, name, oid: to, expected: from });
 }
 
 function unlessChanged(error: unknown): void {

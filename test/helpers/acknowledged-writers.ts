@@ -11,7 +11,6 @@ import { afterEachFile } from './after-file.ts';
 import { program } from './program.ts';
 
 const loader = fileURLToPath(new URL('../../scripts/typescript-loader.mjs', import.meta.url));
-const writerProgram = fileURLToPath(new URL('../crash/crash-writers.ts', import.meta.url));
 
 /** An fsync waits for whoever holds a lock, and the machine may be busy. */
 const finishTimeoutMs = 120_000;
@@ -42,8 +41,18 @@ export function startWriter(
   seed: number,
   sayHere: number | 'pipe' = 'pipe',
 ): Writer {
+  return start('crash-writers.ts', [directory, `${seed}`], sayHere);
+}
+
+/** Starts a process that commits to a repository with the library. */
+export function startStoreWriter(gitDir: string, sayHere: number): Writer {
+  return start('store-writer.ts', [gitDir], sayHere);
+}
+
+function start(name: string, its: readonly string[], sayHere: number | 'pipe'): Writer {
   const stop = join(mkdtempSync(join(tmpdir(), 'vost-test-')), 'stop');
-  const args = ['--import', loader, writerProgram, directory, `${seed}`, stop];
+  const path = fileURLToPath(new URL(`../crash/${name}`, import.meta.url));
+  const args = ['--import', loader, path, ...its, stop];
   const child = spawn(process.execPath, args, { stdio: ['ignore', sayHere, 'pipe'] });
   writers.add(child);
   const closed = once(child, 'close').finally(() => rmSync(dirname(stop), { recursive: true }));

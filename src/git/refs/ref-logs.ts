@@ -17,15 +17,13 @@ import { formatReflogLine } from './reflog.ts';
  */
 export type ReflogPolicy = 'always' | 'normal' | 'never';
 
-/** What a reflog says about a change of a ref, and how durable the change is. */
+/** What a reflog says about a change of a ref. */
 export interface RefChange {
   /** White space in it is made into single spaces. */
   readonly message: string;
   readonly identity: Identity;
   /** Default now, in the zone of this machine. */
   readonly when?: Pick<CommitStamp, 'timeSec' | 'zoneMinutes'>;
-  /** Default `false`: when the promise resolves, reflog and ref are on stable storage. */
-  readonly fsync?: boolean;
   /** Default `false`: starts a reflog also where the configuration asks for none. */
   readonly createReflog?: boolean;
 }

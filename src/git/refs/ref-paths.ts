@@ -14,6 +14,9 @@ export function isPerWorktree(name: string): boolean {
   return ofOneWorktree.test(name);
 }
 
+/** What is left out is not marked, is not known, and is synced. */
+type RefPathsOptions = { readonly [Key in 'marks' | 'disk' | 'syncs']?: RefPaths[Key] | undefined };
+
 /** Where the refs of a repository and their logs are on disk; see gitrepository-layout(5). */
 export class RefPaths {
   /** The git directory of this worktree. */
@@ -25,13 +28,17 @@ export class RefPaths {
   readonly marks: LockMaker | undefined;
   /** Where the directories are. */
   readonly disk: Disk;
+  /** Whether a change of a ref is on stable storage, and its line in the reflog, when it is done. */
+  readonly syncs: boolean;
   readonly #synced: SyncedDirectories;
 
-  constructor(gitDir: string, commonDir: string, marks?: LockMaker, disk: Disk = farDisk) {
+  constructor(gitDir: string, commonDir: string, options: RefPathsOptions = {}) {
+    const { marks, disk = farDisk, syncs = true } = options;
     this.gitDir = bytesFromText(gitDir);
     this.commonDir = bytesFromText(commonDir);
     this.marks = marks;
     this.disk = disk;
+    this.syncs = syncs;
     this.#synced = new SyncedDirectories(this.commonDir, disk);
   }
 

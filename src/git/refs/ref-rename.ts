@@ -47,7 +47,7 @@ export async function renameRef(
     await reader.packed.locked(deadlineAfter(timeouts.packedRefsTimeoutMs), (refs) =>
       move(context, { from, to, oid, locks, heads, refs, change }),
     );
-    if (change.fsync === true) await syncRefs(reader.paths, logs, [...names, to]);
+    if (reader.paths.syncs) await syncRefs(reader.paths, logs, [...names, to]);
   } finally {
     await heads?.release();
     await locks.release();
@@ -93,7 +93,7 @@ async function move(context: RenameContext, task: Move): Promise<void> {
     throw error;
   }
   await moveHead(context, task);
-  await task.heads?.move(to, change.fsync ?? false);
+  await task.heads?.move(to, paths.syncs);
   if (both.get(from) !== undefined) await packed.replace(both, new Map([[from, null]]));
   await removeFile(paths.ref(from));
 }
@@ -102,7 +102,7 @@ async function moveHead({ reader, logs }: RenameContext, task: Move): Promise<vo
   const { from, to, oid, locks, change } = task;
   if (!locks.hold(headRef) || !(await leadsTo(reader, headRef, from))) return;
   const lock = locks.of(headRef);
-  await lock.write(`ref: ${to}\n`, change.fsync ?? false);
+  await lock.write(`ref: ${to}\n`, reader.paths.syncs);
   await logs.record([headRef], { from: oid, to: oid }, change);
   await lock.commit();
 }

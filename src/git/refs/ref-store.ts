@@ -26,6 +26,8 @@ export interface RefStoreOptions {
   readonly lockMarks?: LockMaker | undefined;
   /** How long to wait for the lock of packed-refs. Default 1000. */
   readonly packedRefsTimeoutMs?: number;
+  /** Whether a change is on stable storage when it is done, reflog and ref. Default `true`. */
+  readonly fsync?: boolean;
 }
 
 const defaultTimeoutMs = 1000;
@@ -46,7 +48,8 @@ export class RefStore {
 
   constructor(options: RefStoreOptions) {
     const { gitDir, commonDir = gitDir, algorithm, reflogPolicy } = options;
-    const paths = new RefPaths(gitDir, commonDir, options.lockMarks, options.disk);
+    const { lockMarks: marks, disk, fsync: syncs } = options;
+    const paths = new RefPaths(gitDir, commonDir, { marks, disk, syncs });
     this.#timeouts = {
       refTimeoutMs: options.lockTimeoutMs ?? defaultTimeoutMs,
       packedRefsTimeoutMs: options.packedRefsTimeoutMs ?? defaultTimeoutMs,

@@ -143,11 +143,12 @@ export class RefWriter {
     move: RefMove,
     change: RefChange & Pick<RefUpdate, 'beforeMove' | 'afterMove'>,
   ): Promise<void> {
-    const { fsync = false, beforeMove, afterMove } = change;
+    const { beforeMove, afterMove } = change;
     const { paths } = this.#reader;
+    const { syncs } = paths;
     const directories = paths.beginNames();
     const open = async (): Promise<OpenLogs> => {
-      if (fsync) {
+      if (syncs) {
         // While the disk is at work.
         await nextTurn();
         await directories.add(parentOf(paths.ref(target)));
@@ -158,7 +159,7 @@ export class RefWriter {
     let logs: OpenLogs;
     try {
       // Together, so that the disk can do it in one go.
-      await allOf([beforeMove?.(), lock.write(content, fsync), opening]);
+      await allOf([beforeMove?.(), lock.write(content, syncs), opening]);
       logs = await opening;
     } catch (error) {
       directories.close();
@@ -175,7 +176,7 @@ export class RefWriter {
         if (systemErrorCode(error) === 'EISDIR') throw conflictBelow(target);
         throw error;
       }
-      await allOf([fsync && directories.sync(), fsync && this.#logs.syncOpen(logs), afterMove?.()]);
+      await allOf([syncs && directories.sync(), syncs && this.#logs.syncOpen(logs), afterMove?.()]);
     } finally {
       logs.close();
       directories.close();
@@ -207,7 +208,7 @@ export class RefWriter {
       await rest?.commit();
       await removeFile(paths.ref(target));
     });
-    if (update.fsync === true) await syncRefs(paths, this.#logs, plan.names);
+    if (paths.syncs) await syncRefs(paths, this.#logs, plan.names);
   }
 
   #checkArguments({ name, oid, expected }: RefUpdate): void {

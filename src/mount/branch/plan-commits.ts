@@ -157,7 +157,6 @@ export class PlanCommits {
           pruneEmpty: false,
           message: (changes) => commitSubject(changes, plan.change, message ?? messageTemplate),
           author: identity,
-          fsync: true,
           ...request,
         }),
       );

@@ -118,7 +118,7 @@ async function make(
   saved: ListedRef,
   message: string,
 ): Promise<void> {
-  await repository.refs.update({ ...saved, expected: null, message, identity, fsync: true });
+  await repository.refs.update({ ...saved, expected: null, message, identity });
 }
 
 /** Deletes a ref of saved changes that are not needed any more. One that others have deleted or moved is theirs. */

@@ -133,7 +133,6 @@ export class WritableBranches implements BranchProvider {
         pruneEmpty: false,
         message: `Initialize ${shortName}`,
         author: identity,
-        fsync: true,
       });
     } catch (error) {
       if (!(error instanceof StaleSnapshotError)) throw error;

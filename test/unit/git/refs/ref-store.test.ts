@@ -141,19 +141,23 @@ test('nothing is written when the value is the same', async () => {
   expect(await messages(topic)).toEqual(['moved']);
 });
 
-test('with fsync everything is done just the same', async () => {
+function storeThatSyncs(fsync: boolean): RefStore {
+  return new RefStore({ gitDir, algorithm: 'sha1', reflogPolicy: 'always', fsync });
+}
+
+test.each([true, false])('everything is done just the same, with fsync %s', async (fsync) => {
+  const store = storeThatSyncs(fsync);
   const nested = parseRefName('refs/heads/x/y/z');
-  const durable = { ...change, fsync: true };
-  await refs.update({ name: nested, oid: a, expected: null, ...durable });
-  await refs.rename(nested, topic, durable);
-  await refs.setSymbolic(headRef, topic, durable);
-  expect(await refs.resolve(headRef)).toEqual({ name: topic, oid: a });
+  await store.update({ name: nested, oid: a, expected: null, ...change });
+  await store.rename(nested, topic, change);
+  await store.setSymbolic(headRef, topic, change);
+  expect(await store.resolve(headRef)).toEqual({ name: topic, oid: a });
   expect(await messages(topic)).toEqual(['moved', 'moved']);
-  await refs.update({ name: headRef, oid: null, expected: a, ...durable });
-  expect(await refs.list('refs/')).toEqual([]);
+  await store.update({ name: headRef, oid: null, expected: a, ...change });
+  expect(await store.list('refs/')).toEqual([]);
 });
 
-test('with fsync the ref and its log are synced, and the names of those that are new', async () => {
+test('the ref and its log are synced, and the names of those that are new', async () => {
   const synced: string[] = [];
   const sync = originalOf('sync');
   vi.spyOn(openFileMethods, 'sync').mockImplementation(function (this: OpenFile) {
@@ -163,10 +167,9 @@ test('with fsync the ref and its log are synced, and the names of those that are
   onTestFinished(() => {
     vi.restoreAllMocks();
   });
-  const durable = { name: topic, ...change, fsync: true };
   const moved = async (from: Oid | null, oid: Oid): Promise<string[]> => {
     synced.length = 0;
-    await refs.update({ ...durable, oid, expected: from });
+    await refs.update({ name: topic, ...change, oid, expected: from });
     return synced.toSorted();
   };
   const each = ['logs/refs/heads/topic', 'refs/heads', 'refs/heads/topic.lock'];
@@ -182,9 +185,12 @@ test('with fsync the ref and its log are synced, and the names of those that are
   expect(await moved(a, b)).toEqual(each);
   expect(await messages(topic)).toHaveLength(4);
   synced.length = 0;
-  await refs.rename(topic, parseRefName('refs/heads/other'), { ...change, fsync: true });
+  await refs.rename(topic, parseRefName('refs/heads/other'), change);
   const logs = synced.filter((path) => path.startsWith('logs/refs/heads/'));
   expect(logs).toEqual(['logs/refs/heads/other']);
+  synced.length = 0;
+  await storeThatSyncs(false).update({ name: topic, ...change, oid: a });
+  expect(synced).toEqual([]);
 });
 
 test('a ref is where it is to be, and locked, before it moves, and has moved afterwards', async () => {
@@ -208,14 +214,15 @@ test('a ref is where it is to be, and locked, before it moves, and has moved aft
 });
 
 test.each([true, false])('a ref that is not made gets no log, with fsync %s', async (fsync) => {
+  const store = storeThatSyncs(fsync);
   const beforeMove = (): Promise<void> => Promise.reject(new RangeError('no'));
-  const made = { name: topic, oid: a, expected: null, ...change, createReflog: true, fsync };
-  await expect(refs.update({ ...made, beforeMove })).rejects.toThrow('no');
+  const made = { name: topic, oid: a, expected: null, ...change, createReflog: true };
+  await expect(store.update({ ...made, beforeMove })).rejects.toThrow('no');
   expect(await readdir(join(gitDir, 'logs/refs/heads')).catch(() => [])).toEqual([]);
-  await refs.update(made);
+  await store.update(made);
   const log = join(gitDir, 'logs/refs/heads/topic');
   const { mtimeMs } = await stat(log);
-  await expect(refs.update({ ...made, oid: b, expected: a, beforeMove })).rejects.toThrow('no');
+  await expect(store.update({ ...made, oid: b, expected: a, beforeMove })).rejects.toThrow('no');
   expect((await stat(log)).mtimeMs).toBe(mtimeMs);
   expect(await messages(topic)).toHaveLength(1);
   expect(await locks()).toEqual([]);
