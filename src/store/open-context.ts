@@ -31,7 +31,7 @@ export interface OpenOptions {
   bigFileThreshold?: number | undefined;
   /**
    * Return from a commit, and from each other change of a branch or tag, only when all of it is on stable
-   * storage: then a power cut takes nothing back. Default `true`. Without it a commit takes a fraction of the
+   * storage: then a power cut takes nothing back. Default `true`. Without it a commit takes two thirds of the
    * time, and a power cut may take the last half minute, or leave a branch that cannot be read.
    */
   fsync?: boolean | undefined;

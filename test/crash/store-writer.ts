@@ -2,11 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, writeSync } from 'node:fs';
 import { GitStore } from '../../src/index.ts';
 
-// A program: commits to the repository GITDIR with the library, in small and in large steps, moves refs and
-// packs what there is, until the file STOP is there. Prints a line of JSON for each thing that is done.
+// A program: commits to the repository GITDIR with the library, in small and in large steps, moves refs,
+// packs what there is and makes further repositories beside it, until the file STOP is there. Prints a line
+// of JSON for each thing that is done.
 
 /** What must be found after a crash: a ref that is at a commit or behind it, or none. */
 export interface RefAcknowledgement {
+  readonly gitDir: string;
   readonly ref: string;
   /** `null`: it is gone. `undefined`: it is being made or deleted, and may be there or not. */
   readonly commit?: string | null;
@@ -17,11 +19,9 @@ const syncsAll = ['-c', 'core.fsync=all'];
 /** More than are stored as loose objects. */
 const largeCount = 1100;
 
-function acknowledge(acknowledgement: RefAcknowledgement): void {
-  writeSync(1, `${JSON.stringify(acknowledgement)}\n`);
-}
-
 async function run(gitDir: string, stop: string): Promise<void> {
+  const acknowledge = (acknowledgement: Partial<RefAcknowledgement>): void =>
+    void writeSync(1, `${JSON.stringify({ gitDir, ...acknowledgement })}\n`);
   const store = await GitStore.open(gitDir, { branch: 'single' });
   const { branches, tags } = store;
   await branches.set('large', await branches.get('single'));
@@ -39,6 +39,13 @@ async function run(gitDir: string, stop: string): Promise<void> {
     if (step % 7 === 0) await store.pack();
     if (step % 11 === 0)
       execFileSync('git', ['--git-dir', gitDir, ...syncsAll, 'pack-refs', '--all']);
+    if (step % 13 === 1) {
+      const made = `${gitDir}/../made/${step}.git`;
+      const other = await GitStore.open(made);
+      const { commitHash } = await other.branches.get('main');
+      acknowledge({ gitDir: made, ref: 'refs/heads/main', commit: commitHash });
+      await other.close();
+    }
     const here = await branches.get('single');
     await branches.set(`some/branch-${step}`, here);
     acknowledge({ ref: `refs/heads/some/branch-${step}`, commit: here.commitHash });
