@@ -125,7 +125,7 @@ async function writeNotes(): Promise<void> {
     `- Machine: ${cpus().length} × ${cpus()[0]?.model ?? '?'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}`,
     `- Versions: ${versions().join(', ')}`,
     `- R: ${countFiles()}, a real package, packed with the 40 releases up to it. S: 1,000,000 files in 10,000 directories, 100,000 files in one, 100,000 commits, one blob of 1 GiB that does not deflate.`,
-    `- Each figure is the median of ${fullRounds} rounds (nine for what lies near its target: \`tar\`, \`first-byte\`, 64 MiB; ten times as many for \`save\`), with the least and the most. In a round each contender has its turn; the speed is that of pairs of the same round: how many times as fast as the rival. Cold: a daemon that has just started, and no kernel caches; that holds for the filesystem in memory, too.`,
+    `- Each figure is the median of ${fullRounds} rounds (nine for what lies near its target: \`tar\`, \`first-byte\`, \`big-read\` in order, 64 MiB; ten times as many for \`save\`), with the least and the most. In a round each contender has its turn; the speed is that of pairs of the same round: how many times as fast as the rival. Cold: a daemon that has just started, and no kernel caches; that holds for the filesystem in memory, too.`,
     '- "memory over the same transport" is a filesystem that has everything in memory and does nothing else: what the transport can give. Where it is measured cold, it has a copy of R from its start, which nobody has asked for. The column "limit" says how many times as fast as the rival it was, beside each target; where that is less than the target, nothing over this transport could meet it.',
     ...failures.map((failure) => `- Not measured: ${failure.split('\n')[0]!}`),
     '',
