@@ -21,9 +21,10 @@ const secondLockPatienceMs = 50;
 // How often a directory that was just made for the lock may be pruned by somebody else.
 const parentAttempts = 20;
 
-// Locks that stand on disk now. A process that ends in an orderly way, process.exit included, takes
-// them along; one that is killed leaves them, as git does.
+// Locks that stand on disk now. A process that ends in an orderly way, process.exit included, or by one of
+// the signals that ask for its end takes them along; one that is killed leaves them, as git does.
 const held = new Set<ByteString>();
+const endSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 function removeHeldLocks(): void {
   for (const path of held) {
@@ -33,6 +34,25 @@ function removeHeldLocks(): void {
       // The process is ending, nobody is left to be told; a lock that stays says so itself.
     }
   }
+}
+
+/** With a listener a signal does not end the process any more. So this does, unless the program has one as well. */
+function endBySignal(signal: NodeJS.Signals): void {
+  if (process.listenerCount(signal) > 1) return;
+  removeHeldLocks();
+  process.removeListener(signal, endBySignal);
+  process.kill(process.pid, signal);
+}
+
+function watchEnd(): void {
+  process.once('exit', removeHeldLocks);
+  // Before the others, of whom those that listen once are no longer there when they have been told.
+  for (const signal of endSignals) process.prependListener(signal, endBySignal);
+}
+
+function unwatchEnd(): void {
+  process.removeListener('exit', removeHeldLocks);
+  for (const signal of endSignals) process.removeListener(signal, endBySignal);
 }
 
 /** Until when to wait for a lock, on the clock of `performance.now()`. */
@@ -177,7 +197,7 @@ export class LockFile {
 
   #remember(): void {
     this.#standing = true;
-    if (held.size === 0) process.once('exit', removeHeldLocks);
+    if (held.size === 0) watchEnd();
     held.add(this.path);
   }
 
@@ -186,7 +206,7 @@ export class LockFile {
   #forget(): void {
     this.#standing = false;
     held.delete(this.path);
-    if (held.size === 0) process.removeListener('exit', removeHeldLocks);
+    if (held.size === 0) unwatchEnd();
   }
 }
 

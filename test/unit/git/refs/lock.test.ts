@@ -1,6 +1,6 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { RefLockedError } from '../../../../src/errors.ts';
 import { bytesFromText } from '../../../../src/git/byte-string.ts';
@@ -9,6 +9,7 @@ import { LockMarks } from '../../../../src/git/refs/lock-marks.ts';
 import { acquireAll, deadlineAfter, LockFile, releaseAll } from '../../../../src/git/refs/lock.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { program, programResult } from '../../../helpers/program.ts';
+import type { ProgramResult } from '../../../helpers/program.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
 
 async function place(
@@ -124,19 +125,48 @@ describe('LockFile', () => {
     await removing;
   });
 
-  test('a process that ends by itself takes its locks along', async () => {
-    const { directory, path } = await place('ref');
+  /** Takes a lock in a process of its own, which then does something. */
+  async function inProcess(path: string, then: string): Promise<ProgramResult> {
     const module = join(import.meta.dirname, '../../../../src/git/refs/lock.ts');
     const script = `
       const { deadlineAfter, LockFile } = await import(${JSON.stringify(module)});
-      await LockFile.acquire(${JSON.stringify(path)}, deadlineAfter(0));
-      console.log((await import('node:fs')).readdirSync(${JSON.stringify(directory)}).join());
-      process.exit(3);`;
+      const lock = await LockFile.acquire(${JSON.stringify(path)}, deadlineAfter(0));
+      console.log((await import('node:fs')).readdirSync(${JSON.stringify(dirname(path))}).join());
+      setTimeout(() => process.exit(4), 20_000);
+      ${then}`;
     const loader = join(import.meta.dirname, '../../../../scripts/typescript-loader.mjs');
     const args = ['--import', loader, '--input-type=module', '--eval', script];
-    const result = await programResult(process.execPath, args);
+    return programResult(process.execPath, args);
+  }
+
+  test('a process that ends by itself takes its locks along', async () => {
+    const { directory, path } = await place('ref');
+    const result = await inProcess(path, 'process.exit(3);');
     expect(result).toMatchObject({ exitCode: 3, stdout: 'ref.lock\n' });
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'])('so does one that %s ends', async (signal) => {
+    const { directory, path } = await place('ref');
+    const result = await inProcess(path, `process.kill(process.pid, '${signal}');`);
+    expect(result).toMatchObject({ exitCode: null, stdout: 'ref.lock\n', stderr: '' });
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test('a program that listens to a signal itself goes on, and keeps its locks until it is done', async () => {
+    const { directory, path } = await place('ref');
+    const result = await inProcess(
+      path,
+      `process.once('SIGTERM', () => setTimeout(async () => {
+        await lock.write('new', false);
+        await lock.commit();
+        console.log(process.listenerCount('SIGTERM'), process.listenerCount('SIGINT'));
+        process.exit(5);
+      }, 50));
+      process.kill(process.pid, 'SIGTERM');`,
+    );
+    expect(result).toMatchObject({ exitCode: 5, stdout: 'ref.lock\n0 0\n', stderr: '' });
+    expect(await readdir(directory)).toEqual(['ref']);
   });
 });
 
