@@ -1,3 +1,4 @@
+import { BatchClosedError } from '../../errors.ts';
 import type { Disk } from '../disk.ts';
 import type { ObjectType } from '../hash-object.ts';
 import type { Oid } from '../oid.ts';
@@ -138,7 +139,8 @@ export class StagingArea {
    * that a `git gc` at work leaves alone, also of those that the repository has elsewhere; `again` also
    * of those that were published before. New packs are protected from `git repack` by `keeps`; without, until the next
    * `republishMissing` without. What was published under other `keeps`, and no ref came to lead to, is
-   * published again: a `git repack` may have begun that takes it for garbage.
+   * published again: a `git repack` may have begun that takes it for garbage. A `BatchClosedError` once the
+   * area is being discarded: what it is to publish may be gone.
    */
   publish(
     oids: Iterable<Oid> | undefined,
@@ -155,6 +157,7 @@ export class StagingArea {
     },
   ): Promise<void> {
     return this.#inTurn(async () => {
+      if (this.#discarding !== undefined) throw new BatchClosedError('the objects were discarded');
       const { wanted, repeated, stored } = this.#sorted(oids, again, keeps);
       const passesOver = this.#options.keepsAll === true && !besideGc;
       const held = passesOver ? await heldAlready(wanted, this.#options) : new Set();

@@ -67,8 +67,8 @@ const memoryBudgetBytes = 64 * 1024 * 1024;
 const defaultMaxFileSizeBytes = 64 * 2 ** 30;
 const defaultQuietMs = 100;
 const longestDelayMs = 1000;
-/** How long a stop waits for the last commits. */
-const stopTimeoutMs = 20_000;
+/** How long a stop waits for the last commits: as long as `vost-mount unmount` does. */
+const stopTimeoutMs = 120_000;
 
 /** The branches of a repository that can be written through a mount. */
 export class WritableBranches implements BranchProvider {

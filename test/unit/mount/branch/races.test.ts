@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants, existsSync } from 'node:fs';
-import { readdir, utimes } from 'node:fs/promises';
+import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -85,6 +85,24 @@ describe('while a file is stored', () => {
     goOn();
     expect(await synced).not.toBe(0);
   });
+});
+
+test('a commit that gets its lock after its objects were given up moves nothing', async () => {
+  const mount = await BranchMount.open({ files });
+  const { staging } = mount.root.inode.context.contents;
+  const before = await mount.git('rev-parse', 'main');
+  const lock = join(mount.repository.gitDir, 'refs/heads/main.lock');
+  await writeFile(lock, '');
+  await mount.write('late', 'too late');
+  const committed = mount.commit();
+  // It waits for the lock, for a second at most.
+  await sleep(200);
+  const discarded = staging.discard();
+  await rm(lock);
+  await expect(committed).rejects.toThrow('discarded');
+  await discarded;
+  expect(await mount.git('rev-parse', 'main')).toBe(before);
+  await fsck(mount.repository.gitDir);
 });
 
 test('content that comes back while its release waits for a commit can be committed', async () => {
