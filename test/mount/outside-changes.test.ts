@@ -1,4 +1,6 @@
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { eventually } from '../helpers/eventually.ts';
 import { fsck, git } from '../helpers/git.ts';
@@ -110,6 +112,29 @@ describe('seen within a second', () => {
     await inRepository('tag', '-d', 'v1');
     await soon('ls; ls .tags', 'main\n');
     await unmount();
+  });
+
+  test('whatever the commit of another branch waits for', async () => {
+    await inRepository('branch', 'other', 'main');
+    const { sh, soon, unmount } = await mountIt();
+    await sh('cat other/file; echo 1 > main/mine; sync main');
+    const lock = join(gitDir, 'refs/heads/main.lock');
+    await writeFile(lock, '');
+    await sh('echo 2 > main/mine');
+    const synced = sh('sync main');
+    // The commit has begun, and the branch that it moved is looked at again.
+    await sleep(500);
+    for (const content of ['once', 'twice']) {
+      await outsideCommit('file', content);
+      await inClone('push', '--quiet', 'origin', 'HEAD:other');
+      await soon('cat other/file', content);
+    }
+    await rm(lock);
+    await synced;
+    await sh('echo 3 > main/mine; sync main');
+    await unmount();
+    expect(await inRepository('show', 'main:mine')).toBe('3\n');
+    await fsck(gitDir);
   });
 
   test('an open file keeps the content that it was opened with', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RefChangedError, StaleSnapshotError } from '../../errors.ts';
 import type { Identity } from '../../git/identity.ts';
 import { branchPrefix, refNameText } from '../../git/refs/ref-name.ts';
@@ -53,6 +54,9 @@ export interface WritableBranchesOptions {
   readonly lookAgain?: (ref: RefName) => void;
 }
 
+/** A change of a branch is to be seen within a second, whatever the commit of another one waits for. */
+const followPatienceMs = 100;
+
 /** A file that grows beyond this in memory goes on in a spool file. */
 const memoryFileBytes = 1024 * 1024;
 /** The largest write that the kernel sends, and how many buffers of that size are kept for those on their way. */
@@ -76,12 +80,15 @@ export class WritableBranches implements BranchProvider {
   readonly #contents: ContentStore;
   readonly #branches = new Map<RefName, WritableBranch>();
   readonly #opening = new Map<RefName, Promise<WritableBranch>>();
+  readonly #following = new Map<WritableBranch, Promise<void>>();
+  readonly #isWatched: boolean;
 
   constructor(options: WritableBranchesOptions) {
     const { repository, context, notifier, log, identity, mount } = options;
     const { odb } = repository;
     const quietMs = mount.commitDelayMs ?? defaultQuietMs;
     const staging = odb.stage({ keepsAll: true });
+    this.#isWatched = options.lookAgain !== undefined;
     this.#contents = new ContentStore(staging, odb, log);
     this.#setting = {
       counts: noCommits(),
@@ -176,12 +183,15 @@ export class WritableBranches implements BranchProvider {
     for (const { from, to } of left) this.#setting.context.referred.tipMoved(from, to);
   }
 
-  /** Shows what these branches are now. When one fails, the others have been looked at all the same. */
+  /**
+   * Shows what these branches are now. When one fails, the others have been looked at all the same. One whose
+   * commit waits for a lock or a disk follows when that is over, and is looked at again meanwhile.
+   */
   async refsChanged(changed: readonly RefName[]): Promise<void> {
     // One that is just being opened may have read its tip before.
     await Promise.allSettled(changed.flatMap((ref) => this.#opening.get(ref) ?? []));
     const branches = changed.flatMap((ref) => this.#branches.get(ref) ?? []);
-    const follows = await Promise.allSettled(branches.map((branch) => branch.follow()));
+    const follows = await Promise.allSettled(branches.map((branch) => this.#follow(branch)));
     for (const branch of branches) {
       // One whose staged changes could not be saved yet stays: that is tried again.
       if (branch.isEnded && this.#branches.get(branch.ref) === branch) {
@@ -189,6 +199,21 @@ export class WritableBranches implements BranchProvider {
       }
     }
     throwFailures(follows);
+  }
+
+  async #follow(branch: WritableBranch): Promise<void> {
+    let following = this.#following.get(branch);
+    if (following === undefined) {
+      following = branch.follow().finally(() => this.#following.delete(branch));
+      this.#following.set(branch, following);
+    }
+    if (!this.#isWatched) return following;
+    const isDone = await Promise.race([
+      following.then(() => true),
+      sleep(followPatienceMs, false, { ref: false }),
+    ]);
+    // What becomes of it, and what it has read too early, the next look finds out.
+    if (!isDone) this.#setting.lookAgain(branch.ref);
   }
 
   /** Commits everything that was closed or synced by now, on all branches. */
