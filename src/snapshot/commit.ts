@@ -41,6 +41,8 @@ export interface UnsureCommit {
   readonly commit: Oid;
   /** What has to be in the repository if it does, out of the staging area. */
   readonly staged: readonly Oid[];
+  /** Its trees and itself, which nobody needs if it does not. */
+  readonly made: readonly Oid[];
 }
 
 /** A commit that was made. */
@@ -90,15 +92,16 @@ export async function commitChanges(
     staged.push(made.oid);
     odb.noteCommit(made.oid, serializeCommit(made.commit));
     const objects = [...contentOf(request.change), ...(request.extraParents ?? []), ...staged];
-    unsure = { commit: made.oid, staged: objects.filter((oid) => staging.hasStaged(oid)) };
+    const needed = objects.filter((oid) => staging.hasStaged(oid));
+    unsure = { commit: made.oid, staged: needed, made: staged };
     const landing = { ...request, commit: made.oid, objects, message };
     await new CommitLanding(repository, staging, landing).land();
     odb.forgetTrees(tree.replaced);
     return { commit: made.oid, tree: tree.oid, object: made.commit, changes };
   } catch (error) {
     // After another failure the ref may have moved all the same, and what is staged is needed to mend that.
-    if (error instanceof StaleSnapshotError) request.onAbandoned?.(staged);
-    else if (unsure !== undefined) request.onUnsure?.(unsure);
+    if (unsure === undefined || error instanceof StaleSnapshotError) request.onAbandoned?.(staged);
+    else request.onUnsure?.(unsure);
     throw error;
   } finally {
     if (request.staging === undefined) await staging.discard();

@@ -93,16 +93,22 @@ export class PlanCommits {
 
   /**
    * To be called before the next attempt on a branch. When the last one failed after the ref had moved,
-   * it may not have come to look at what a `git gc` had taken meanwhile: that is put back.
+   * it may not have come to look at what a `git gc` had taken meanwhile: that is put back. When it failed
+   * before that, what it made is forgotten.
    */
   async mend(ref: RefName): Promise<void> {
     if (this.#unsure === undefined) return;
-    const { repository, context } = this.#setting;
+    const { repository, context, attempts } = this.#setting;
     const { staging } = context.contents;
-    const { commit, staged } = this.#unsure;
+    const { commit, staged, made } = this.#unsure;
     const tip = (await repository.refs.resolve(ref))?.oid;
     if (tip !== undefined && (await descendsFrom(repository.odb, tip, commit, mostCommits))) {
       await staging.republishMissing(staged.filter((oid) => staging.hasStaged(oid)));
+    } else {
+      await attempts.run((abandon) => {
+        abandon(made);
+        return Promise.resolve();
+      });
     }
     this.#unsure = undefined;
   }

@@ -219,7 +219,11 @@ export class WritableBranches implements BranchProvider {
   /** Commits everything that was closed or synced by now, on all branches. */
   async commitAll(message?: string): Promise<void> {
     const branches = [...this.#branches.values()];
-    throwFailures(await Promise.allSettled(branches.map((branch) => branch.commit(message))));
+    const commits = branches.map(async (branch) => {
+      await branch.commit(message);
+      branch.throwUnstored();
+    });
+    throwFailures(await Promise.allSettled(commits));
   }
 
   /** Makes everything durable that was closed or synced by now: as `commitAll`, unless the policy is `manual`. */

@@ -70,60 +70,67 @@ export class FileVersionsDirectory extends DirectoryVnode {
     const listed = parseCommitName(name.slice(0, name.length - this.#extension.length));
     if (listed === undefined) return null;
     const { prefix, time } = listed;
-    const history = await this.#now();
+    const now = await this.#now();
+    if (now === null) return null;
     const { odb } = this.#shared.options;
-    const { walk } = history ?? {};
-    if (history === null || walk === undefined) return null;
+    const { walk } = now.history;
     const position = await walk.find(prefix, { time });
     if (position === undefined) return null;
     const version = await versionAt(odb, walk, this.#path, position);
-    return version === null ? null : this.#node(version);
+    return version === null ? null : this.#node(now, version);
   }
 
   async entries(): Promise<DirectoryStream> {
-    const history = await this.#now();
-    if (history === null) return { entry: () => undefined };
-    const { walk } = history;
+    const now = await this.#now();
+    if (now === null) return { entry: () => undefined };
+    const { walk } = now.history;
     const { tip } = walk;
     if (this.#listed?.tip === tip) return new FixedStream(this.#listed.entries);
     const versions = pathVersions(this.#shared.options.odb, walk, this.#path);
     return new VersionsStream(versions, {
-      entryOf: (version) => this.#entry(version),
+      entryOf: (version) => this.#entry(now.numbers, version),
       whenWhole: (entries) => {
-        if (entries.length <= entriesKept) this.#listed = { tip, entries };
+        if (now.history === this.#history && entries.length <= entriesKept)
+          this.#listed = { tip, entries };
       },
     });
   }
 
-  #entry({ position, commit, mode }: PathVersion): DirectoryEntry {
+  #entry(numbers: PositionNumbers, { position, commit, mode }: PathVersion): DirectoryEntry {
     return {
       name: (commitName(commit.oid, commit.timeSec) + this.#extension) as ByteString,
-      ino: this.#numbers.inoAt(position),
+      ino: numbers.inoAt(position),
       mode: canonicalMode(mode),
     };
   }
 
-  #node(version: PathVersion): Vnode {
+  #node({ history, numbers }: NumberedHistory, version: PathVersion): Vnode {
     const { context, odb } = this.#shared.options;
-    const ino = this.#numbers.inoAt(version.position);
+    const ino = numbers.inoAt(version.position);
     const known = context.inodes.get(ino);
     if (known !== undefined) return known;
     const { commit } = version;
     const time = { sec: commit.timeSec, nsec: 0 };
-    const snapshot = { context, odb, time, commit: commit.oid, ref: this.#history.ref };
+    const snapshot = { context, odb, time, commit: commit.oid, ref: history.ref };
     return versionNode(snapshot, version, ino);
   }
 
-  async #now(): Promise<BranchHistory | null> {
+  async #now(): Promise<NumberedHistory | null> {
     const history = await this.#shared.histories.open(this.#history.ref);
-    // Positions are those of one history.
-    if (history !== null && history !== this.#history) {
+    if (history === null) return null;
+    if (history !== this.#history) {
       this.#history = history;
       this.#numbers = new PositionNumbers(this.#shared.options.context.inos);
       this.#listed = undefined;
     }
-    return history;
+    return { history, numbers: this.#numbers };
   }
+}
+
+/** Positions are those of one history, and another one may have taken its place before they are used. */
+interface NumberedHistory {
+  readonly history: BranchHistory;
+  readonly numbers: PositionNumbers;
 }
 
 /** What comes after the last dot, with it; nothing where that is the first letter, or would be too long. */

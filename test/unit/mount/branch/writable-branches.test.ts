@@ -215,6 +215,8 @@ describe('failures', () => {
     expect(await mount.errnoOf(() => mount.close(bad))).toBe(ENOSPC);
     await mount.write('good', 'fine').catch(() => undefined);
     await mount.commit();
+    // Who asks for a commit of everything is told that something is not in it.
+    await expect(mount.branches.commitAll()).rejects.toThrow('ENOSPC');
     expect(await mount.git('show', 'main:good')).toBe('fine');
     expect(mount.status.lastError).not.toBeNull();
     spy.mockRestore();
@@ -243,6 +245,27 @@ describe('failures', () => {
     await mount.fsync(file);
     expect(mount.status.lastError).toBeNull();
     await mount.close(file);
+    await mount.expectCommitted();
+  });
+
+  test('what failed attempts have made is forgotten', async () => {
+    const mount = await BranchMount.open({ files });
+    const { staging } = mount.root.inode.context.contents;
+    const lock = join(mount.gitDir, 'refs/heads/main.lock');
+    await writeFile(lock, '');
+    const hourAgo = Date.now() / 1000 - 3600;
+    await utimes(lock, hourAgo, hourAgo);
+    for (let attempt = 0; attempt < 4; attempt++) {
+      const written = mount.write(`src/file-${attempt}`, `${attempt}`);
+      // A close is told of the attempt before it.
+      if (attempt === 0) await written;
+      else await expect(written).rejects.toThrow('main.lock exists');
+      await expect(mount.commit()).rejects.toThrow('main.lock exists');
+      // The content, and two trees and the commit of this attempt.
+      expect([...staging.stagedOids()]).toHaveLength(attempt + 1 + 3);
+    }
+    await rm(lock);
+    await mount.commit();
     await mount.expectCommitted();
   });
 
