@@ -4,6 +4,7 @@ import type { Oid } from '../git/oid.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
 import type { ReflogRecord } from '../git/refs/reflog.ts';
 import type { Repository } from '../git/repository.ts';
+import { descendsFrom } from './ancestry.ts';
 import { readCommit } from './history.ts';
 import type { IdentifiedCommit } from './history.ts';
 
@@ -21,8 +22,8 @@ const redoPattern = /^redo: .*?(\d+)/;
 
 /**
  * Where a branch was before its last `steps` movements, by its reflog. Only movements away from
- * what the branch held count (undo, reset, set): a commit on top ends what can be redone, as in any
- * editor. A movement that was redone is over, so redoing goes on where the last redo stopped. An
+ * what the branch held count (undo, reset, set): a commit on top, or several that came at once (a
+ * push), end what can be redone, as in any editor. A movement that was redone is over, so redoing goes on where the last redo stopped. An
  * `InvalidArgumentError` when there is not so much to redo.
  */
 export async function redoTarget(
@@ -37,7 +38,7 @@ export async function redoTarget(
     if (taken === steps) break;
     const before =
       oldOid === zeroOid(repository.algorithm) ? null : await readKept(repository, oldOid);
-    if (before === null || (await isOnTopOf(repository, newOid, oldOid))) break;
+    if (before === null || (await descendsFrom(repository.odb, newOid, oldOid))) break;
     target = before;
     taken += 1;
   }
@@ -63,10 +64,6 @@ async function* openMovements(
     else if (redone > 0) redone -= 1;
     else yield record;
   }
-}
-
-async function isOnTopOf(repository: Repository, commit: Oid, parent: Oid): Promise<boolean> {
-  return (await readCommit(repository.odb, commit)).commit.parents[0] === parent;
 }
 
 /** A commit that only the reflog may keep; `null` when it is gone. */

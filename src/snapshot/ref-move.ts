@@ -1,4 +1,9 @@
-import { ObjectNotFoundError, RefChangedError, StaleSnapshotError } from '../errors.ts';
+import {
+  ObjectNotFoundError,
+  RefChangedError,
+  RefConflictError,
+  StaleSnapshotError,
+} from '../errors.ts';
 import { isGcRunning } from '../git/gc-lock.ts';
 import type { Identity } from '../git/identity.ts';
 import type { Oid } from '../git/oid.ts';
@@ -66,7 +71,9 @@ export async function moveRefChecked(
   try {
     await refs.update({ name, oid, expected, createReflog: true, ...rest, afterMove });
   } catch (cause) {
-    if (cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);
+    // Where it was, another ref can only be in the way when it is gone.
+    const isGone = cause instanceof RefConflictError && typeof expected === 'string';
+    if (isGone || cause instanceof RefChangedError) throw stale(name, expected ?? null, cause);
     throw cause;
   }
 }

@@ -21,6 +21,8 @@ class StreamedBlob {
   readonly #oid: Promise<Oid>;
 
   constructor(staging: StagingArea) {
+    // What becomes of it is told by what staging says.
+    this.#chunks.on('error', () => undefined);
     this.#oid = staging.writeStream('blob', undefined, this.#chunks);
     // Failures are reported by whoever waits next; until then nobody does.
     this.#oid.catch(() => undefined);

@@ -192,6 +192,18 @@ describeOnEveryRepository('a batch', (it) => {
     expect(() => main.batch().writer('..')).toThrow(InvalidPathError);
   });
 
+  it('ends quietly behind its store, with a writer that had nothing to write to', async (fixture) => {
+    const store = await fixture.reopen();
+    const batch = (await store.branches.get('main')).batch();
+    await batch.write('a', bytes('1'));
+    const writer = batch.writer('b');
+    await store.close();
+    const written = writer.write('2').catch(() => undefined);
+    await writer[Symbol.asyncDispose]();
+    await written;
+    await batch[Symbol.asyncDispose]();
+  });
+
   it('is closed by its commit', async ({ main }) => {
     const batch = main.batch();
     await batch.write('a', bytes('1'));

@@ -137,6 +137,16 @@ describeOnEveryRepository('history', (it) => {
     expect(await git('rev-parse', 'main')).toBe(other.commitHash);
   });
 
+  it('is not redone past commits that came at once', async ({ store, main, git }) => {
+    const tree = await git('rev-parse', 'main^{tree}');
+    const one = await git('commit-tree', '-p', main.commitHash, '-m', 'one', tree);
+    const two = await git('commit-tree', '-p', one, '-m', 'two', tree);
+    await git('update-ref', '-m', 'push', 'refs/heads/main', two);
+    const fs = await store.branches.get('main');
+    await expect(fs.redo()).rejects.toBeInstanceOf(InvalidArgumentError);
+    expect(await git('rev-parse', 'main')).toBe(two);
+  });
+
   it('brings back what the branch was reset from', async ({ store, main, git }) => {
     const a = await main.write('a', Buffer.from('1'));
     await store.branches.set('main', await store.fs('v1'));

@@ -294,6 +294,13 @@ describeOnEveryRepository('writing to a snapshot', (it) => {
     await expect(main.write('a', bytes('2'))).rejects.toBeInstanceOf(StaleSnapshotError);
   });
 
+  it('notices that another branch stands in the way of its own', async ({ store, main, git }) => {
+    const nested = await store.branches.get('feature/x');
+    await git('update-ref', '-d', 'refs/heads/feature/x');
+    await git('update-ref', 'refs/heads/feature', main.commitHash);
+    await expect(nested.write('a', bytes('2'))).rejects.toBeInstanceOf(StaleSnapshotError);
+  });
+
   it('takes further parents', async ({ store, main, git }) => {
     const side = await (await store.branches.get('feature/x')).write('side', bytes('s'));
     const fs = await main.write('merged', bytes('m'), { parents: [side, main, side] });
