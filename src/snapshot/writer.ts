@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, addAbortSignal } from 'node:stream';
 import { InvalidArgumentError, WriterClosedError } from '../errors.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
@@ -23,7 +23,11 @@ class StreamedBlob {
   constructor(staging: StagingArea) {
     // What becomes of it is told by what staging says.
     this.#chunks.on('error', () => undefined);
-    this.#oid = staging.writeStream('blob', undefined, this.#chunks);
+    addAbortSignal(staging.ending, this.#chunks);
+    this.#oid = staging.writeStream('blob', undefined, this.#chunks).catch((error: unknown) => {
+      staging.ending.throwIfAborted();
+      throw error;
+    });
     // Failures are reported by whoever waits next; until then nobody does.
     this.#oid.catch(() => undefined);
   }

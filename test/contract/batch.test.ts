@@ -204,6 +204,20 @@ describeOnEveryRepository('a batch', (it) => {
     await batch[Symbol.asyncDispose]();
   });
 
+  it('does not keep its store from being closed by a writer that is open', async (fixture) => {
+    const store = await fixture.reopen();
+    const fs = await store.branches.get('main');
+    const batch = fs.batch();
+    const writers = [fs.writer('a'), batch.writer('b')];
+    for (const writer of writers) await writer.write('not all of it');
+    await store.close();
+    for (const writer of writers) {
+      await expect(writer.close()).rejects.toBeInstanceOf(BatchClosedError);
+    }
+    await batch[Symbol.asyncDispose]();
+    expect(await fixture.git('rev-parse', 'main')).toBe(fixture.main.commitHash);
+  });
+
   it('is closed by its commit', async ({ main }) => {
     const batch = main.batch();
     await batch.write('a', bytes('1'));

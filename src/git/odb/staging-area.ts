@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { BatchClosedError } from '../../errors.ts';
 import type { Disk } from '../disk.ts';
 import type { ObjectType } from '../hash-object.ts';
@@ -68,9 +69,12 @@ export class StagingArea {
   readonly #unprotected = new Set<Oid>();
   #turn: Promise<unknown> = Promise.resolve();
   #discarding: Promise<void> | undefined;
+  readonly #ending = new AbortController();
 
   constructor(options: StagingAreaOptions) {
     this.#options = options;
+    // One for each writer that is open.
+    setMaxListeners(0, this.#ending.signal);
     const { objectsDirectory, algorithm, disk } = options;
     this.#objects = new StagedObjects(objectsDirectory, algorithm, disk);
     this.#storer = new ObjectStorer(this.#objects, options);
@@ -93,6 +97,11 @@ export class StagingArea {
     chunks: AsyncIterable<Uint8Array>,
   ): Promise<Oid> {
     return this.#storer.writeStream(type, sizeBytes, chunks);
+  }
+
+  /** Aborted when the area is discarded: nobody waits for content that is yet to come then. */
+  get ending(): AbortSignal {
+    return this.#ending.signal;
   }
 
   /** Tells whether an object is staged here. */
@@ -215,13 +224,15 @@ export class StagingArea {
 
   /**
    * Forgets everything that is staged; what was published stays in the repository. It waits for the
-   * writes that are under way. The area cannot be used any more.
+   * writes that are under way, of which those that wait for content themselves go by `ending`. The area
+   * cannot be used any more.
    */
   discard(): Promise<void> {
     return (this.#discarding ??= this.#discard());
   }
 
   async #discard(): Promise<void> {
+    this.#ending.abort(new BatchClosedError('the objects were discarded'));
     await this.#storer.close();
     try {
       await this.#inTurn(() => this.#objects.clear());
