@@ -1,3 +1,5 @@
+import { close } from 'node:fs';
+import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { fromFdPromise, getFileNameLowLevel } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
@@ -6,6 +8,8 @@ import { byteStringFromBuffer, bytesFromText, textFromBytes } from '../git/byte-
 import type { ByteString } from '../git/byte-string.ts';
 import { noContent } from './archive-entry.ts';
 import type { ArchiveEntry } from './archive-entry.ts';
+
+const closeAsync = promisify(close);
 
 const hostUnix = 3;
 const hostMac = 19;
@@ -19,8 +23,7 @@ const unicodePathField = 0x7075;
  * Format: PKWARE's APPNOTE.TXT; modes and links as Info-ZIP stores them.
  */
 export async function* readZip(descriptor: number): AsyncGenerator<ArchiveEntry, void, undefined> {
-  const options = { decodeStrings: false, autoClose: false, lazyEntries: true };
-  const zip = await naming(() => fromFdPromise(descriptor, options));
+  const zip = await openZip(descriptor);
   const entries = zip.eachEntry();
   try {
     for (;;) {
@@ -30,6 +33,17 @@ export async function* readZip(descriptor: number): AsyncGenerator<ArchiveEntry,
     }
   } finally {
     zip.close();
+  }
+}
+
+async function openZip(descriptor: number): Promise<ZipFile> {
+  const options = { decodeStrings: false, autoClose: false, lazyEntries: true };
+  try {
+    return await naming(() => fromFdPromise(descriptor, options));
+  } catch (error) {
+    // The reader closes the descriptor of what it could open, and of nothing else.
+    await closeAsync(descriptor);
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, readdir, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -157,6 +157,27 @@ test('a zip file with damaged content is refused', async () => {
   bytes[bytes.indexOf('stored as')] = 0x53;
   await expect(take(bytes, 'zip')).rejects.toThrow(InvalidArchiveError);
 });
+
+test('files that are no zip files leave no descriptor open', async () => {
+  const noZip = Buffer.from('no zip file at all');
+  const path = join(await temporaryDirectory(), 'bad.zip');
+  await writeFile(path, noZip);
+  for (let round = 0; round < 20; round++) {
+    await expect(archiveIn(main, path)).rejects.toThrow(InvalidArchiveError);
+    await expect(take(noZip, 'zip')).rejects.toThrow(InvalidArchiveError);
+  }
+  expect(await openFilesNamed(/\/(?:bad|archive)\.zip/)).toEqual([]);
+});
+
+/** What this process has open under such a name, also when that has gone; Linux tells. */
+async function openFilesNamed(name: RegExp): Promise<string[]> {
+  const descriptors = await readdir('/proc/self/fd');
+  // The one that lists the directory has gone.
+  const read = (descriptor: string): Promise<string> =>
+    readlink(`/proc/self/fd/${descriptor}`).catch(() => '');
+  const paths = await Promise.all(descriptors.map(read));
+  return paths.filter((path) => name.test(path));
+}
 
 test('an encrypted zip file is refused', async () => {
   const directory = await temporaryDirectory();
