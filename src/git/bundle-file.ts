@@ -111,7 +111,11 @@ function parseHeader(text: ByteString, path: string): BundleHeader {
     const name = rest.join(' ');
     if (isPrerequisite) prerequisites.push(oid);
     else if (isRefName(name)) refs.set(name, oid);
-    else throw noBundle(path, `${JSON.stringify(name.slice(0, 100))} is no name of a ref`);
+    else if (name === '' || name.startsWith('refs/')) {
+      throw noBundle(path, `${JSON.stringify(name.slice(0, 100))} is no name of a ref`);
+    }
+    // What else is named belongs to one worktree of the repository that it was made in, such as
+    // `worktrees/<id>/HEAD`, which `git bundle create --all` lists.
   }
   return { algorithm, prerequisites, refs };
 }

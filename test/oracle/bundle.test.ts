@@ -144,6 +144,20 @@ describe('a bundle that git wrote', () => {
     expect(await store.restore(bundle)).toEqual({ add: [], update: [], delete: [] });
   });
 
+  test('in a repository with linked worktrees is taken in', async () => {
+    const { gitDir, directory } = await fixture();
+    const worktree = join(directory, 'linked');
+    await git(['worktree', 'add', '--quiet', '--detach', worktree, 'side'], { cwd: gitDir });
+    const bundle = join(directory, 'git.bundle');
+    await git(['bundle', 'create', '--quiet', bundle, '--all'], { cwd: gitDir });
+    expect(await headsOf(bundle, gitDir)).toContain(' worktrees/linked/HEAD\n');
+    const path = join(directory, 'new.git');
+    const store = await open(path);
+    await store.bundleImport(bundle);
+    expect(await refsOf(path)).toBe(await refsOf(gitDir));
+    await fsck(path);
+  });
+
   test('with thin deltas is completed from what is here, and refused without', async () => {
     const { gitDir, directory } = await fixture();
     const bundle = join(directory, 'thin.bundle');
@@ -191,6 +205,7 @@ describe('a bundle that git wrote', () => {
     ['without an end to its header', '# v2 git bundle\n'],
     ['with a capability that we lack', '# v3 git bundle\n@filter=blob:none\n\n'],
     ['with a name that is none', `# v2 git bundle\n${'1'.repeat(40)} refs/heads/../x\n\n`],
+    ['with no name at all', `# v2 git bundle\n${'1'.repeat(40)} \n\n`],
     ['with an id that is none', '# v2 git bundle\nabc refs/heads/x\n\n'],
     ['of another hash', `# v3 git bundle\n@object-format=sha256\n\n`],
   ])('a file that is %s is refused', async (_, content) => {
