@@ -161,6 +161,8 @@ function rulesFromRoot(lines: readonly string[], directory: string): string[] {
     if (line.trim() === '' || line.startsWith('#')) continue;
     const negated = line.startsWith('!');
     const pattern = negated ? line.slice(1) : line;
+    // As git does: what compares with no name takes nothing out and nothing back.
+    if (/^\/* *$/.test(pattern)) continue;
     // A slash before the end ties a pattern to its directory; without one it matches at any depth.
     const tied = /\/(?! *$)/.test(pattern);
     const below = tied ? pattern.replace(/^\//, '') : `**/${pattern}`;

@@ -83,6 +83,39 @@ test('nested .gitignore files and patterns of the caller decide as git ls-files 
   );
 });
 
+test.each(['!', '!/', '!//', '! ', '!/ ', '! /', '/', '//', '///', '/ ', ' ', '!**', '**/', '\\'])(
+  'a line %j means what it means to git, in a nested .gitignore as at the root',
+  async (line) => {
+    const root = await temporaryDirectory();
+    await git(['init', '-q', root]);
+    const files = ['x', 'd/x', 'd/y/x', 'd/ /x'];
+    for (const file of files) {
+      await mkdir(dirname(join(root, file)), { recursive: true });
+      await writeFile(join(root, file), '');
+    }
+    for (const [outer, inner] of [
+      ['x', line],
+      ['y', line],
+      [line, line],
+      [`y\n${line}`, ''],
+    ] as const) {
+      await writeFile(join(root, '.gitignore'), `${outer}\n`);
+      await writeFile(join(root, 'd/.gitignore'), `${inner}\n`);
+      const filter = new ExcludeFilter({ gitignore: true });
+      for (const place of ['', 'd', 'd/y', 'd/ ']) filter.enterDirectory(join(root, place), place);
+      const answer = await gitResult(['check-ignore', '--no-index', '--stdin', '-z'], {
+        cwd: root,
+        input: files.map((file) => `${file}\0`).join(''),
+      });
+      const ignored = new Set(answer.stdout.toString().split('\0'));
+      for (const file of files) {
+        const isExcluded = filter.isExcludedInWalk(file);
+        expect([outer, inner, file, isExcluded]).toEqual([outer, inner, file, ignored.has(file)]);
+      }
+    }
+  },
+);
+
 test('without nested files, isExcluded agrees with git check-ignore', async () => {
   const repository = await temporaryDirectory();
   await git(['init', '-q', repository]);
