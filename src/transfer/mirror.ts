@@ -59,19 +59,34 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<MirrorDiff> {
   const bundle = bundlePath(url, options.format);
-  const remote =
-    bundle === null
-      ? await openRemote(parseMirrorUrl(url), 'git-upload-pack', context, options)
-      : await BundleSource.open(bundle, context);
+  if (bundle !== null) return restoreBundle(context, bundle, options);
+  const remote = await openRemote(parseMirrorUrl(url), 'git-upload-pack', context, options);
+  return restoreFrom(remote, context, options);
+}
+
+/** See `GitStore.bundleImport`; with `dryRun` nothing moves. */
+export async function restoreBundle(
+  context: TransferContext,
+  path: string,
+  options: Pick<RestoreOptions, 'refs' | 'dryRun'>,
+): Promise<MirrorDiff> {
+  return restoreFrom(await BundleSource.open(path, context), context, options);
+}
+
+async function restoreFrom(
+  source: Pick<Remote, 'refs' | 'receive' | 'close'>,
+  { repository }: TransferContext,
+  { refs, dryRun = false }: Pick<RestoreOptions, 'refs' | 'dryRun'>,
+): Promise<MirrorDiff> {
   try {
-    const wanted = selectRefs(remote.refs, options.refs);
-    const present = await allRefs(context.repository);
+    const wanted = selectRefs(source.refs, refs);
+    const present = await allRefs(repository);
     const moves = movesBetween(present, wanted, { prune: false });
     const received = moves.filter((move): move is ReceivedMove => move.to !== null);
-    if (options.dryRun !== true && received.length > 0) await remote.receive(received);
+    if (!dryRun && received.length > 0) await source.receive(received);
     return mirrorDiff(moves);
   } finally {
-    await remote.close();
+    await source.close();
   }
 }
 

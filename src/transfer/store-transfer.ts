@@ -1,7 +1,8 @@
+import { resolve } from 'node:path';
 import { GitStore } from '../store/git-store.ts';
-import { bundlePath } from './mirror-url.ts';
+import { InvalidArgumentError } from '../errors.ts';
 import { exportBundle } from './bundle.ts';
-import { backup, restore } from './mirror.ts';
+import { backup, restore, restoreBundle } from './mirror.ts';
 import type { MirrorDiff } from './mirror-diff.ts';
 import type {
   BackupOptions,
@@ -43,12 +44,13 @@ declare module '../store/git-store.ts' {
     /**
      * Writes refs and all that they reach to a bundle file, which `git clone`, `git fetch` and
      * `bundleImport` read. It appears whole or not at all. With `refs` it holds only those, under new
-     * names where that says so; with `squash` one commit without parents for each.
+     * names where that says so; with `squash` one commit without parents for each. The path is a path
+     * on this machine whatever it holds, and never a url.
      */
     bundleExport(path: string, options?: BundleExportOptions): Promise<void>;
 
     /**
-     * Takes over the refs of a bundle file, as `restore`. An `InvalidBundleError` tells of a file that
+     * Takes over the refs of a bundle file, as `restore`; the path as for `bundleExport`. An `InvalidBundleError` tells of a file that
      * is none, or that builds on commits that are not here.
      */
     bundleImport(path: string, options?: MirrorOptions): Promise<void>;
@@ -65,12 +67,18 @@ GitStore.prototype.restore = async function (this: GitStore, url, options = {}) 
 
 GitStore.prototype.bundleExport = async function (this: GitStore, path, options = {}) {
   const { refs, squash = false } = options;
-  await exportBundle(bundlePath(path, 'bundle'), { refs, squash }, contextOf(this, options));
+  await exportBundle(pathOfBundle(path), { refs, squash }, contextOf(this, options));
 };
 
 GitStore.prototype.bundleImport = async function (this: GitStore, path, options = {}) {
-  await restore(contextOf(this, options), path, { refs: options.refs, format: 'bundle' });
+  await restoreBundle(contextOf(this, options), pathOfBundle(path), { refs: options.refs });
 };
+
+/** A path is one whatever it holds: what would be a host in a url is a part of the name here. */
+function pathOfBundle(path: string): string {
+  if (path !== '' && !path.includes('\0')) return resolve(path);
+  throw new InvalidArgumentError(`not the path of a bundle: ${JSON.stringify(path)}`);
+}
 
 function contextOf(
   { context: { repository, identity } }: GitStore,

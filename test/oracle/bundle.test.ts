@@ -130,6 +130,36 @@ describe('a bundle that we write', () => {
   });
 });
 
+test.each(['b-10:30.bundle', '-b.bundle', 'a\nb', 'https:x', 'a%20b?c#d'])(
+  'a bundle is written to and read from the path %j, whatever a url would mean by it',
+  async (name) => {
+    const { gitDir, store, directory } = await fixture();
+    const path = join(directory, 'new.git');
+    const other = await open(path);
+    await inDirectory(directory, async () => {
+      await store.bundleExport(name);
+      await other.bundleImport(name);
+    });
+    expect(await readdir(directory)).toContain(name);
+    expect(await refsOf(path)).toBe(await refsOf(gitDir));
+    for (const none of ['', 'a\0b']) {
+      const refusal = { code: 'INVALID_ARGUMENT' };
+      await expect(store.bundleExport(none)).rejects.toMatchObject(refusal);
+      await expect(store.bundleImport(none)).rejects.toMatchObject(refusal);
+    }
+  },
+);
+
+async function inDirectory(directory: string, work: () => Promise<void>): Promise<void> {
+  const before = process.cwd();
+  process.chdir(directory);
+  try {
+    await work();
+  } finally {
+    process.chdir(before);
+  }
+}
+
 describe('a bundle that git wrote', () => {
   test.each(['sha1', 'sha256'])('of %s is taken in', async (kind) => {
     const { gitDir, directory } = await fixture(kind);
