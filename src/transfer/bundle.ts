@@ -12,7 +12,7 @@ import type { Repository } from '../git/repository.ts';
 import type { RefSelection, TransferContext } from './mirror-options.ts';
 import { objectsToSend, reporting } from './outgoing.ts';
 import { receiveMoves } from './receive-moves.ts';
-import { allRefs, selectRefs } from './ref-selection.ts';
+import { refsToSend } from './ref-selection.ts';
 import type { ReceivedMove, Remote } from './remote.ts';
 
 /** What is put into a bundle. */
@@ -32,7 +32,7 @@ export async function exportBundle(
   context: TransferContext,
 ): Promise<ReadonlyMap<RefName, Oid>> {
   const { repository } = context;
-  const selected = selectRefs(await allRefs(repository), content.refs);
+  const selected = await refsToSend(repository, content.refs);
   if (selected.size === 0) {
     throw new InvalidArgumentError('a bundle without refs cannot be written: git would refuse it');
   }

@@ -20,7 +20,7 @@ import type { MirrorDiff } from './mirror-diff.ts';
 import type { BackupOptions, RestoreOptions, TransferContext } from './mirror-options.ts';
 import { bundlePath, parseMirrorUrl, withoutCredentials } from './mirror-url.ts';
 import type { MirrorUrl } from './mirror-url.ts';
-import { allRefs, selectRefs } from './ref-selection.ts';
+import { allRefs, refsToSend, selectRefs } from './ref-selection.ts';
 import type { ReceivedMove, Remote } from './remote.ts';
 
 /** See `GitStore.backup`. */
@@ -36,7 +36,7 @@ export async function backup(
     return mirrorDiff(movesBetween(new Map(), written, { prune: false }));
   }
   if (squash) throw new InvalidArgumentError('only a bundle can be squashed');
-  const wanted = selectRefs(await allRefs(context.repository), refs);
+  const wanted = await refsToSend(context.repository, refs);
   const mirror = parseMirrorUrl(url);
   const prune = refs === undefined;
   if (mirror.kind === 'local' && !(await prepareTarget(mirror.path, context, dryRun))) {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, KeyNotFoundError } from '../errors.ts';
+import type { CorruptRefError } from '../errors.ts';
 import { bytesFromText } from '../git/byte-string.ts';
 import type { Oid } from '../git/oid.ts';
 import {
@@ -11,6 +12,7 @@ import {
   tagPrefix,
 } from '../git/refs/ref-name.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
+import type { ListOptions } from '../git/refs/ref-reader.ts';
 import type { Repository } from '../git/repository.ts';
 import type { RefSelection } from './mirror-options.ts';
 
@@ -18,23 +20,45 @@ import type { RefSelection } from './mirror-options.ts';
 const namespaces = [branchPrefix, tagPrefix, notesPrefix, 'refs/'];
 
 /** All refs of a repository that lead to something. */
-export async function allRefs(repository: Repository): Promise<Map<RefName, Oid>> {
-  const refs = await repository.refs.list('refs/');
+export async function allRefs(
+  repository: Repository,
+  options: ListOptions = {},
+): Promise<Map<RefName, Oid>> {
+  const refs = await repository.refs.list('refs/', options);
   return new Map(refs.map(({ name, oid }) => [name, oid]));
 }
 
 /**
+ * The refs of a repository that are chosen, by their names on the other side. A broken one among them
+ * is a `CorruptRefError`: without it the copy would pass for a whole one, and a full mirror would lose
+ * what may be the last good copy of that ref.
+ */
+export async function refsToSend(
+  repository: Repository,
+  selection: RefSelection | undefined,
+): Promise<ReadonlyMap<RefName, Oid>> {
+  const broken = new Map<RefName, CorruptRefError>();
+  const onBroken = (error: CorruptRefError, name: RefName): unknown => broken.set(name, error);
+  const refs = await allRefs(repository, { onBroken });
+  const [first] = broken.values();
+  if (selection === undefined && first !== undefined) throw first;
+  return selectRefs(refs, selection, broken);
+}
+
+/**
  * What the refs of the other side shall be, by their names there: all of them, or those that are
- * chosen, under new names where the choice says so. A short new name stays in the namespace.
+ * chosen, under new names where the choice says so. A short new name stays in the namespace. Choosing
+ * one of the `broken` throws its error.
  */
 export function selectRefs(
   available: ReadonlyMap<RefName, Oid>,
   selection: RefSelection | undefined,
+  broken: ReadonlyMap<RefName, CorruptRefError> = new Map(),
 ): ReadonlyMap<RefName, Oid> {
   if (selection === undefined) return available;
   const selected = new Map<RefName, Oid>();
   for (const [source, destination] of pairsOf(selection)) {
-    const { name, oid } = find(available, source);
+    const { name, oid } = find(available, broken, source);
     const target = destination === undefined ? name : destinationOf(name, destination);
     if (selected.has(target)) {
       const ref = refNameText(target);
@@ -57,6 +81,7 @@ function isList(selection: RefSelection): selection is readonly string[] {
 
 function find(
   available: ReadonlyMap<RefName, Oid>,
+  broken: ReadonlyMap<RefName, CorruptRefError>,
   text: string,
 ): { readonly name: RefName; readonly oid: Oid } {
   const bytes = bytesFromText(text);
@@ -64,6 +89,8 @@ function find(
     ? [parseRefName(text)]
     : namespaces.map((namespace) => namespace + bytes).filter(isRefName);
   for (const name of candidates) {
+    const error = broken.get(name);
+    if (error !== undefined) throw error;
     const oid = available.get(name);
     if (oid !== undefined) return { name, oid };
   }

@@ -27,9 +27,10 @@ declare module '../store/git-store.ts' {
      * the user's configuration and credentials; without it http(s) and local paths work.
      *
      * Gives what changed, or with `dryRun` what would. All refs move or none does, as far as the other
-     * side can do that. Errors: `KeyNotFoundError` for one of `refs`, `GitCommandError` or
-     * `TransferError` when the other side refuses or cannot be reached, `GitNotFoundError` when it
-     * needs git, `InvalidArgumentError`. Credentials are in none of them.
+     * side can do that. Errors: `KeyNotFoundError` for one of `refs`, `CorruptRefError` for a ref here
+     * that is broken, of all or of `refs`, before anything is sent (so that the other side keeps its
+     * copy), `GitCommandError` or `TransferError` when the other side refuses or cannot be reached,
+     * `GitNotFoundError` when it needs git, `InvalidArgumentError`. Credentials are in none of them.
      */
     backup(url: string, options?: BackupOptions): Promise<MirrorDiff>;
 
@@ -45,7 +46,7 @@ declare module '../store/git-store.ts' {
      * Writes refs and all that they reach to a bundle file, which `git clone`, `git fetch` and
      * `bundleImport` read. It appears whole or not at all. With `refs` it holds only those, under new
      * names where that says so; with `squash` one commit without parents for each. The path is a path
-     * on this machine whatever it holds, and never a url.
+     * on this machine whatever it holds, and never a url. `CorruptRefError` as for `backup`.
      */
     bundleExport(path: string, options?: BundleExportOptions): Promise<void>;
 

@@ -103,6 +103,21 @@ describe('a bundle that we write', () => {
     });
   });
 
+  test('is not written without a ref that is broken', async () => {
+    const { gitDir, store, directory } = await fixture();
+    const bundle = join(directory, 'x.bundle');
+    await store.bundleExport(bundle);
+    const before = await readFile(bundle);
+    await writeFile(join(gitDir, 'refs/heads/side'), '');
+    for (const refs of [undefined, ['side']]) {
+      const refusal = { code: 'REF_CORRUPT', ref: 'refs/heads/side' };
+      await expect(store.bundleExport(bundle, { refs })).rejects.toMatchObject(refusal);
+    }
+    expect((await readFile(bundle)).equals(before)).toBe(true);
+    await store.bundleExport(bundle, { refs: ['main'] });
+    expect(await headsOf(bundle, gitDir)).toMatch(/^\w+ refs\/heads\/main\n$/);
+  });
+
   test('replaces another one only when it is complete', async () => {
     const { store, directory } = await fixture();
     const bundle = join(directory, 'x.bundle');

@@ -159,6 +159,29 @@ describe.each(transports)('a mirror by $name', (transport) => {
     await fsck(otherDir);
   });
 
+  test('keeps its copy of a ref that is broken here, which is told', async () => {
+    const { store, backup, restore, gitDir, otherDir, url } = await fixture(transport);
+    const hash = (await git(['rev-parse', 'main~1'], { cwd: gitDir })).trim();
+    await git(['update-ref', 'refs/heads/precious', hash], { cwd: gitDir });
+    await git(['symbolic-ref', 'refs/heads/alias', 'refs/heads/precious'], { cwd: gitDir });
+    await backup(url);
+    const theirs = await refsOf(otherDir);
+    await writeFile(join(gitDir, 'refs/heads/precious'), '');
+    await git(['update-ref', 'refs/heads/main', 'main~1'], { cwd: gitDir });
+    const refusal = { code: 'REF_CORRUPT', ref: 'refs/heads/precious' };
+    for (const options of [{}, { dryRun: true }, { refs: ['alias'] }, { refs: ['precious'] }]) {
+      await expect(backup(url, options)).rejects.toMatchObject(refusal);
+    }
+    expect(await refsOf(otherDir)).toEqual(theirs);
+    // What is not broken can be sent, and what is comes back.
+    expect(names(await backup(url, { refs: ['main'] })).update).toEqual(['refs/heads/main']);
+    await store.branches.delete('precious');
+    await restore(url, { refs: ['precious'] });
+    expect((await store.branches.get('precious')).commitHash).toBe(hash);
+    expect(mirrorDiffInSync(await backup(url))).toBe(true);
+    await fsck(otherDir);
+  });
+
   test('fills an empty repository, and then brings only what is new', async () => {
     const { backup, gitDir, url } = await fixture(transport);
     await backup(url);

@@ -27,8 +27,11 @@ export interface ListedRef {
 
 /** How `list` treats what it finds. */
 export interface ListOptions {
-  /** Told of each ref that cannot be read and is therefore left out. */
-  readonly onBroken?: (error: CorruptRefError) => void;
+  /**
+   * Told of each ref that cannot be read and is therefore left out, by its name; the error is about
+   * another one when it leads there.
+   */
+  readonly onBroken?: (error: CorruptRefError, name: RefName) => void;
 }
 
 // As git's SYMREF_MAXDEPTH.
@@ -136,7 +139,7 @@ export class RefReader {
       return { name, found: { name, oid: end.oid, target: value.target } };
     } catch (error) {
       if (!isBrokenRef(error)) throw error;
-      options.onBroken?.(error);
+      options.onBroken?.(error, name);
       return { name, found: 'broken' };
     }
   }
