@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from '../errors.ts';
 import { bytesFromText } from '../git/byte-string.ts';
 import type { ByteString } from '../git/byte-string.ts';
-import { isTreeMode, modeTree } from '../git/mode.ts';
+import { isGitlinkMode, isTreeMode, modeTree } from '../git/mode.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Origins } from './origins.ts';
@@ -88,6 +88,10 @@ class Merge {
   }
 
   async place(target: ByteString, object: PlacedObject): Promise<void> {
+    if (isGitlinkMode(object.mode)) {
+      await this.#placeGitlink(target, object);
+      return;
+    }
     if (!isTreeMode(object.mode)) {
       await this.#staged.write(target, object);
       return;
@@ -101,6 +105,16 @@ class Merge {
       for (const entry of await treeOf(this.#odb, object.oid)) {
         await this.place(joinPath(target, entry.name), entry);
       }
+    }
+  }
+
+  /** A submodule counts as a directory, which no file takes the place of; but a submodule may. */
+  async #placeGitlink(target: ByteString, { mode, oid }: PlacedObject): Promise<void> {
+    const standing = await this.#staged.find(target);
+    if (standing?.kind !== 'set' || !isGitlinkMode(standing.mode)) {
+      await this.#staged.write(target, { mode, oid });
+    } else if (standing.oid !== oid) {
+      await this.#staged.replace(target, { kind: 'set', mode, oid });
     }
   }
 }

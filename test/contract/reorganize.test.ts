@@ -214,6 +214,43 @@ describeOnEveryRepository('copyFromRef', (it) => {
     expect(await fs.objectHash('whole')).toBe(await git('rev-parse', 'v1^{tree}'));
   });
 
+  it('lays submodules over submodules: the same ones stay, others are replaced', async ({
+    store,
+    git,
+    gitDir,
+  }) => {
+    const [same, ours, theirs] = ['2', '3', '4'].map((digit) => digit.repeat(40));
+    const branch = async (name: string, moved: string, own: string): Promise<void> => {
+      const blob = (
+        await runGit(['hash-object', '-w', '--stdin'], { cwd: gitDir, input: own })
+      ).trim();
+      const lines = [
+        `160000 commit ${moved}\tmoved`,
+        `100644 blob ${blob}\t${own}`,
+        `160000 commit ${same}\tsub`,
+      ];
+      const input = `${lines.join('\n')}\n`;
+      const dir = (await runGit(['mktree', '--missing'], { cwd: gitDir, input })).trim();
+      const root = await runGit(['mktree'], { cwd: gitDir, input: `040000 tree ${dir}\tdir\n` });
+      await git('branch', name, await git('commit-tree', '-m', name, root.trim()));
+    };
+    await branch('ours', ours ?? '', 'one');
+    await branch('theirs', theirs ?? '', 'two');
+    const fs = await (await store.branches.get('ours')).copyFromRef('theirs');
+    expect(
+      (await git('ls-tree', '--format=%(objectname) %(path)', 'ours', 'dir/')).split('\n'),
+    ).toEqual([
+      `${theirs} dir/moved`,
+      expect.stringMatching(/ dir\/one$/),
+      `${same} dir/sub`,
+      expect.stringMatching(/ dir\/two$/),
+    ]);
+    expect(fs.changes?.update.map(({ path }) => path)).toEqual(['dir/moved']);
+    expect(fs.changes?.add.map(({ path }) => path)).toEqual(['dir/two']);
+    const file = fs.write('dir/sub', Buffer.from('no file'));
+    await expect(file).rejects.toBeInstanceOf(IsADirectoryError);
+  });
+
   it('keeps the path after a pivot', async ({ main }) => {
     let fs = await main.copyFromRef('v1', 'docs/./deep/er', 'kept');
     expect(await files(fs)).toContain('kept/deep/er/page.md');
