@@ -8,6 +8,7 @@ import { localError } from '../git/local-error.ts';
 import { modeBlob, modeExecutable, modeSymlink } from '../git/mode.ts';
 import { pieceBytes } from '../git/odb/deflate.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
+import { readFully } from '../git/read-write-fully.ts';
 import { fileModeFromOption } from './file-type.ts';
 import type { ModeOption } from './file-type.ts';
 import { encodeText } from './text-encoding.ts';
@@ -97,7 +98,9 @@ function isLocalFile(data: unknown): data is LocalFile {
 
 /**
  * Stages a file of the local disk, whose content is streamed; without a mode its executable bit
- * counts. A `FileNotFoundError` or `IsADirectoryError` names the local path.
+ * counts. Of a file that grows meanwhile it takes what was there when it was opened; one that becomes
+ * shorter is an `InvalidArgumentError` when it is streamed. A `FileNotFoundError` or
+ * `IsADirectoryError` names the local path.
  */
 export async function stageLocalFile(
   staging: StagingArea,
@@ -116,8 +119,8 @@ export async function stageLocalFile(
     const sizeBytes = stats.isFile() && stats.size > 0 ? stats.size : undefined;
     const oid =
       sizeBytes !== undefined && sizeBytes <= wholeFileBytes
-        ? await staging.write('blob', await handle.readFile())
-        : await staging.writeStream('blob', sizeBytes, readStream(handle));
+        ? await staging.write('blob', await readFully(handle, 0, sizeBytes))
+        : await staging.writeStream('blob', sizeBytes, readStream(handle, sizeBytes));
     return { mode: fileMode ?? ((stats.mode & 0o100) === 0 ? modeBlob : modeExecutable), oid };
   } finally {
     await handle.close();
@@ -132,6 +135,8 @@ async function openLocalFile(localPath: string): Promise<FileHandle> {
   }
 }
 
-function readStream(handle: FileHandle): AsyncIterable<Buffer> {
-  return handle.createReadStream({ autoClose: false, highWaterMark: wholeFileBytes });
+/** The content of a file up to a size, whatever is appended meanwhile; without one all that comes. */
+function readStream(handle: FileHandle, sizeBytes: number | undefined): AsyncIterable<Buffer> {
+  const range = sizeBytes === undefined ? {} : { start: 0, end: sizeBytes - 1 };
+  return handle.createReadStream({ autoClose: false, highWaterMark: wholeFileBytes, ...range });
 }
