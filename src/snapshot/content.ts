@@ -129,7 +129,8 @@ export async function stageLocalFile(
 
 async function openLocalFile(localPath: string): Promise<FileHandle> {
   try {
-    return await open(localPath, 'r');
+    // A name may be of any bytes, as `diskGlob` gives them.
+    return await open(bufferFromByteString(bytesFromText(localPath)), 'r');
   } catch (error) {
     throw localError(localPath, error);
   }

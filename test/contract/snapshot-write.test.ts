@@ -16,6 +16,7 @@ import {
   StaleSnapshotError,
   WriterClosedError,
   changeReportTotal,
+  diskGlob,
 } from '../../src/index.ts';
 import type { FS } from '../../src/index.ts';
 import {
@@ -170,6 +171,17 @@ describeOnEveryRepository('writing to a snapshot', (it) => {
     const missing = fs.writeFromFile('x', join(directory, 'none'));
     await expect(missing).rejects.toBeInstanceOf(FileNotFoundError);
     await expect(fs.writeFromFile('x', directory)).rejects.toBeInstanceOf(IsADirectoryError);
+  });
+
+  it('writes files of the disk whose names are no UTF-8', async ({ main, git }) => {
+    const directory = await temporaryDirectory();
+    const name = Buffer.concat([Buffer.from(`${directory}/n`), Buffer.from([0xff])]);
+    await writeFile(name, 'content');
+    const [path = ''] = await diskGlob(`${directory}/n*`);
+    const fs = await main.writeFromFile('written', path);
+    await fs.apply({ applied: { data: { path } } });
+    expect(await git('cat-file', 'blob', 'main:written')).toBe('content');
+    expect(await git('cat-file', 'blob', 'main:applied')).toBe('content');
   });
 
   it('writes links', async ({ main, git }) => {
