@@ -4,6 +4,8 @@ import type { ByteString } from '../git/byte-string.ts';
 import { isTreeMode, modeTree } from '../git/mode.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
+import { Descent, depthFirst } from './depth-first.ts';
+import type { Walk } from './depth-first.ts';
 import { joinPath, pathText, rootPath } from './path.ts';
 import type { PlacedObject } from './tree-edit.ts';
 import { treeOf } from './tree.ts';
@@ -126,11 +128,11 @@ class Globber<Node> {
   }
 
   paths(root: Node): AsyncGenerator<ByteString> {
-    return this.#match(root, rootPath, 0);
+    return depthFirst(this.#match(root, rootPath, 0));
   }
 
   /** What matches the segments from `index` on, below a node that matched those before. */
-  async *#match(node: Node, path: ByteString, index: number): AsyncGenerator<ByteString> {
+  async *#match(node: Node, path: ByteString, index: number): Walk<ByteString> {
     const segment = this.#segments[index];
     if (segment === undefined) {
       if (path !== rootPath) yield path;
@@ -138,34 +140,34 @@ class Globber<Node> {
     }
     switch (segment.kind) {
       case 'pivot':
-        yield* this.#match(node, joinPath(path, pivotMark), index + 1);
+        yield new Descent(this.#match(node, joinPath(path, pivotMark), index + 1));
         return;
       case 'name': {
         const entry = await this.#source.entry(node, segment.name);
         if (entry !== undefined) {
-          yield* this.#match(entry, joinPath(path, segment.name), index + 1);
+          yield new Descent(this.#match(entry, joinPath(path, segment.name), index + 1));
         }
         return;
       }
       case 'wildcard':
         for (const [name, entry] of await this.#source.entries(node)) {
           if (!segment.matches(pathText(name))) continue;
-          yield* this.#match(entry, joinPath(path, name), index + 1);
+          yield new Descent(this.#match(entry, joinPath(path, name), index + 1));
         }
         return;
       case 'any-depth':
-        yield* this.#anyDepth(node, path, index);
+        yield new Descent(this.#anyDepth(node, path, index));
     }
   }
 
-  async *#anyDepth(node: Node, path: ByteString, index: number): AsyncGenerator<ByteString> {
+  async *#anyDepth(node: Node, path: ByteString, index: number): Walk<ByteString> {
     const isLast = index === this.#segments.length - 1;
-    if (!isLast) yield* this.#match(node, path, index + 1);
+    if (!isLast) yield new Descent(this.#match(node, path, index + 1));
     for (const [name, entry] of await this.#source.entries(node)) {
       if (name.startsWith('.')) continue;
       const entryPath = joinPath(path, name);
       if (isLast) yield entryPath;
-      if (this.#source.isEntered(entry)) yield* this.#match(entry, entryPath, index);
+      if (this.#source.isEntered(entry)) yield new Descent(this.#match(entry, entryPath, index));
     }
   }
 }

@@ -44,13 +44,17 @@ export async function* walkTree(
   root: Oid,
   path: ByteString = rootPath,
 ): AsyncGenerator<TreeVisit, void, undefined> {
-  const tree = await treeOf(odb, root);
-  const oids = new Map<ByteString, Oid>();
-  for (const { name, mode, oid } of tree) if (isTreeMode(mode)) oids.set(name, oid);
-  const subdirectories = [...oids.keys()];
-  yield { path, tree, subdirectories };
-  for (const name of subdirectories) {
-    const oid = oids.get(name);
-    if (oid !== undefined) yield* walkTree(odb, oid, joinPath(path, name));
+  // Not by calls of itself: a tree may be nested deeper than those can be.
+  const pending = [{ path, oid: root }];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const tree = await treeOf(odb, next.oid);
+    const oids = new Map<ByteString, Oid>();
+    for (const { name, mode, oid } of tree) if (isTreeMode(mode)) oids.set(name, oid);
+    const subdirectories = [...oids.keys()];
+    yield { path: next.path, tree, subdirectories };
+    for (const name of subdirectories.toReversed()) {
+      const oid = oids.get(name);
+      if (oid !== undefined) pending.push({ path: joinPath(next.path, name), oid });
+    }
   }
 }

@@ -5,6 +5,8 @@ import { canonicalMode, isGitlinkMode, isTreeMode } from '../git/mode.ts';
 import type { Tree, TreeEntry } from '../git/object.ts';
 import { forEachBounded } from '../git/odb/for-each-bounded.ts';
 import { isNothingThere } from '../git/system-error.ts';
+import { Descent, depthFirst } from '../snapshot/depth-first.ts';
+import type { Walk } from '../snapshot/depth-first.ts';
 import { fileModeFromOption } from '../snapshot/file-type.ts';
 import type { FS } from '../snapshot/fs.ts';
 import { directoryAt, fileAt } from '../snapshot/path-errors.ts';
@@ -151,7 +153,8 @@ class CopyInWalk {
 
   async copy(dest: ByteString, parts: readonly Part[]): Promise<void> {
     const tree = await this.#destination(dest);
-    const tasks = this.#directory({ path: dest, rel: rootPath, parts, tree, isObstructed: false });
+    const root = { path: dest, rel: rootPath, parts, tree, isObstructed: false };
+    const tasks = depthFirst(this.#directory(root));
     await forEachBounded(tasks, filesAtOnce, (task) => this.#place(task));
     this.#run.throwIfAborted();
   }
@@ -169,7 +172,7 @@ class CopyInWalk {
   }
 
   /** The files that a directory and those below it come to, after it has made way for them. */
-  async *#directory(visit: Visit): AsyncGenerator<Task, void, undefined> {
+  async *#directory(visit: Visit): Walk<Task> {
     const { path, rel, tree } = visit;
     const listing = await this.#list(visit);
     const merged = mergeParts(
@@ -199,9 +202,11 @@ class CopyInWalk {
       } else if (entry === undefined || isTreeMode(entry.mode)) {
         const { odb } = this.#fs.context.repository;
         const standing = entry === undefined ? null : await treeOf(odb, entry.oid);
-        yield* this.#directory({ ...below, ...next, tree: standing, isObstructed: false });
+        yield new Descent(
+          this.#directory({ ...below, ...next, tree: standing, isObstructed: false }),
+        );
       } else if (!this.#ignoreExisting) {
-        yield* this.#directory({ ...below, ...next, tree: null, isObstructed: true });
+        yield new Descent(this.#directory({ ...below, ...next, tree: null, isObstructed: true }));
       }
     }
   }

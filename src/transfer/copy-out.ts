@@ -7,6 +7,8 @@ import { isGitlinkMode } from '../git/mode.ts';
 import { forEachBounded } from '../git/odb/for-each-bounded.ts';
 import { emptyChangeReport } from '../snapshot/change-report.ts';
 import type { ChangeReport } from '../snapshot/change-report.ts';
+import { Descent, depthFirst } from '../snapshot/depth-first.ts';
+import type { Walk } from '../snapshot/depth-first.ts';
 import { fileTypeFromMode } from '../snapshot/file-type.ts';
 import type { FS } from '../snapshot/fs.ts';
 import { fileAt, nothingAt } from '../snapshot/path-errors.ts';
@@ -139,18 +141,14 @@ class CopyOutWalk {
   }
 
   async copy(parts: readonly Part[], exists: boolean): Promise<void> {
-    const tasks = this.#directory(rootPath, parts, exists);
+    const tasks = depthFirst(this.#directory(rootPath, parts, exists));
     await forEachBounded(tasks, filesAtOnce, async (task) => {
       await this.#run.attempt(task.rel, () => this.#place(task));
     });
   }
 
   /** The files that a directory, which stands on the disk if it `exists`, and those below it come to. */
-  async *#directory(
-    rel: ByteString,
-    parts: readonly Part[],
-    exists: boolean,
-  ): AsyncGenerator<Task, void, undefined> {
+  async *#directory(rel: ByteString, parts: readonly Part[], exists: boolean): Walk<Task> {
     const { named, pours, isComplete } = await this.#list(rel, parts);
     const standing = exists
       ? await this.#run.attempt(rel, () => this.#target.list(this.#local(rel)))
@@ -176,7 +174,8 @@ class CopyOutWalk {
         yield { rel: path, item: next.item, standing: kind };
       } else if (kind === undefined || kind === 'directory' || !this.#ignoreExisting) {
         const made = await this.#run.attempt(path, () => this.#enter(path, kind));
-        if (made !== undefined) yield* this.#directory(path, next.parts, kind === 'directory');
+        if (made === undefined) continue;
+        yield new Descent(this.#directory(path, next.parts, kind === 'directory'));
       }
     }
   }
