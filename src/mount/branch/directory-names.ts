@@ -88,7 +88,15 @@ export class DirectoryNames {
     return this.#find(name, (tree, index) => this.#load(name, tree, index));
   }
 
-  /** The same for somebody who only looks: a node that nobody has touched is not kept for it. */
+  /** The same at once, with the tree of this directory at hand; `undefined` for nothing. */
+  getIn(tree: Tree, name: ByteString): BranchNode | undefined {
+    const known = this.children.get(name);
+    if (known !== undefined || this.removed.has(name) || name === repositoryName) return known;
+    const index = tree.indexOf(name);
+    return index < 0 ? undefined : this.#load(name, tree, index);
+  }
+
+  /** `get` for somebody who only looks: a node that nobody has touched is not kept for it. */
   lookup(name: ByteString): MaybePromise<BranchNode | CleanFile | CleanSymlink | null> {
     return this.#find(name, (tree, index) => this.#look(name, tree, index));
   }

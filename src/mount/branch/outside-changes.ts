@@ -11,6 +11,7 @@ import type { BranchNode } from './branch-node.ts';
 import { differingNames } from './differing-names.ts';
 import { Inode } from './inode.ts';
 import { LoadedTrees } from './loaded-trees.ts';
+import { putInPlace } from './put-in-place.ts';
 
 /**
  * Moves a working tree on to a tree that others have committed, whatever its relation to the one
@@ -150,14 +151,12 @@ class Follower {
   ): void {
     const from = treeOid(before);
     const to = treeOid(after);
-    const wasInPlace = node.isInPlace && from !== null && node.names.origin === from;
-    // Made on both sides, what is in it comes together.
-    const isMadeTwice = node.names.origin === null && to !== null;
-    if (!wasInPlace && !isMadeTwice) {
+    if (from === null && to === null) {
       if (this.#applies && after !== undefined) directory.recordConflict(name);
       return;
     }
-    this.directory(node, node.names.origin, to);
+    if (!putInPlace(this.#trees, node, from)) return;
+    this.directory(node, from, to);
     if (!this.#applies) return;
     node.isInPlace = to !== null;
     if (isLeftover(node)) detach(directory, name, node);

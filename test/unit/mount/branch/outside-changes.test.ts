@@ -254,6 +254,104 @@ describe('a commit from outside', () => {
     expect([...mount.status.conflicts].sort()).toEqual(['other', 'src/a.txt']);
   });
 
+  test('what the mount deleted from a directory that it made again stays deleted', async () => {
+    const mount = await mountOf();
+    for (const file of ['a.txt', 'b.txt', 'deep/c.txt', 'deep/d.txt']) {
+      await mount.unlink(`src/${file}`);
+    }
+    await mount.rmdir('src/deep');
+    await mount.rmdir('src');
+    await mount.mkdir('src');
+    await mount.write('src/ours', 'ours');
+    await commitOutside(mount.gitDir, {
+      'src/a.txt': 'theirs',
+      'src/deep/c.txt': 'theirs',
+      'src/theirs': 'theirs',
+    });
+    await follow(mount);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.ls('src')).toEqual(['ours', 'theirs']);
+    expect([...mount.status.conflicts].sort()).toEqual(['src/a.txt', 'src/deep']);
+  });
+
+  test('what was moved out of a directory that is made again is not there twice', async () => {
+    const mount = await mountOf();
+    await mount.rename('src', 'moved');
+    await mount.mkdir('src');
+    await commitOutside(mount.gitDir, { 'src/deep/new': 'theirs' });
+    await follow(mount);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.ls('moved')).toEqual(['a.txt', 'b.txt', 'deep']);
+    expect(await mount.ls('src')).toEqual(['deep']);
+    expect(await mount.ls('src/deep')).toEqual(['new']);
+    expect(mount.status.conflicts).toEqual([]);
+  });
+
+  test('a directory that another one was moved over has what is new on both sides', async () => {
+    const mount = await mountOf();
+    await mount.mkdir('next');
+    await mount.mkdir('next/deep');
+    await mount.write('next/a.txt', 'ours');
+    await mount.write('next/b.txt', 'b');
+    await mount.write('next/deep/c.txt', 'c');
+    await mount.write('next/deep/ours', 'ours');
+    await mount.commit();
+    await mount.rename('src', 'old');
+    await mount.rename('next', 'src');
+    await commitOutside(mount.gitDir, {
+      'src/b.txt': 'theirs',
+      'src/deep/c.txt': null,
+      'src/deep/d.txt': 'theirs',
+      'src/deep/theirs': 'theirs',
+    });
+    await follow(mount);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.ls('src')).toEqual(['a.txt', 'b.txt', 'deep']);
+    expect(await mount.ls('src/deep')).toEqual(['ours', 'theirs']);
+    expect(await mount.text('src/a.txt')).toBe('ours');
+    expect(await mount.text('old/deep/d.txt')).toBe('d');
+    expect(mount.status.conflicts).toContain('src/deep/d.txt');
+  });
+
+  test('a directory that was moved away and back is where it was', async () => {
+    const mount = await mountOf();
+    const src = await mount.get('src');
+    await mount.rename('src', 'away');
+    await mount.rename('away', 'src');
+    await commitOutside(mount.gitDir, { 'src/a.txt': 'theirs', 'src/new': 'theirs' });
+    await follow(mount);
+    expect(await mount.get('src')).toBe(src);
+    expect(await mount.text('src/a.txt')).toBe('theirs');
+    expect(await mount.text('src/new')).toBe('theirs');
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(mount.status.conflicts).toEqual([]);
+    expect(await mount.git('rev-list', '--count', 'main')).toBe('2');
+  });
+
+  test('what others put where the mount moved a directory comes to what is in that', async () => {
+    const mount = await mountOf();
+    const [moved, file] = [await mount.get('src/deep'), await mount.get('src/deep/d.txt')];
+    await mount.rename('src/deep', 'z');
+    await mount.unlink('z/c.txt');
+    await commitOutside(mount.gitDir, {
+      'z/1': 'theirs',
+      'z/c.txt': 'theirs',
+      'z/d.txt': 'theirs',
+    });
+    await follow(mount);
+    expect(await mount.get('z')).toBe(moved);
+    expect(await mount.get('z/d.txt')).toBe(file);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect((await mount.ls('z')).sort()).toEqual(['1', 'c.txt', 'd.txt']);
+    expect(await mount.text('z/d.txt')).toBe('d');
+    expect(mount.status.conflicts).toEqual(['z/d.txt']);
+  });
+
   test('a directory that others removed keeps what the mount changed in it', async () => {
     const mount = await mountOf();
     await mount.write('src/deep/c.txt', 'ours');

@@ -56,6 +56,21 @@ describe('the policy manual', () => {
     expect(await later.git('show', 'main:src/a.txt')).toBe('AA');
   });
 
+  test('a new directory that was saved takes what others put there meanwhile', async () => {
+    const mount = await BranchMount.open({ files, ...manual });
+    await mount.mkdir('made');
+    await mount.mkdir('made/deep');
+    await mount.write('made/deep/ours', 'ours');
+    await mount.fsync(await mount.openFile('made/deep/ours'));
+    await commitOutside(mount.gitDir, { 'made/theirs': 'theirs', 'made/deep/theirs': 'theirs' });
+    const later = await BranchMount.open({ gitDir: mount.gitDir, ...manual });
+    await later.commit();
+    await later.expectCommitted();
+    expect(await later.ls('made')).toEqual(['deep', 'theirs']);
+    expect(await later.ls('made/deep')).toEqual(['ours', 'theirs']);
+    expect(later.status.conflicts).toEqual([]);
+  });
+
   test('an orderly end saves too, and does not commit', async () => {
     const mount = await BranchMount.open({ files, ...manual });
     await mount.write('closed', 'x');
