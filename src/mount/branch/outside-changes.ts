@@ -110,6 +110,7 @@ class Follower {
     } else if (node instanceof BranchDirectory) {
       this.#subdirectory(directory, name, node, before, after);
     } else if (this.#applies) {
+      if (hasNothingNew(node, before)) pending.delete(name);
       if (pending.has(name)) keepOurs(directory, name, node, after);
       else this.#followNode(directory, name, node, before, after);
     }
@@ -172,7 +173,7 @@ class Follower {
     after: TreeEntry | undefined,
   ): void {
     const object = after !== undefined && isRegularMode(after.mode) ? after : null;
-    const isShown = before !== undefined && isSame(node.placed, before);
+    const isShown = hasNothingNew(node, before);
     if (node instanceof BranchFile && node.isBeingWritten && !directory.isScratch(name)) {
       node.outside.note(directory, name, { object, time: this.#time });
     } else if (isShown) {
@@ -235,6 +236,17 @@ class Follower {
   #tellName(directory: BranchDirectory, name: ByteString): void {
     if (this.#applies) directory.inode.context.notifier.invalidateEntry(directory.ino, name);
   }
+}
+
+/**
+ * What a commit would take of a node is what the tree had: written and written back, say. So the mount has
+ * changed nothing there that others could be overruled with.
+ */
+function hasNothingNew(
+  node: Exclude<BranchNode, BranchDirectory>,
+  before: TreeEntry | undefined,
+): boolean {
+  return before !== undefined && isSame(node.placed, before);
 }
 
 /** Both sides have changed what a name leads to, or put something there. */

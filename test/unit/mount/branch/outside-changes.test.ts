@@ -184,6 +184,63 @@ describe('a commit from outside', () => {
     expect(mount.status.conflicts).toEqual([]);
   });
 
+  test('a file that was changed and has its content again is not changed', async () => {
+    const mount = await mountOf();
+    await mount.write('README.md.new', 'read me');
+    await mount.rename('README.md.new', 'README.md');
+    await mount.write('src/a.txt', 'A');
+    await mount.write('src/a.txt', 'a');
+    await mount.chmod('src/b.txt', 0o755);
+    await mount.chmod('src/b.txt', 0o644);
+    await mount.rename('other/x', 'other/y');
+    await mount.rename('other/y', 'other/x');
+    await mount.symlink('c.txt', 'src/deep/link');
+    await mount.commit();
+    await mount.unlink('src/deep/link');
+    await mount.symlink('c.txt', 'src/deep/link');
+    const outside = {
+      'README.md': 'theirs',
+      'src/a.txt': null,
+      'src/b.txt*': 'b',
+      'other/x': 'theirs',
+      'src/deep/link': 'a file',
+    };
+    await commitOutside(mount.gitDir, outside);
+    await follow(mount);
+    await expectShown(mount);
+    const tip = await mount.git('rev-parse', 'main');
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.git('rev-parse', 'main')).toBe(tip);
+    expect(mount.status.conflicts).toEqual([]);
+  });
+
+  test('nor is one that is open for writing as long as nothing is written to it', async () => {
+    const mount = await mountOf();
+    for (const path of ['README.md', 'src/a.txt']) {
+      await mount.write(`${path}.new`, await mount.text(path));
+      await mount.rename(`${path}.new`, path);
+    }
+    const [unchanged, changed] = [
+      await mount.openFile('README.md'),
+      await mount.openFile('src/a.txt'),
+    ];
+    for (const content of ['theirs', 'theirs again']) {
+      await commitOutside(mount.gitDir, { 'README.md': content, 'src/a.txt': content });
+      await follow(mount);
+      await mount.commit();
+    }
+    expect(await mount.git('show', 'main:README.md')).toBe('theirs again');
+    await mount.writeAt(changed, 0, 'A');
+    await mount.close(unchanged);
+    await mount.close(changed);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.text('README.md')).toBe('theirs again');
+    expect(await mount.text('src/a.txt')).toBe('A');
+    expect(mount.status.conflicts).toEqual(['src/a.txt']);
+  });
+
   test('what is written into a file that others changed meanwhile wins', async () => {
     const mount = await mountOf();
     const writer = await mount.openFile('README.md');
