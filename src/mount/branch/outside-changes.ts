@@ -130,6 +130,7 @@ class Follower {
     if (!this.#applies) return;
     if (after === undefined) {
       names.removed.delete(name);
+      names.pending.delete(name);
     } else if (before === undefined) {
       names.removed.delete(name);
       this.#tellName(directory, name);
@@ -160,8 +161,10 @@ class Follower {
     this.directory(node, from, to);
     if (!this.#applies) return;
     node.isInPlace = to !== null;
+    if (to !== null) return;
+    if (!holdsChanges(node)) directory.names.pending.delete(name);
     if (isLeftover(node)) detach(directory, name, node);
-    else if (to === null && after !== undefined) directory.recordConflict(name);
+    else if (after !== undefined) directory.recordConflict(name);
   }
 
   /** A node that the mount did not change, or one that no commit takes. */
@@ -286,6 +289,12 @@ function detach(directory: BranchDirectory, name: ByteString, node: BranchNode):
   else if (node.references === 0) node.lost();
   else if (node instanceof BranchFile) node.isTakenAway = true;
   notifier.invalidateEntry(directory.ino, name);
+}
+
+/** Whether a directory that others have removed has something in it that a commit may take. */
+function holdsChanges({ names }: BranchDirectory): boolean {
+  for (const name of names.pending) if (names.children.has(name)) return true;
+  return false;
 }
 
 /** A directory that others have removed, which the mount needs no more: nothing in it was left open. */

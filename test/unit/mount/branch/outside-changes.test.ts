@@ -426,6 +426,33 @@ describe('a commit from outside', () => {
     expect(mount.status.conflicts).toEqual(['src/deep/c.txt']);
   });
 
+  test('a directory that others removed goes when the mount only deleted in it', async () => {
+    const mount = await mountOf();
+    await mount.unlink('src/deep/c.txt');
+    await mount.write('src/deep/passing', 'x');
+    await mount.unlink('src/deep/passing');
+    await mount.unlink('other/x');
+    const open = await mount.openFile('src/b.txt');
+    await commitOutside(mount.gitDir, {
+      'src/a.txt': null,
+      'src/b.txt': null,
+      'src/deep/c.txt': null,
+      'src/deep/d.txt': null,
+      'other/x': null,
+      other: 'now a file',
+    });
+    await follow(mount);
+    expect(await mount.ls('src')).toEqual(['b.txt']);
+    await mount.commit();
+    await mount.close(open);
+    await expectShown(mount);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.ls()).toEqual(['README.md', 'other']);
+    expect(await mount.text('other')).toBe('now a file');
+    expect(mount.status.conflicts).toEqual([]);
+  });
+
   test('types change', async () => {
     const mount = await mountOf();
     const readme = await mount.get('README.md');
