@@ -281,6 +281,14 @@ export class BranchFile extends FileVnode implements ContentOwner {
     this.#content.replace(object);
     this.#forgetIfUnused();
     this.inode.replaced(time);
+    this.inode.setExecutable(canonicalMode(object.mode) === modeExecutable);
+  }
+
+  /** The file that others have put in the place of this one, which goes on elsewhere or is open. */
+  successor(object: PlacedObject, time: Timespec): BranchFile {
+    const inode = this.inode.successor(time);
+    inode.setExecutable(canonicalMode(object.mode) === modeExecutable);
+    return new BranchFile(inode, object);
   }
 
   /**

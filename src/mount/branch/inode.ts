@@ -32,6 +32,9 @@ export interface NodeShape {
 const permissionMask = 0o7777;
 const typeMask = 0o170000;
 const setGroupId = 0o2000;
+const ownerExecutes = 0o100;
+const everybodyReads = 0o444;
+const everybodyExecutes = 0o111;
 
 /**
  * What makes a node the same node wherever it is moved: its number, its names, its times, its owner.
@@ -98,13 +101,35 @@ export class Inode {
     this.#sessionAttr().ctime = this.context.clock.now();
   }
 
-  /** Content and mode were changed by others, in a commit of this time. */
+  /** What it holds was changed by others, in a commit of this time. */
   replaced(time: Timespec): void {
     this.#firstSeen = time;
     if (this.#session === undefined) return;
-    delete this.#session.permissions;
     this.#session.mtime = time;
     this.#session.ctime = time;
+  }
+
+  /** Others have set or cleared the one bit that git has of a file's permissions: the rest stays. */
+  setExecutable(isExecutable: boolean): void {
+    const permissions = this.permissions;
+    if (permissions === undefined || ((permissions & ownerExecutes) !== 0) === isExecutable) return;
+    // As `chmod a+X` does: who may read it may execute it.
+    const added = ownerExecutes | ((permissions & everybodyReads) >> 2);
+    this.#sessionAttr().permissions = isExecutable
+      ? permissions | added
+      : permissions & ~everybodyExecutes;
+  }
+
+  /** The inode of what others have put in the place of this one in a commit of this time: as accessible as this. */
+  successor(time: Timespec): Inode {
+    const inode = new Inode(this.context, this.context.inos.next(), time);
+    const { permissions, uid, gid } = this.#session ?? {};
+    inode.#session = {
+      ...(permissions !== undefined && { permissions }),
+      ...(uid !== undefined && { uid }),
+      ...(gid !== undefined && { gid }),
+    };
+    return inode;
   }
 
   /** Takes over what of a change is about attributes; the size is the node's own affair. */

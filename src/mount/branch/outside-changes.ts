@@ -272,12 +272,16 @@ function replaceNode(
   time: Timespec,
 ): void {
   const isAlone = node instanceof BranchFile && !node.isOpen && node.inode.links.length === 1;
-  if (object === null || !isAlone) {
-    detach(directory, name, node);
+  if (object !== null && isAlone) {
+    node.replace({ mode: object.mode, oid: object.oid }, time);
+    node.inode.context.notifier.invalidateInode(node.ino);
     return;
   }
-  node.replace({ mode: object.mode, oid: object.oid }, time);
-  node.inode.context.notifier.invalidateInode(node.ino);
+  detach(directory, name, node);
+  if (object === null || !(node instanceof BranchFile) || node.inode.isPristine) return;
+  const successor = node.successor({ mode: object.mode, oid: object.oid }, time);
+  successor.inode.addLink(directory, name);
+  directory.names.children.set(name, successor);
 }
 
 /** Takes a node away from a name that leads to what the tree has, or nowhere, from now on. */

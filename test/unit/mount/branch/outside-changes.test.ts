@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { eventually } from '../../../helpers/eventually.ts';
 import { git } from '../../../helpers/git.ts';
 import { storedTree } from '../../../helpers/tree-listing.ts';
+import { rootIno } from '../../../../src/mount/vfs/operations.ts';
+import { caller } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
 
 const files = {
@@ -424,6 +426,50 @@ describe('a commit from outside', () => {
     await mount.expectCommitted();
     expect(await mount.ls('src/deep')).toEqual(['c.txt']);
     expect(mount.status.conflicts).toEqual(['src/deep/c.txt']);
+  });
+
+  test('what others change stays as accessible as the session made it', async () => {
+    const mount = await mountOf();
+    const [root, bits] = [await mount.get('src'), 0o7777];
+    const modeOf = async (path: string): Promise<number> => (await mount.stat(path)).mode & bits;
+    await mount.chmod('src', 0o700);
+    await mount.vfs.setattr(rootIno, { mode: 0o2770 }, undefined, caller);
+    await mount.chmod('README.md', 0o600);
+    await mount.chmod('src/a.txt', 0o640);
+    await mount.chmod('src/b.txt', 0o711);
+    await mount.chmod('other/x', 0o600);
+    await mount.link('src/deep/c.txt', 'second');
+    await mount.chmod('second', 0o600);
+    await mount.commit();
+    const reader = await mount.openFile('other/x', constants.O_RDONLY);
+    await commitOutside(mount.gitDir, {
+      new: 'theirs',
+      'src/new': 'theirs',
+      'README.md': 'theirs',
+      'src/a.txt*': 'theirs',
+      'src/b.txt': 'theirs',
+      'other/x': 'theirs',
+      'src/deep/c.txt': 'theirs',
+    });
+    await follow(mount);
+    expect((await mount.vfs.getattr(rootIno, undefined)).attr.mode & bits).toBe(0o2770);
+    expect(await mount.get('src')).toBe(root);
+    expect(await modeOf('src')).toBe(0o700);
+    expect(await modeOf('README.md')).toBe(0o600);
+    expect(await modeOf('src/a.txt')).toBe(0o750);
+    expect(await modeOf('src/b.txt')).toBe(0o600);
+    expect(await modeOf('other/x')).toBe(0o600);
+    expect(await modeOf('second')).toBe(0o600);
+    expect(await modeOf('src/deep/c.txt')).toBe(0o600);
+    expect(await modeOf('src/new')).toBe(0o644);
+    expect(await mount.text('other/x')).toBe('theirs');
+    expect(await mount.text('src/deep/c.txt')).toBe('theirs');
+    expect(await mount.readAt(reader)).toBe('x');
+    await mount.close(reader);
+    await mount.mkdir('inherits');
+    expect(await modeOf('inherits')).toBe(0o2755);
+    await mount.commit();
+    await mount.expectCommitted();
   });
 
   test('a directory that others removed goes when the mount only deleted in it', async () => {
