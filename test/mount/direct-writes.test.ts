@@ -117,6 +117,29 @@ assert committed('file') == expected
   await unmounted();
 });
 
+test('a file that others truncate while it is appended to has no holes, in memory or on disk', async () => {
+  // Those that are too big for memory are truncated on disk, for which an append has to wait.
+  await python(`
+log = os.open('log', NEW | os.O_APPEND)
+done = False
+def appendAll():
+    while not done: os.write(log, b'x' * 65535 + b'\\n')
+thread = threading.Thread(target=appendAll)
+thread.start()
+try:
+    for at in [1 << 21] * 20 + [1 << 17] * 20:
+        while os.stat('log').st_size < at: pass
+        os.close(os.open('log', os.O_WRONLY | os.O_TRUNC))
+        with open('log', 'rb') as file: assert b'\\0' not in file.read(), at
+finally:
+    done = True
+    thread.join()
+os.close(log)
+assert b'\\0' not in open('log', 'rb').read()
+`);
+  await unmounted();
+});
+
 test('what the kernel moves from elsewhere arrives: sendfile, splice, and buffers at any address', async () => {
   await python(`
 source = os.urandom(5_000_001)

@@ -49,20 +49,25 @@ export class BranchFileHandle implements FileHandle {
   write(offset: number, data: Buffer, appends = false): MaybePromise<number> {
     this.#requireWriter();
     const { length } = data;
-    return this.#file.changeContent((buffer, lent) => {
-      const at = appends ? this.#endOf(buffer, offset) : offset;
-      return whenReady(buffer.write(at, lent), () => length);
-    }, data);
+    return this.#file.changeContent(
+      (buffer, lent) =>
+        whenReady(
+          appends ? this.#append(buffer, lent, offset) : buffer.write(offset, lent),
+          () => length,
+        ),
+      data,
+    );
   }
 
   /**
    * The kernel does not ask where a file ends before it appends to it, and perhaps has not heard yet that others
-   * have committed another content, or that this one was lost with a daemon.
+   * have committed another content, or have truncated it, or that this one was lost with a daemon.
    */
-  #endOf({ sizeBytes }: WriteBuffer, kernelsEnd: number): number {
-    const { ino, inode } = this.#file;
-    if (sizeBytes !== kernelsEnd) inode.context.notifier.invalidateInode(ino);
-    return sizeBytes;
+  #append(buffer: WriteBuffer, data: Buffer, kernelsEnd: number): MaybePromise<void> {
+    return whenReady(buffer.writeAtEnd(data), (end) => {
+      const { ino, inode } = this.#file;
+      if (end !== kernelsEnd) inode.context.notifier.invalidateInode(ino);
+    });
   }
 
   copyStored(

@@ -97,8 +97,19 @@ export class WriteBuffer {
   write(offset: number, data: Buffer): MaybePromise<void> {
     this.#checkSize(offset + data.length);
     if (data.length === 0) return;
-    const own = this.#turns.free ? data : Buffer.from(data);
+    const own = this.#untilItsTurn(data);
     return this.#turns.take(() => this.#write(offset, own));
+  }
+
+  /** As `write`, where the file ends when it is the turn of this; gives the offset of that. */
+  writeAtEnd(data: Buffer): MaybePromise<number> {
+    const own = this.#untilItsTurn(data);
+    return this.#turns.take(() => {
+      const offset = this.#sizeBytes;
+      this.#checkSize(offset + own.length);
+      if (own.length === 0) return offset;
+      return whenReady(this.#write(offset, own), () => offset);
+    });
   }
 
   truncate(size: number): MaybePromise<void> {
@@ -185,6 +196,11 @@ export class WriteBuffer {
   /** Lets go of memory and disk. Nothing may be asked of the buffer any more. */
   close(): MaybePromise<void> {
     return this.#turns.take(() => this.#store.close());
+  }
+
+  /** Data that is only lent, as it can be kept until everything before it is done. */
+  #untilItsTurn(data: Buffer): Buffer {
+    return this.#turns.free ? data : Buffer.from(data);
   }
 
   #checkSize(size: number): void {

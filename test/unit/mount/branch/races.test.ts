@@ -73,6 +73,27 @@ describe('while a file is stored', () => {
     expect(await mount.text('README.md')).toBe('WRI');
   });
 
+  test('what is appended goes where open(2) with O_TRUNC has left the end, which waits too', async () => {
+    const mount = await BranchMount.open({ files });
+    const log = await mount.openFile('README.md', constants.O_WRONLY | constants.O_APPEND);
+    await mount.vfs.write(log.ino, log.fh, 7, Buffer.from(', all of it'), true);
+    const store = holdUpStore(mount);
+    const flushed = mount.vfs.flush(log.ino, log.fh);
+    await store.begun;
+    const flags = constants.O_WRONLY | constants.O_TRUNC;
+    const truncated = mount.vfs.open(log.ino, flags, caller);
+    const written = mount.vfs.write(log.ino, log.fh, 18, Buffer.from('anew'), true);
+    store.goOn();
+    expect(await written).toBe(4);
+    await flushed;
+    expect(await mount.text('README.md')).toBe('anew');
+    expect(mount.notifier.inodes).toContain(log.ino);
+    await mount.close({ ino: log.ino, fh: (await truncated).fh });
+    await mount.close(log);
+    await mount.commit();
+    expect(await mount.git('show', 'main:README.md')).toBe('anew');
+  });
+
   test('others delete its branch: fsync fails', async () => {
     const mount = await BranchMount.open({ files });
     const file = await mount.openFile('README.md');

@@ -63,6 +63,11 @@ const step = fc.oneof(
     length: fc.nat(9000),
     value: fc.integer({ min: 0, max: 255 }),
   }),
+  fc.record({
+    kind: fc.constant('writeAtEnd' as const),
+    length: fc.nat(9000),
+    value: fc.integer({ min: 0, max: 255 }),
+  }),
   fc.record({ kind: fc.constant('truncate' as const), offset: position }),
   fc.record({ kind: fc.constant('extend' as const), offset: position }),
   fc.record({ kind: fc.constant('punch' as const), offset: position, length: fc.nat(20_000) }),
@@ -105,6 +110,14 @@ async function runStep(buffer: WriteBuffer, model: Model, taken: Step): Promise<
       await done;
       if (taken.length > 0) model.grow(taken.offset + taken.length);
       model.bytes.subarray(taken.offset, taken.offset + taken.length).fill(taken.value);
+      break;
+    }
+    case 'writeAtEnd': {
+      const data = Buffer.alloc(taken.length, taken.value);
+      const done = buffer.writeAtEnd(data);
+      data.fill(0xee);
+      expect(await done).toBe(model.bytes.length);
+      model.bytes = Buffer.concat([model.bytes, Buffer.alloc(taken.length, taken.value)]);
       break;
     }
     case 'truncate':
@@ -193,10 +206,28 @@ describe('WriteBuffer', () => {
     await buffer.close();
   });
 
+  test('the end is where the file ends when everything before is done', async () => {
+    const buffer = new WriteBuffer(setting({ memoryFileBytes: 4096, maxFileSizeBytes: 10_000 }), {
+      ...stored,
+      sizeBytes: 9000,
+    });
+    const data = Buffer.from('first');
+    const before = [buffer.write(5000, Buffer.alloc(10)), buffer.truncate(0)];
+    const [first, second] = [buffer.writeAtEnd(data), buffer.writeAtEnd(Buffer.from('second'))];
+    data.fill(0);
+    const tooFar = Promise.resolve(buffer.truncate(9999)).then(() => buffer.writeAtEnd(data));
+    await expect(tooFar).rejects.toThrow('EFBIG');
+    for (const change of before) await change;
+    expect([await first, await second]).toEqual([0, 5]);
+    expect((await buffer.read(0, 11)).toString()).toBe('firstsecond');
+    await buffer.close();
+  });
+
   test('small writes and reads in memory are done at once', () => {
     const buffer = new WriteBuffer(setting(), undefined);
     expect(buffer.write(100, Buffer.from('abc'))).toBeUndefined();
-    expect(buffer.read(99, 10)).toEqual(Buffer.from('\0abc'));
+    expect(buffer.writeAtEnd(Buffer.from('de'))).toBe(103);
+    expect(buffer.read(99, 10)).toEqual(Buffer.from('\0abcde'));
   });
 
   test('memory that another file had shows nothing of it', async () => {
