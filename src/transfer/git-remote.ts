@@ -14,6 +14,7 @@ import type { RefMove } from './mirror-diff.ts';
 import type { MirrorUrl } from './mirror-url.ts';
 import type { TransferContext, MirrorProgress } from './mirror-options.ts';
 import { inSteps } from './outgoing.ts';
+import type { PresentRefs } from './ref-selection.ts';
 import type { ReceivedMove, Remote } from './remote.ts';
 
 // A full mirror may take the branch away that HEAD names there, which git refuses by default.
@@ -26,18 +27,21 @@ const localReceivePack = 'git -c receive.denyDeleteCurrent=ignore receive-pack';
  */
 export class GitRemote implements Remote {
   readonly refs: ReadonlyMap<RefName, Oid>;
+  /** Those that version 2 of the protocol tells. */
+  readonly ends: ReadonlyMap<RefName, RefName>;
   readonly #address: string;
   readonly #isLocal: boolean;
   readonly #context: TransferContext;
 
   private constructor(
     where: { readonly address: string; readonly isLocal: boolean },
-    refs: ReadonlyMap<RefName, Oid>,
+    present: PresentRefs,
     context: TransferContext,
   ) {
     this.#address = where.address;
     this.#isLocal = where.isLocal;
-    this.refs = refs;
+    this.refs = present.refs;
+    this.ends = present.ends;
     this.#context = context;
   }
 
@@ -45,7 +49,7 @@ export class GitRemote implements Remote {
     const isLocal = mirror.kind === 'local';
     const address = isLocal ? mirror.path : mirror.url;
     const { stdout } = await runOnRemote(address, context, (remote) => {
-      return { lines: [], args: ['ls-remote', '--refs', '--quiet', remote] };
+      return { lines: [], args: ['ls-remote', '--refs', '--symref', '--quiet', remote] };
     });
     return new GitRemote({ address, isLocal }, refsFromListing(stdout), context);
   }
@@ -95,13 +99,34 @@ function isWithoutAtomic({ stderr }: GitCommandError): boolean {
   return stderr.includes('does not support --atomic');
 }
 
-function refsFromListing(stdout: Buffer): Map<RefName, Oid> {
+/** Reads lines as `<oid>\t<name>`, before which `ref: <target>\t<name>` stands for a symbolic ref. */
+function refsFromListing(stdout: Buffer): PresentRefs {
   const refs = new Map<RefName, Oid>();
+  const targets = new Map<RefName, RefName>();
   for (const line of byteStringFromBuffer(stdout).split('\n')) {
-    const [oid = '', name = ''] = line.split('\t');
-    if (isOid(oid) && isRefName(name)) refs.set(name, oid);
+    const [value = '', name = ''] = line.split('\t');
+    if (!isRefName(name)) continue;
+    const target = value.replace(/^ref: /, '');
+    if (isOid(value)) refs.set(name, value);
+    else if (target !== value && isRefName(target)) targets.set(name, target);
   }
-  return refs;
+  const ends = new Map(Array.from(targets, ([name, target]) => [name, endOf(target, targets)]));
+  return { refs, ends };
+}
+
+function endOf(start: RefName, targets: ReadonlyMap<RefName, RefName>): RefName {
+  // The other side may say anything, that they lead in a circle as well.
+  const seen = new Set<RefName>();
+  let end = start;
+  for (
+    let next = targets.get(end);
+    next !== undefined && !seen.has(next);
+    next = targets.get(end)
+  ) {
+    seen.add(next);
+    end = next;
+  }
+  return end;
 }
 
 async function runOnRemote(

@@ -28,6 +28,8 @@ const mostHaves = 256;
  */
 export class HttpRemote implements Remote {
   readonly refs: ReadonlyMap<RefName, Oid>;
+  /** Of symbolic refs, version 0 of the protocol tells only `HEAD`. */
+  readonly ends: ReadonlyMap<RefName, RefName> = new Map();
   readonly #session: HttpSession;
   readonly #capabilities: ReadonlySet<string>;
   readonly #context: TransferContext;

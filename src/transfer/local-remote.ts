@@ -7,22 +7,21 @@ import type { RefMove } from './mirror-diff.ts';
 import type { TransferContext } from './mirror-options.ts';
 import { objectsToSend, reporting, tipsOf } from './outgoing.ts';
 import { receiveMoves } from './receive-moves.ts';
-import { allRefs } from './ref-selection.ts';
+import { allRefs, presentRefs } from './ref-selection.ts';
+import type { PresentRefs } from './ref-selection.ts';
 import type { ReceivedMove, Remote } from './remote.ts';
 
 /** A repository on this machine, used without git. */
 export class LocalRemote implements Remote {
   readonly refs: ReadonlyMap<RefName, Oid>;
+  readonly ends: ReadonlyMap<RefName, RefName>;
   readonly #other: Repository;
   readonly #context: TransferContext;
 
-  private constructor(
-    other: Repository,
-    refs: ReadonlyMap<RefName, Oid>,
-    context: TransferContext,
-  ) {
+  private constructor(other: Repository, present: PresentRefs, context: TransferContext) {
     this.#other = other;
-    this.refs = refs;
+    this.refs = present.refs;
+    this.ends = present.ends;
     this.#context = context;
   }
 
@@ -30,7 +29,7 @@ export class LocalRemote implements Remote {
     const other = await Repository.open(path);
     try {
       requireSameAlgorithm(other, context.repository, path);
-      return new LocalRemote(other, await allRefs(other), context);
+      return new LocalRemote(other, await presentRefs(other), context);
     } catch (error) {
       await other.close();
       throw error;

@@ -20,8 +20,11 @@ import type { MirrorDiff } from './mirror-diff.ts';
 import type { BackupOptions, RestoreOptions, TransferContext } from './mirror-options.ts';
 import { bundlePath, parseMirrorUrl, withoutCredentials } from './mirror-url.ts';
 import type { MirrorUrl } from './mirror-url.ts';
-import { allRefs, refsToSend, selectRefs } from './ref-selection.ts';
+import { presentRefs, refsToSend, selectRefs } from './ref-selection.ts';
+import type { PresentRefs } from './ref-selection.ts';
 import type { ReceivedMove, Remote } from './remote.ts';
+
+const noRefs: PresentRefs = { refs: new Map(), ends: new Map() };
 
 /** See `GitStore.backup`. */
 export async function backup(
@@ -33,18 +36,18 @@ export async function backup(
   const bundle = bundlePath(url, options.format);
   if (bundle !== null) {
     const written = await exportBundle(dryRun ? null : bundle, { refs, squash }, context);
-    return mirrorDiff(movesBetween(new Map(), written, { prune: false }));
+    return mirrorDiff(movesBetween(noRefs, written, { prune: false }));
   }
   if (squash) throw new InvalidArgumentError('only a bundle can be squashed');
   const wanted = await refsToSend(context.repository, refs);
   const mirror = parseMirrorUrl(url);
   const prune = refs === undefined;
   if (mirror.kind === 'local' && !(await prepareTarget(mirror.path, context, dryRun))) {
-    return mirrorDiff(movesBetween(new Map(), wanted, { prune }));
+    return mirrorDiff(movesBetween(noRefs, wanted, { prune }));
   }
   const remote = await openRemote(mirror, 'git-receive-pack', context, options);
   try {
-    const moves = movesBetween(remote.refs, wanted, { prune });
+    const moves = movesBetween(remote, wanted, { prune });
     if (!dryRun && moves.length > 0) await remote.send(moves);
     return mirrorDiff(moves);
   } finally {
@@ -80,8 +83,9 @@ async function restoreFrom(
 ): Promise<MirrorDiff> {
   try {
     const wanted = selectRefs(source.refs, refs);
-    const present = await allRefs(repository);
-    const moves = movesBetween(present, wanted, { prune: false });
+    const present = await presentRefs(repository);
+    // As `git fetch` of refs/*:refs/* does, which leaves symbolic refs alone.
+    const moves = movesBetween(present, wanted, { prune: false, follows: refs === undefined });
     const received = moves.filter((move): move is ReceivedMove => move.to !== null);
     if (!dryRun && received.length > 0) await source.receive(received);
     return mirrorDiff(moves);

@@ -28,6 +28,24 @@ export async function allRefs(
   return new Map(refs.map(({ name, oid }) => [name, oid]));
 }
 
+/** The refs of one side, and which of them only stand for others. */
+export interface PresentRefs {
+  /** What they hold, symbolic ones what they lead to. */
+  readonly refs: ReadonlyMap<RefName, Oid>;
+  /** The ref at the end of each symbolic one, also of one that leads nowhere. */
+  readonly ends: ReadonlyMap<RefName, RefName>;
+}
+
+/** The refs of a repository that is about to be changed. */
+export async function presentRefs({ refs }: Repository): Promise<PresentRefs> {
+  const symbolic: RefName[] = [];
+  const listed = await refs.list('refs/', { onDangling: (name) => symbolic.push(name) });
+  for (const { name, target } of listed) if (target !== undefined) symbolic.push(name);
+  const ends = new Map<RefName, RefName>();
+  for (const name of symbolic) ends.set(name, await refs.end(name));
+  return { refs: new Map(listed.map(({ name, oid }) => [name, oid])), ends };
+}
+
 /**
  * The refs of a repository that are chosen, by their names on the other side. A broken one among them
  * is a `CorruptRefError`: without it the copy would pass for a whole one, and a full mirror would lose

@@ -1,14 +1,12 @@
 import type { Oid } from '../git/oid.ts';
-import type { RefName } from '../git/refs/ref-name.ts';
 import type { RefMove } from './mirror-diff.ts';
+import type { PresentRefs } from './ref-selection.ts';
 
 /** A ref here that is to hold what the other side has. */
 export type ReceivedMove = RefMove & { readonly to: Oid };
 
-/** The other side of a transfer, connected to. */
-export interface Remote {
-  /** What its refs hold. */
-  readonly refs: ReadonlyMap<RefName, Oid>;
+/** The other side of a transfer, connected to, with its refs; which are symbolic is not always known. */
+export interface Remote extends PresentRefs {
   /**
    * Sends what its refs need and moves them: all of them or none, where the other side can do that.
    * Refs that need the place of others follow in a second step.

@@ -27,7 +27,9 @@ declare module '../store/git-store.ts' {
      * the user's configuration and credentials; without it http(s) and local paths work.
      *
      * Gives what changed, or with `dryRun` what would. All refs move or none does, as far as the other
-     * side can do that. Errors: `KeyNotFoundError` for one of `refs`, `CorruptRefError` for a ref here
+     * side can do that. Symbolic refs of the other side stay, as far as it tells which are: they move
+     * with what they lead to. Errors: `RefConflictError` when they would have to hold something else,
+     * `KeyNotFoundError` for one of `refs`, `CorruptRefError` for a ref here
      * that is broken, of all or of `refs`, before anything is sent (so that the other side keeps its
      * copy), `GitCommandError` or `TransferError` when the other side refuses or cannot be reached,
      * `GitNotFoundError` when it needs git, `InvalidArgumentError`. Credentials are in none of them.
@@ -36,7 +38,9 @@ declare module '../store/git-store.ts' {
 
     /**
      * Takes over the refs of another repository, or of a bundle file: they are added and updated
-     * here (also when that loses commits of theirs), none is deleted, and HEAD stays. Urls, results and
+     * here (also when that loses commits of theirs), none is deleted, and HEAD stays. A symbolic ref
+     * here stays one and moves with what it leads to; when `refs` names both and they differ there, it
+     * is a `RefConflictError`. Urls, results and
      * errors as for `backup`; besides, `FileNotFoundError` when nothing is at a local path,
      * `InvalidBundleError`, and `RefLockedError` or `RefChangedError` when somebody else moves a ref.
      */

@@ -74,6 +74,8 @@ export interface Transport {
   readonly withoutGit?: true;
   readonly options?: RestoreOptions;
   readonly runsHooks?: false;
+  /** Version 0 of the protocol is spoken, which tells of no symbolic ref but `HEAD`. */
+  readonly hidesSymbolicRefs?: true;
   /** Only how one gets in differs from another one. */
   readonly isVariant?: true;
 }
@@ -94,6 +96,7 @@ export const transports: readonly Transport[] = [
   {
     name: 'an ssh url',
     url: (name) => `ssh://127.0.0.1:${servers.ssh.port}${servers.root}/${name}`,
+    hidesSymbolicRefs: true,
   },
   {
     name: 'an scp-like url',
@@ -107,7 +110,7 @@ export const transports: readonly Transport[] = [
     isVariant: true,
   },
   { ...byPath, name: 'a path, without git', withoutGit: true, runsHooks: false },
-  { ...byHttp, name: 'http, without git', withoutGit: true },
+  { ...byHttp, name: 'http, without git', withoutGit: true, hidesSymbolicRefs: true },
   {
     name: 'http with a password, without git',
     url: (name) => `http://${asUser}127.0.0.1:${servers.locked.port}/${name}`,

@@ -203,6 +203,21 @@ describe('a bundle that git wrote', () => {
     await fsck(path);
   });
 
+  test('is taken in where a ref that it holds is symbolic', async () => {
+    const { gitDir, store, directory } = await fixture();
+    await git(['update-ref', 'refs/heads/alias', 'main'], { cwd: gitDir });
+    const bundle = join(directory, 'git.bundle');
+    await git(['bundle', 'create', '--quiet', bundle, '--all'], { cwd: gitDir });
+    const expected = await refsOf(gitDir);
+    await git(['symbolic-ref', 'refs/heads/alias', 'refs/heads/main'], { cwd: gitDir });
+    await git(['update-ref', 'refs/heads/main', 'main~1'], { cwd: gitDir });
+    await store.bundleImport(bundle);
+    expect(await refsOf(gitDir)).toBe(expected);
+    expect(await git(['symbolic-ref', 'refs/heads/alias'], { cwd: gitDir })).toBe(
+      'refs/heads/main\n',
+    );
+  });
+
   test('with thin deltas is completed from what is here, and refused without', async () => {
     const { gitDir, directory } = await fixture();
     const bundle = join(directory, 'thin.bundle');

@@ -182,6 +182,44 @@ describe.each(transports)('a mirror by $name', (transport) => {
     await fsck(otherDir);
   });
 
+  test('is restored where refs are symbolic: they stay so, and move with what they lead to', async () => {
+    const { backup, restore, gitDir, otherDir, url } = await fixture(transport);
+    await git(['update-ref', 'refs/heads/alias', 'main'], { cwd: gitDir });
+    await git(['update-ref', 'refs/heads/gone', 'main'], { cwd: gitDir });
+    await git(['update-ref', 'refs/remotes/origin/HEAD', 'main'], { cwd: gitDir });
+    await backup(url);
+    const theirs = await refsOf(otherDir);
+    await git(['symbolic-ref', 'refs/heads/alias', 'refs/heads/main'], { cwd: gitDir });
+    await git(['symbolic-ref', 'refs/remotes/origin/HEAD', 'refs/heads/gone'], { cwd: gitDir });
+    await git(['update-ref', 'refs/heads/main', 'main~1'], { cwd: gitDir });
+    await git(['update-ref', '-d', 'refs/heads/gone'], { cwd: gitDir });
+    const diff = { add: ['refs/heads/gone'], update: ['refs/heads/main'], delete: [] };
+    expect(names(await restore(url))).toEqual(diff);
+    expect(await refsOf(gitDir)).toEqual(theirs);
+    expect(mirrorDiffInSync(await restore(url))).toBe(true);
+
+    // When they differ there, the ref that it leads to decides, unless both are chosen.
+    await git(['update-ref', 'refs/heads/alias', 'main~2'], { cwd: otherDir });
+    await git(['update-ref', 'refs/heads/main', 'main~1'], { cwd: otherDir });
+    const before = await refsOf(gitDir);
+    const both = restore(url, { refs: ['alias', 'main'] });
+    await expect(both).rejects.toMatchObject({ code: 'REF_CONFLICT', ref: 'refs/heads/alias' });
+    expect(await refsOf(gitDir)).toEqual(before);
+    expect(names(await restore(url)).update).toEqual(['refs/heads/main']);
+    const after = await refsOf(gitDir);
+    expect(after['refs/heads/alias']).toBe(after['refs/heads/main']);
+    expect(after['refs/heads/main']).toBe((await refsOf(otherDir))['refs/heads/main']);
+    // One that is chosen alone is written through, as by git.
+    await restore(url, { refs: ['alias'] });
+    expect((await refsOf(gitDir))['refs/heads/main']).toBe(
+      (await refsOf(otherDir))['refs/heads/alias'],
+    );
+    expect(await git(['symbolic-ref', 'refs/heads/alias'], { cwd: gitDir })).toBe(
+      'refs/heads/main\n',
+    );
+    await fsck(gitDir);
+  });
+
   test('fills an empty repository, and then brings only what is new', async () => {
     const { backup, gitDir, url } = await fixture(transport);
     await backup(url);
@@ -209,6 +247,31 @@ describe.each(transports)('a mirror by $name', (transport) => {
     expect(loose > 0 ? loose : smallest).toBeLessThan(10);
     await fsck(path);
   });
+
+  if (transport.hidesSymbolicRefs !== true) {
+    test('keeps its symbolic refs, and loses nothing that they lead to', async () => {
+      const { backup, gitDir, otherDir, url } = await fixture(transport);
+      await backup(url);
+      for (const name of ['refs/heads/alias', 'refs/remotes/origin/HEAD']) {
+        await git(['symbolic-ref', name, 'refs/heads/main'], { cwd: otherDir });
+      }
+      expect(mirrorDiffInSync(await backup(url))).toBe(true);
+      await git(['update-ref', 'refs/heads/alias', 'main~1'], { cwd: gitDir });
+      await git(['update-ref', 'refs/heads/main', 'main~1'], { cwd: gitDir });
+      const diff = { add: [], update: ['refs/heads/main'], delete: [] };
+      expect(names(await backup(url))).toEqual(diff);
+      const ours = await refsOf(gitDir);
+      const main = ours['refs/heads/main'];
+      expect(await refsOf(otherDir)).toEqual({ ...ours, 'refs/remotes/origin/HEAD': main });
+      expect(mirrorDiffInSync(await backup(url))).toBe(true);
+
+      await git(['update-ref', 'refs/heads/alias', 'main~1'], { cwd: gitDir });
+      const before = await refsOf(otherDir);
+      await expect(backup(url)).rejects.toMatchObject({ code: 'REF_CONFLICT' });
+      expect(await refsOf(otherDir)).toEqual(before);
+      await fsck(otherDir);
+    });
+  }
 
   if (transport.runsHooks === false) return;
 

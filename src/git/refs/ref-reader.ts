@@ -32,6 +32,8 @@ export interface ListOptions {
    * another one when it leads there.
    */
   readonly onBroken?: (error: CorruptRefError, name: RefName) => void;
+  /** Told of each symbolic ref that leads to a ref which does not exist, and is therefore left out. */
+  readonly onDangling?: (name: RefName) => void;
 }
 
 // As git's SYMREF_MAXDEPTH.
@@ -135,7 +137,10 @@ export class RefReader {
       if (value === null) return { name, found: 'nothing' };
       if (value.kind === 'oid') return { name, found: { name, oid: value.oid } };
       const end = await this.resolve(value.target);
-      if (end === null) return { name, found: 'broken' };
+      if (end === null) {
+        options.onDangling?.(name);
+        return { name, found: 'broken' };
+      }
       return { name, found: { name, oid: end.oid, target: value.target } };
     } catch (error) {
       if (!isBrokenRef(error)) throw error;

@@ -73,6 +73,14 @@ export class RefStore {
   }
 
   /**
+   * The name of the ref at the end of symbolic ones, whether it exists or not; the same name when it is
+   * not symbolic. `CorruptRefError` for a loop.
+   */
+  async end(name: RefName): Promise<RefName> {
+    return (await this.#reader.chain(name)).at(-1) ?? name;
+  }
+
+  /**
    * The refs whose names begin with `prefix` (bytes: `refs/heads/`), sorted by name. As git does, it
    * leaves out broken refs and symbolic ones that lead nowhere.
    */
