@@ -54,6 +54,32 @@ export class GitRemote implements Remote {
     return new GitRemote({ address, isLocal }, refsFromListing(stdout), context);
   }
 
+  async withoutHidden(moves: readonly RefMove[]): Promise<readonly RefMove[]> {
+    if (moves.every(({ to }) => to !== null)) return moves;
+    const shown = await this.#shownToPushes();
+    return moves.filter(({ name, to }) => to !== null || shown.has(name));
+  }
+
+  /** git lists refs as who fetches sees them; it tells those that a push sees by what pruning would delete. */
+  async #shownToPushes(): Promise<ReadonlySet<string>> {
+    try {
+      const { stdout } = await runOnRemote(this.#address, this.#context, (remote) => {
+        // No ref here is in there, so all are deleted that are there: in words only.
+        const lines = [`push = "refs/${remote}/*:refs/*"`];
+        const args = ['push', '--dry-run', '--porcelain', '--prune', '--no-verify'];
+        return { lines, args: [...args, ...this.#pushOptions, remote] };
+      });
+      const lines = byteStringFromBuffer(stdout).split('\n');
+      return new Set(lines.map((line) => /^-\t:(.*)\t/.exec(line)?.[1] ?? ''));
+    } catch (error) {
+      // What git says when it sees no ref at all.
+      if (!(error instanceof GitCommandError) || !error.stderr.includes('No refs in common')) {
+        throw error;
+      }
+      return new Set();
+    }
+  }
+
   async send(moves: readonly RefMove[]): Promise<void> {
     for (const step of inSteps(moves)) await this.#sendAtOnce(step);
   }
@@ -73,10 +99,13 @@ export class GitRemote implements Remote {
       ({ name, to }) => `push = ${quoted(to === null ? `:${name}` : `+${to}:${name}`)}`,
     );
     await runOnRemote(this.#address, this.#context, (remote) => {
-      const receiver = this.#isLocal ? [`--receive-pack=${localReceivePack}`] : [];
-      const args = ['push', '--progress', '--no-follow-tags', '--recurse-submodules=no'];
-      return { lines, args: [...args, ...options, ...receiver, remote] };
+      return { lines, args: ['push', '--progress', ...options, ...this.#pushOptions, remote] };
     });
+  }
+
+  get #pushOptions(): string[] {
+    const receiver = this.#isLocal ? [`--receive-pack=${localReceivePack}`] : [];
+    return ['--no-follow-tags', '--recurse-submodules=no', ...receiver];
   }
 
   async receive(moves: readonly ReceivedMove[]): Promise<void> {

@@ -54,6 +54,11 @@ export class HttpRemote implements Remote {
     return new HttpRemote(session, advertised, context);
   }
 
+  withoutHidden(moves: readonly RefMove[]): Promise<readonly RefMove[]> {
+    // What is listed for a push has none.
+    return Promise.resolve(moves);
+  }
+
   async send(moves: readonly RefMove[]): Promise<void> {
     this.#requireCapability('report-status');
     if (moves.some(({ to }) => to === null)) this.#requireCapability('delete-refs');

@@ -1,4 +1,6 @@
 import { InvalidArgumentError } from '../errors.ts';
+import { bytesFromText } from '../git/byte-string.ts';
+import type { ByteString } from '../git/byte-string.ts';
 import { packStream } from '../git/odb/pack-stream.ts';
 import type { Oid } from '../git/oid.ts';
 import type { RefName } from '../git/refs/ref-name.ts';
@@ -36,6 +38,13 @@ export class LocalRemote implements Remote {
     }
   }
 
+  withoutHidden(moves: readonly RefMove[]): Promise<readonly RefMove[]> {
+    const { config } = this.#other;
+    const patterns = [...config.getAll('transfer.hideRefs'), ...config.getAll('receive.hideRefs')];
+    const hidden = patterns.map((pattern) => bytesFromText(pattern));
+    return Promise.resolve(moves.filter(({ name, to }) => to !== null || !isHidden(name, hidden)));
+  }
+
   async send(moves: readonly RefMove[]): Promise<void> {
     await this.#copy(this.#context.repository, this.#other, moves, 'backup');
   }
@@ -61,6 +70,17 @@ export class LocalRemote implements Remote {
     const pack = packStream(from.odb, objects, { signal, onObject });
     await receiveMoves({ ...this.#context, repository: to }, pack, { moves, message });
   }
+}
+
+/** As git-config(1) says of `transfer.hideRefs`: the last pattern that is a ref or one above it decides. */
+function isHidden(name: RefName, patterns: readonly ByteString[]): boolean {
+  for (const pattern of patterns.toReversed()) {
+    const isShown = pattern.startsWith('!');
+    // `^` asks for the full name in a namespace of git; here all names are full.
+    const prefix = pattern.replace(/^!?\^?/, '').replace(/\/+$/, '');
+    if (name === prefix || name.startsWith(`${prefix}/`)) return !isShown;
+  }
+  return false;
 }
 
 /** Objects of one hash function are of no use to a repository of the other. */

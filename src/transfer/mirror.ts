@@ -47,7 +47,7 @@ export async function backup(
   }
   const remote = await openRemote(mirror, 'git-receive-pack', context, options);
   try {
-    const moves = movesBetween(remote, wanted, { prune });
+    const moves = await remote.withoutHidden(movesBetween(remote, wanted, { prune }));
     if (!dryRun && moves.length > 0) await remote.send(moves);
     return mirrorDiff(moves);
   } finally {

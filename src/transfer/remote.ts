@@ -8,6 +8,11 @@ export type ReceivedMove = RefMove & { readonly to: Oid };
 /** The other side of a transfer, connected to, with its refs; which are symbolic is not always known. */
 export interface Remote extends PresentRefs {
   /**
+   * The moves without the deletions of refs that the other side hides from who pushes
+   * (`receive.hideRefs`): those are its own, and it would refuse.
+   */
+  withoutHidden(moves: readonly RefMove[]): Promise<readonly RefMove[]>;
+  /**
    * Sends what its refs need and moves them: all of them or none, where the other side can do that.
    * Refs that need the place of others follow in a second step.
    */

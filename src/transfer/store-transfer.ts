@@ -19,8 +19,8 @@ declare module '../store/git-store.ts' {
     /**
      * Makes the refs of another repository what they are here, or writes a bundle file when the url
      * ends in `.bundle` (or `format` says so). Without `refs` it is a full mirror: all refs, notes too,
-     * and those that are only there are deleted. With `refs` only those are sent, and none is deleted.
-     * What stands there otherwise is overwritten.
+     * and those that are only there are deleted, unless the other side hides them from pushes. With
+     * `refs` only those are sent, and none is deleted. What stands there otherwise is overwritten.
      *
      * The url is a local path (made, as a bare repository, when nothing is there), `file://`,
      * `http(s)://`, `ssh://`, `git://` or `host:path`. With git on the `PATH` it does the talking, with
