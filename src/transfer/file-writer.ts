@@ -1,6 +1,8 @@
 import type { BigIntStats } from 'node:fs';
 import type { ByteString } from '../git/byte-string.ts';
 import { canonicalMode, isSymlinkMode, modeExecutable } from '../git/mode.ts';
+import { ByteBudget } from '../git/odb/byte-budget.ts';
+import { pieceBytes } from '../git/odb/deflate.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { Oid } from '../git/oid.ts';
 import type { DiskTarget } from './disk-target.ts';
@@ -28,11 +30,15 @@ export interface WrittenFile {
   readonly sizeBytes: number;
 }
 
+// Of a big file some pieces are in memory at a time, so only some big ones are written at once.
+const mostStreamedBytes = 8 * pieceBytes;
+
 /** Writes stored files and links to the disk, but not those that are there already. */
 export class FileWriter {
   readonly #odb: ObjectDatabase;
   readonly #target: DiskTarget;
   readonly #options: FileWriterOptions;
+  readonly #streams = new ByteBudget(mostStreamedBytes);
 
   constructor(odb: ObjectDatabase, target: DiskTarget, options: FileWriterOptions) {
     this.#odb = odb;
@@ -73,12 +79,16 @@ export class FileWriter {
         return { isChanged, sizeBytes };
       }
     }
-    const chunks =
-      sizeBytes <= wholeFileBytes
-        ? [(await this.#odb.read(oid, 'blob')).data]
-        : this.#odb.stream(oid);
     const { mtimeSec } = this.#options;
-    await this.#target.writeFile(path, { chunks, isExecutable, permissions, mtimeSec });
+    const about = { isExecutable, permissions, mtimeSec };
+    if (sizeBytes <= wholeFileBytes) {
+      const { data } = await this.#odb.read(oid, 'blob');
+      await this.#target.writeFile(path, { ...about, chunks: [data] });
+    } else {
+      await this.#streams.run(Math.min(sizeBytes, pieceBytes), () =>
+        this.#target.writeFile(path, { ...about, chunks: this.#odb.stream(oid) }),
+      );
+    }
     return { isChanged: true, sizeBytes };
   }
 

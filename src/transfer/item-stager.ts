@@ -8,6 +8,8 @@ import {
 } from '../git/mode.ts';
 import type { FileMode } from '../git/mode.ts';
 import type { TreeEntry } from '../git/object.ts';
+import { ByteBudget } from '../git/odb/byte-budget.ts';
+import { pieceBytes } from '../git/odb/deflate.ts';
 import type { ObjectDatabase } from '../git/odb/object-database.ts';
 import type { StagingArea } from '../git/odb/staging-area.ts';
 import type { Oid } from '../git/oid.ts';
@@ -42,11 +44,16 @@ export interface StagedItem {
   readonly sizeBytes: number;
 }
 
+// How much of files that are streamed is in memory at a time, about.
+const mostStreamedBytes = 4 * pieceBytes;
+
 /** Makes objects of files and links, but not of those that are stored at their place already. */
 export class ItemStager {
   readonly #odb: ObjectDatabase;
   readonly #options: ItemStagerOptions;
   readonly #pace = new ThreadPace();
+  // A stream waits for nothing but its file, so those that come later may wait for it.
+  readonly #streams = new ByteBudget(mostStreamedBytes);
 
   constructor(odb: ObjectDatabase, options: ItemStagerOptions) {
     this.#odb = odb;
@@ -87,7 +94,9 @@ export class ItemStager {
     if (entry !== undefined && (await this.#hasSizeOf(entry, file))) {
       if ((await hashLocalFile(file, algorithm)) === entry.oid) return entry.oid;
     }
-    return staging.writeStream('blob', file.sizeBytes, streamLocalFile(file));
+    return this.#streams.run(shareOf(file), () =>
+      staging.writeStream('blob', file.sizeBytes, streamLocalFile(file)),
+    );
   }
 
   async #hasSizeOf(entry: TreeEntry, { sizeBytes }: LocalFile): Promise<boolean> {
@@ -100,4 +109,12 @@ export class ItemStager {
     const { staging } = this.#options;
     return staging === null || oid === entry?.oid ? oid : staging.write('blob', data);
   }
+}
+
+/**
+ * What a file takes of `mostStreamedBytes`: all when it has several pieces, for a temporary pack is its own
+ * meanwhile, and one after the other they end up in one.
+ */
+function shareOf({ sizeBytes }: LocalFile): number {
+  return sizeBytes > pieceBytes ? mostStreamedBytes : sizeBytes;
 }

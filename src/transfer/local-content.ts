@@ -102,15 +102,19 @@ export async function readLocalFile({ descriptor, sizeBytes, pace }: LocalFile):
   return content.subarray(0, filledBytes);
 }
 
-/** The content of an open file from its start, as long as it was when it was opened. */
+/**
+ * The content of an open file from its start, as long as it was when it was opened. A chunk is good until
+ * the next one is asked for: all are in the same memory.
+ */
 export async function* streamLocalFile({
   descriptor,
   sizeBytes,
 }: LocalFile): AsyncGenerator<Buffer, void, undefined> {
+  const chunk = Buffer.allocUnsafe(Math.min(wholeFileBytes, sizeBytes));
   for (let position = 0; position < sizeBytes;) {
-    const chunk = Buffer.allocUnsafe(Math.min(wholeFileBytes, sizeBytes - position));
+    const lackedBytes = Math.min(chunk.length, sizeBytes - position);
     // Nothing is read ahead: whoever stops taking chunks may close the file at once.
-    const { bytesRead } = await readFrom(descriptor, chunk, 0, chunk.length, position);
+    const { bytesRead } = await readFrom(descriptor, chunk, 0, lackedBytes, position);
     if (bytesRead === 0) return;
     position += bytesRead;
     yield chunk.subarray(0, bytesRead);
