@@ -8,8 +8,8 @@ import { DirectoryVnode } from '../vfs/vnode.ts';
 import { BranchDirectory } from './branch-directory.ts';
 import type { BranchNode } from './branch-node.ts';
 import { CommitPlan } from './commit-plan.ts';
+import { reconsider, ruleFileName } from './left-out.ts';
 
-const ruleFileName = '.gitignore' as ByteString;
 /** How many rule files are remembered; beyond it they are read again. */
 const mostRuleFiles = 1000;
 
@@ -22,8 +22,9 @@ interface Missing {
 /**
  * Leaves what a branch's own `.gitignore` files name out of its commits, by the rules of
  * gitignore(5): the deepest file with a pattern that matches decides, and what git tracks already is
- * not ignored. A file counts as it was closed last, committed or not; when the mount changes one, what
- * was left out below is looked at again.
+ * not ignored. A file counts as it was closed last, committed or not. What was left out is looked at again
+ * when it may be named no more: a rule file above it was changed, by the mount or by others, or a directory
+ * above it was moved.
  */
 export class IgnoreRules {
   readonly #odb: ObjectDatabase;
@@ -58,7 +59,7 @@ export class IgnoreRules {
     const waiting = [root];
     for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
       const { origin, pending, children } = at.names;
-      if (pending.has(ruleFileName)) reconsider(at);
+      if (pending.has(ruleFileName) || !at.isInPlace) reconsider(at);
       if (origin !== null && !this.#trees.has(origin)) {
         missing.trees.add(origin);
         continue;
@@ -118,19 +119,5 @@ export class IgnoreRules {
     // Patterns and paths are compared as bytes, as git does it.
     const text = data.toString('latin1').replace(/^\xef\xbb\xbf/, '');
     return ignore({ ignorecase: false, allowRelativePaths: true }).add(text);
-  }
-}
-
-/** Has the next plan look again at what was left out in a directory and below it. */
-function reconsider(directory: BranchDirectory): void {
-  const waiting = [directory];
-  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
-    for (const name of [...at.names.ignored]) {
-      at.names.ignored.delete(name);
-      at.markPending(name);
-    }
-    for (const node of at.names.children.values()) {
-      if (node instanceof BranchDirectory) waiting.push(node);
-    }
   }
 }

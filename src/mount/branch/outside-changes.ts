@@ -10,6 +10,7 @@ import { BranchFile } from './branch-file.ts';
 import type { BranchNode } from './branch-node.ts';
 import { differingNames } from './differing-names.ts';
 import { Inode } from './inode.ts';
+import { reconsider, ruleFileName } from './left-out.ts';
 import { LoadedTrees } from './loaded-trees.ts';
 import { putInPlace } from './put-in-place.ts';
 
@@ -100,6 +101,7 @@ class Follower {
   ): void {
     // What a tree has there is never shown, least of all inside the repository that a user made there.
     if (name === repositoryName) return;
+    if (name === ruleFileName && this.#applies) reconsider(directory);
     const before = tree.get(name);
     const { children, pending, removed } = directory.names;
     const clean = this.#applies ? directory.names.changedOutside(name, tree) : undefined;

@@ -5,6 +5,7 @@ import type { Tree, TreeEntry } from '../../git/object.ts';
 import type { Oid } from '../../git/oid.ts';
 import { BranchDirectory } from './branch-directory.ts';
 import { differingNames } from './differing-names.ts';
+import { reconsider } from './left-out.ts';
 import type { LoadedTrees } from './loaded-trees.ts';
 
 /**
@@ -29,6 +30,8 @@ export function putInPlace(
     }
     names.moveOn(tree);
   }
+  // No commit will see any more that it was moved.
+  if (!directory.isInPlace) reconsider(directory);
   directory.isInPlace = tree !== null;
   return true;
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { git } from '../../../helpers/git.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
-import { BranchMount } from './branch-mount.ts';
+import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
 
 const files = {
   '.gitignore': '*.log\nbuild/\n/top-only\n!keep.log\n',
@@ -108,6 +108,51 @@ describe('.gitignore', () => {
     expect(later).not.toContain('build/out/z');
     await mount.unlink('.gitignore');
     expect(await committed(mount)).toContain('build/out/z');
+    await mount.expectCommitted();
+  });
+
+  test('names no more what is in a directory that was moved', async () => {
+    const rules = { '.gitignore': '/build/*.o\n/build/*/*.o\n*.log\n', 'build/tracked': '1' };
+    const mount = await BranchMount.open({ files: rules, mount: { gitignore: true } });
+    await mount.mkdir('build/deep');
+    const left = ['build/x.o', 'build/deep/y.o', 'build/deep/z.log'];
+    for (const path of left) await mount.write(path, path);
+    for (const path of left) expect(await committed(mount)).not.toContain(path);
+    await mount.rename('build', 'out');
+    const moved = ['.gitignore', 'out/deep/y.o', 'out/tracked', 'out/x.o'];
+    expect(await committed(mount)).toEqual(moved);
+    await mount.unlink('out/deep/z.log');
+    await mount.expectCommitted();
+    await mount.rename('out', 'build');
+    const back = ['.gitignore', 'build/deep/y.o', 'build/tracked', 'build/x.o'];
+    expect(await committed(mount)).toEqual(back);
+  });
+
+  test('nor when others have put something where it was moved', async () => {
+    const rules = { '.gitignore': '/build/*.o\n', 'build/tracked': '1' };
+    const mount = await BranchMount.open({ files: rules, mount: { gitignore: true } });
+    await mount.write('build/x.o', 'x');
+    expect(await committed(mount)).not.toContain('build/x.o');
+    await mount.rename('build', 'out');
+    await commitOutside(mount.gitDir, { 'out/theirs': 'theirs' });
+    await mount.branches.refsChanged([mainRef]);
+    expect(await committed(mount)).toEqual(['.gitignore', 'out/theirs', 'out/tracked', 'out/x.o']);
+    await mount.expectCommitted();
+  });
+
+  test('names no more what others took out of the rules', async () => {
+    const mount = await BranchMount.open(options);
+    const left = ['x.log', 'src/y.log', 'src/generated', 'top-only'];
+    for (const path of left) await mount.write(path, path);
+    for (const path of left) expect(await committed(mount)).not.toContain(path);
+    await commitOutside(mount.gitDir, { '.gitignore': '/top-only\n' });
+    await mount.branches.refsChanged([mainRef]);
+    const later = await committed(mount);
+    expect(later).toEqual(expect.arrayContaining(['x.log', 'src/y.log']));
+    expect(later).not.toContain('src/generated');
+    await commitOutside(mount.gitDir, { '.gitignore': null, 'src/.gitignore': null });
+    await mount.branches.refsChanged([mainRef]);
+    expect(await committed(mount)).toEqual(expect.arrayContaining(left));
     await mount.expectCommitted();
   });
 
