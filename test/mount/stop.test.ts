@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { fsck, git } from '../helpers/git.ts';
 import { isMounted, mountRepository, vostMount } from '../helpers/mount.ts';
 import type { MountedRepository } from '../helpers/mount.ts';
-import { program, shell } from '../helpers/program.ts';
+import { program, programResult, shell } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 /** A daemon that would wait long before it commits by itself: what is there at the end came from the end. */
@@ -41,6 +41,13 @@ const ends: Readonly<Record<string, (mounted: MountedRepository) => Promise<unkn
   },
 };
 
+/** Of a mount that is in use. */
+const endsOfUse: Readonly<Record<string, (mounted: MountedRepository) => Promise<unknown>>> = {
+  SIGTERM: ({ stop }) => stop('SIGTERM'),
+  // Ends the connection; the mount itself stays as long as it is in use.
+  'umount -f from outside': ({ mountpoint }) => programResult('umount', ['-f', mountpoint]),
+};
+
 describe('commits what is closed and ends with 0', () => {
   test.for(Object.keys(ends))('%s', async (name) => {
     const mounted = await slowToCommit();
@@ -51,18 +58,36 @@ describe('commits what is closed and ends with 0', () => {
     await expectCommitted(mounted);
   });
 
-  test('while a process sits in the mount, with a file half written', async () => {
+  test.for(Object.keys(endsOfUse))('%s while a process has files half written', async (end) => {
     const mounted = await slowToCommit();
     await shell('echo closed > main/closed; mkdir main/dir', { cwd: mounted.mountpoint });
-    const script = 'exec 3>half; echo half >&3; echo ready; sleep 30';
-    const sitting = spawn('sh', ['-c', script], {
+    // `synced` is half written over what its fsync has acknowledged, and `half` was never closed.
+    const script = `
+import os, time
+synced = os.open('synced', os.O_RDWR | os.O_CREAT)
+os.write(synced, b'A' * 8192)
+os.fsync(synced)
+os.pwrite(synced, b'B' * 4096, 0)
+half = os.open('half', os.O_WRONLY | os.O_CREAT)
+os.write(half, b'half')
+print('ready', flush=True)
+time.sleep(30)`;
+    const sitting = spawn('python3', ['-c', script], {
       cwd: join(mounted.mountpoint, 'main/dir'),
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     try {
       await once(sitting.stdout, 'data');
-      expect(await mounted.stop('SIGTERM')).toEqual({ exitCode: 0, signal: null });
-      await expectCommitted(mounted);
+      await endsOfUse[end]!(mounted);
+      expect(await mounted.ended()).toEqual({ exitCode: 0, signal: null });
+      if (end === 'SIGTERM') expect(await isMounted(mounted.mountpoint)).toBe(false);
+      const { gitDir } = mounted;
+      expect(await git(['--git-dir', gitDir, 'show', 'main:closed'])).toBe('closed\n');
+      expect(await git(['--git-dir', gitDir, 'ls-tree', '-r', '--name-only', 'main'])).toBe(
+        'closed\ndir/synced\n',
+      );
+      expect(await git(['--git-dir', gitDir, 'show', 'main:dir/synced'])).toBe('A'.repeat(8192));
+      await fsck(gitDir);
     } finally {
       sitting.kill('SIGKILL');
     }

@@ -52,6 +52,8 @@ export class BranchContent {
   #buffer: WriteBuffer | undefined;
   /** The version of the buffer that `stored` holds. */
   #storedVersion = -1;
+  /** The version of the buffer that was to be stored last, at a close or fsync. */
+  #finishedVersion = -1;
   /** The content of `stored`, as long as no commit has it. */
   #held: HeldContent | undefined;
   /** What the buffer is made of. */
@@ -170,6 +172,7 @@ export class BranchContent {
     this.#owner.requireWritable();
     return buffer.hold((content) => {
       const { version, sizeBytes } = buffer;
+      this.#finishedVersion = version;
       if (version === this.#storedVersion) return;
       return whenReady(this.#context.contents.store(content, sizeBytes, options), (held) => {
         this.#wasStored(held, version, sizeBytes);
@@ -228,6 +231,14 @@ export class BranchContent {
     });
   }
 
+  /** Lets go of what was written since the last close or fsync, once what was asked for by now is done. */
+  async leaveUnfinished(): Promise<void> {
+    const buffer = this.#buffer;
+    await buffer?.turn();
+    if (buffer === undefined || buffer !== this.#buffer) return;
+    if (this.isDirty && buffer.version !== this.#finishedVersion) this.closeBuffer();
+  }
+
   /** The blobs that it is made of, or is when it is a blob. */
   blobs(): Set<Oid> {
     const oids = new Set(this.#bufferHolds?.map(({ oid }) => oid));
@@ -263,6 +274,7 @@ export class BranchContent {
         this.#buffer = new WriteBuffer(this.#context.writing, content);
         this.#holdForBuffer(content);
         this.#storedVersion = this.#buffer.version;
+        this.#finishedVersion = this.#buffer.version;
       }
       return this.#buffer;
     });

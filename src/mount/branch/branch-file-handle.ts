@@ -101,6 +101,11 @@ export class BranchFileHandle implements FileHandle {
     return this.#file.released(this.#isWriter);
   }
 
+  async abandon(): Promise<void> {
+    await this.#file.leaveUnfinished();
+    await this.release();
+  }
+
   fallocate(offset: number, length: number, mode: number): MaybePromise<void> {
     this.#requireWriter();
     const end = offset + length;

@@ -248,6 +248,11 @@ export class BranchFile extends FileVnode implements ContentOwner {
     return this.#content.store(options);
   }
 
+  /** The mount has ended: goes back to the content of the last close or fsync, if somebody has written since. */
+  leaveUnfinished(): Promise<void> {
+    return this.#content.leaveUnfinished();
+  }
+
   /** A handle was closed. Nobody waits for the answer, so what fails is told to the branch alone. */
   released(wasWriter: boolean): MaybePromise<void> {
     this.#closed();

@@ -193,6 +193,11 @@ export class WriteBuffer {
     return this.#turns.take(() => whenReady(this.#content(), work));
   }
 
+  /** Waits for everything that was asked for before. */
+  turn(): MaybePromise<void> {
+    return this.#turns.take(() => undefined);
+  }
+
   /** Lets go of memory and disk. Nothing may be asked of the buffer any more. */
   close(): MaybePromise<void> {
     return this.#turns.take(() => this.#store.close());

@@ -12,6 +12,8 @@ interface OpenFile {
 export class OpenFiles {
   readonly #inodes: InodeTable;
   readonly #open = new HandleTable<OpenFile>();
+  /** Those under way. */
+  readonly #releases = new Set<Promise<void>>();
 
   constructor(inodes: InodeTable) {
     this.#inodes = inodes;
@@ -37,31 +39,44 @@ export class OpenFiles {
   }
 
   release(fh: Fh): MaybePromise<void> {
-    return this.#release(this.#open.remove(fh));
+    const { node, handle } = this.#open.remove(fh);
+    const released = this.#close(node, () => handle.release());
+    if (!(released instanceof Promise)) return;
+    const ended = released.finally(() => this.#releases.delete(ended));
+    this.#releases.add(ended);
+    return ended;
   }
 
-  /** Releases everything; gives the errors of those that failed. */
-  async releaseAll(): Promise<unknown[]> {
-    const releases = this.#open.removeAll().map(async (file) => this.#release(file));
+  /**
+   * Lets go of everything that is open, for the mount has ended, and waits for the releases under way, which
+   * were asked for before. Gives the errors of all that failed.
+   */
+  async abandonAll(): Promise<unknown[]> {
+    const abandoned = this.#open
+      .removeAll()
+      .map(async ({ node, handle }) =>
+        this.#close(node, () => (handle.abandon ? handle.abandon() : handle.release())),
+      );
     const failed: unknown[] = [];
-    for (const release of await Promise.allSettled(releases)) {
-      if (release.status === 'rejected') failed.push(release.reason);
+    for (const end of await Promise.allSettled([...abandoned, ...this.#releases])) {
+      if (end.status === 'rejected') failed.push(end.reason);
     }
     return failed;
   }
 
-  #release({ node, handle }: OpenFile): MaybePromise<void> {
+  /** Does what ends a handle, and lets go of its inode then, even when that fails. */
+  #close(node: Vnode, end: () => MaybePromise<void>): MaybePromise<void> {
     const drop = (): void => {
       this.#inodes.close(node);
     };
-    let released: MaybePromise<void>;
+    let ended: MaybePromise<void>;
     try {
-      released = handle.release();
+      ended = end();
     } catch (error) {
       drop();
       throw error;
     }
-    if (released instanceof Promise) return released.finally(drop);
+    if (ended instanceof Promise) return ended.finally(drop);
     drop();
   }
 }

@@ -366,7 +366,7 @@ export class Vfs implements VfsOperations {
   }
 
   async destroy(): Promise<void> {
-    for (const error of await this.#files.releaseAll()) this.#report.errnoOf(error, 'release');
+    for (const error of await this.#files.abandonAll()) this.#report.errnoOf(error, 'release');
     this.#directories.releaseAll();
     this.#inodes.clear();
   }

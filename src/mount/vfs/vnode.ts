@@ -226,6 +226,11 @@ export interface FileHandle {
   flush(): MaybePromise<void>;
   fsync(datasync: boolean): MaybePromise<void>;
   release(): MaybePromise<void>;
+  /**
+   * The mount has ended, and nobody knows whether this was closed: what was written since the last close or fsync
+   * is not to be kept. Where it is left out, `release` does.
+   */
+  abandon?(): MaybePromise<void>;
   fallocate(offset: number, length: number, mode: number): MaybePromise<void>;
   lseek(offset: number, whence: number): MaybePromise<number>;
   /** The blob whose bytes this handle reads, as long as nothing was written over them. */

@@ -94,6 +94,26 @@ describe('while a file is stored', () => {
     expect(await mount.git('show', 'main:README.md')).toBe('anew');
   });
 
+  test.for(['flush', 'release'] as const)(
+    'the mount ends: what the %s stores is in the last commit, and nothing that came behind it',
+    async (operation) => {
+      const mount = await BranchMount.open({ files });
+      const [file, other] = [await mount.openFile('README.md'), await mount.openFile('README.md')];
+      await mount.writeAt(file, 0, 'READ');
+      if (operation === 'release') await mount.vfs.release(other.ino, other.fh);
+      const { begun, goOn } = holdUpStore(mount);
+      const stored = mount.vfs[operation](file.ino, file.fh);
+      await begun;
+      const behind = operation === 'flush' && mount.writeAt(other, 5, 'half');
+      const ended = mount.vfs.destroy();
+      goOn();
+      await ended;
+      await mount.branches.stop();
+      await Promise.all([stored, behind]);
+      expect(await mount.git('show', 'main:README.md')).toBe('READ me');
+    },
+  );
+
   test('others delete its branch: fsync fails', async () => {
     const mount = await BranchMount.open({ files });
     const file = await mount.openFile('README.md');

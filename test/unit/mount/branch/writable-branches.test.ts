@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { constants as fsConstants, readlinkSync } from 'node:fs';
 import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import type { OpenFile } from '../../../../src/git/open-file.ts';
 import { constants } from 'node:os';
@@ -481,6 +481,50 @@ describe('the end', () => {
     expect(left.filter((file) => file.startsWith('tmp_') || file.startsWith('vost-spool'))).toEqual(
       [],
     );
+  });
+
+  test('of what is open, commits the content of the last close or fsync', async () => {
+    const mount = await BranchMount.open({ files });
+    const synced = await mount.create('synced');
+    await mount.writeAt(synced, 0, 'AAAA');
+    await mount.fsync(synced);
+    await mount.writeAt(synced, 0, 'BB');
+    // The answer to close(2) is that to FLUSH; RELEASE comes later, or never.
+    const closed = await mount.create('closed');
+    await mount.writeAt(closed, 0, 'closed');
+    await mount.vfs.flush(closed.ino, closed.fh);
+    const truncated = await mount.openFile('src/a.txt', fsConstants.O_WRONLY | fsConstants.O_TRUNC);
+    await mount.writeAt(truncated, 0, 'new');
+    const half = await mount.create('half');
+    await mount.writeAt(half, 0, Buffer.alloc(2 ** 21, 'half'));
+    await mount.vfs.destroy();
+    const { writing, referred } = mount.root.inode.context;
+    expect(writing.memory.usedBytes).toBe(0);
+    expect(referred.openFiles.size).toBe(0);
+    await mount.branches.stop();
+    expect(await mount.git('show', 'main:synced')).toBe('AAAA');
+    expect(await mount.git('show', 'main:closed')).toBe('closed');
+    expect(await mount.git('show', 'main:src/a.txt')).toBe('a');
+    expect(await mount.git('ls-tree', 'main', 'half')).toBe('');
+    await fsck(mount.gitDir);
+  });
+
+  test('commits what was closed and could not be stored then, also when somebody has it open', async () => {
+    const mount = await BranchMount.open({ files });
+    const { staging } = mount.root.inode.context.contents;
+    const write = vi.spyOn(staging, 'write').mockRejectedValue(diskFull());
+    for (const path of ['closed', 'written-again']) {
+      const file = await mount.create(path);
+      await mount.writeAt(file, 0, 'precious');
+      expect(await mount.errnoOf(() => mount.close(file))).toBe(ENOSPC);
+      const again = await mount.openFile(path);
+      if (path === 'written-again') await mount.writeAt(again, 0, 'half');
+    }
+    write.mockRestore();
+    await mount.vfs.destroy();
+    await mount.branches.stop();
+    expect(await mount.git('show', 'main:closed')).toBe('precious');
+    expect(await mount.git('ls-tree', 'main', 'written-again')).toBe('');
   });
 
   test('says what could not be committed', async () => {
