@@ -60,7 +60,10 @@ describe('commits what is closed and ends with 0', () => {
 
   test.for(Object.keys(endsOfUse))('%s while a process has files half written', async (end) => {
     const mounted = await slowToCommit();
-    await shell('echo closed > main/closed; mkdir main/dir', { cwd: mounted.mountpoint });
+    // flock(1) makes its file by an open(2) that cannot write.
+    await shell('echo closed > main/closed; flock main/lock true; mkdir main/dir', {
+      cwd: mounted.mountpoint,
+    });
     // `synced` is half written over what its fsync has acknowledged, and `half` was never closed.
     const script = `
 import os, time
@@ -84,7 +87,7 @@ time.sleep(30)`;
       const { gitDir } = mounted;
       expect(await git(['--git-dir', gitDir, 'show', 'main:closed'])).toBe('closed\n');
       expect(await git(['--git-dir', gitDir, 'ls-tree', '-r', '--name-only', 'main'])).toBe(
-        'closed\ndir/synced\n',
+        'closed\ndir/synced\nlock\n',
       );
       expect(await git(['--git-dir', gitDir, 'show', 'main:dir/synced'])).toBe('A'.repeat(8192));
       await fsck(gitDir);

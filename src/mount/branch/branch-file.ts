@@ -152,9 +152,9 @@ export class BranchFile extends FileVnode implements ContentOwner {
     );
   }
 
-  /** Opens a file that is being made. */
-  openNew(flags: number): FileHandle {
-    return this.#newHandle((flags & (constants.O_WRONLY | constants.O_RDWR)) !== 0);
+  /** Opens a file that is being made: to write it, even if it stays empty, for its first close stores it. */
+  openNew(): FileHandle {
+    return this.#newHandle(true);
   }
 
   override forgotten(): void {

@@ -39,7 +39,7 @@ export function createFile(
     if (existing !== undefined) return openExisting(existing, flags, caller);
     const node = new BranchFile(freshInode(parent, mode, caller), null);
     parent.put(name, node);
-    return { node, handle: node.openNew(flags) };
+    return { node, handle: node.openNew() };
   });
 }
 
@@ -53,7 +53,7 @@ export function createNameless(
   parent.requireWritable();
   const node = new BranchFile(freshInode(parent, mode, caller), null);
   node.isLinkable = (flags & constants.O_EXCL) === 0;
-  return { node, handle: node.openNew(flags) };
+  return { node, handle: node.openNew() };
 }
 
 /** mknod(2); an empty file is stored at once, for nobody opens it. */

@@ -1,3 +1,4 @@
+import { constants as fsConstants } from 'node:fs';
 import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { renameExchange, renameNoReplace } from '../../../../src/mount/vfs/operations.ts';
@@ -5,6 +6,7 @@ import { BranchMount } from './branch-mount.ts';
 import { storedTree } from '../../../helpers/tree-listing.ts';
 
 const { EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } = constants.errno;
+const { O_CREAT, O_RDONLY } = fsConstants;
 const files = {
   'README.md': 'read me',
   'bin/run*': '#!/bin/sh',
@@ -117,6 +119,20 @@ describe('a working tree', () => {
     await mount.commit();
     await mount.expectCommitted();
     expect(await mount.text('README.md')).toBe('again??');
+  });
+
+  test('a file that was made by who may only read it is committed when that closes it', async () => {
+    const mount = await BranchMount.open({ files });
+    const lock = await mount.openFile('lock', O_CREAT | O_RDONLY);
+    await mount.commit();
+    expect(await mount.git('ls-tree', 'main', 'lock')).toBe('');
+    await mount.close(lock);
+    expect(await mount.xattr('lock', 'state')).toBe('staged');
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.git('show', 'main:lock')).toBe('');
+    const { referred } = mount.root.inode.context;
+    expect(referred.openFiles.size).toBe(0);
   });
 
   test('a file that is replaced while it is written keeps its old content in commits until then', async () => {
