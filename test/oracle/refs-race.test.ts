@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseRefName } from '../../src/git/refs/ref-name.ts';
@@ -9,6 +9,11 @@ import { program } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
 
 const durationMs = 3000;
+const oneWayRef = 'refs/heads/one-way';
+
+function oneWayCommit(index: number): string {
+  return `commit ${oneWayRef}\ncommitter A <a@example.com> ${index} +0000\ndata 0\n\n`;
+}
 
 test('two processes and git move one ref, while git packs it: every acknowledged move is in one chain', async () => {
   const gitDir = join(await temporaryDirectory(), 'repo.git');
@@ -22,6 +27,14 @@ test('two processes and git move one ref, while git packs it: every acknowledged
   for (let index = 0; index < 14; index++) {
     commits.push((await run('commit-tree', tree, '-m', `commit ${index}`)).trim());
   }
+  // For refs that come and go: git prunes what it has packed when it has the value that was packed, so one that
+  // was deleted meanwhile and made again with the same value would be gone.
+  const oneWay = await git(['--git-dir', gitDir, 'fast-import', '--quiet'], {
+    input: Array.from({ length: 2000 }, (_, index) => oneWayCommit(index)).join(''),
+  }).then(() => run('rev-list', oneWayRef));
+  await run('update-ref', '-d', oneWayRef);
+  const oneWayFile = join(gitDir, '../one-way');
+  await writeFile(oneWayFile, oneWay);
   // Git has its own, so that each of its moves is one.
   const [oids, ofGit] = [commits.slice(0, 7), commits.slice(7)];
   const shared = parseRefName('refs/heads/race/shared');
@@ -31,7 +44,7 @@ test('two processes and git move one ref, while git packs it: every acknowledged
   const acknowledged: string[] = [];
   const endMs = performance.now() + durationMs;
   const race = async (label: string): Promise<void> => {
-    const args = [racer, gitDir, label, String(durationMs), ...oids];
+    const args = [racer, gitDir, label, String(durationMs), oneWayFile, ...oids];
     acknowledged.push(...(await program(process.execPath, args)).trim().split('\n'));
   };
   const moveByGit = async (): Promise<void> => {
