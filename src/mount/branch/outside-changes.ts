@@ -61,6 +61,8 @@ interface Rest {
   readonly overruled: ByteString[];
   readonly directories: Map<ByteString, Rest>;
   hasNews: boolean;
+  /** Some of what the mount removed there, or below, others have changed. */
+  overrules: boolean;
 }
 
 /** Walks the places where two trees differ, and the nodes that stand there. */
@@ -111,10 +113,11 @@ class Follower {
       else if (before === undefined) this.#tellName(directory, name);
     } else if (node instanceof BranchDirectory) {
       this.#subdirectory(directory, name, node, before, after);
+    } else if (pending.has(name) && !hasNothingNew(node, before)) {
+      this.#keepOurs(directory, name, node, before, after);
     } else if (this.#applies) {
-      if (hasNothingNew(node, before)) pending.delete(name);
-      if (pending.has(name)) keepOurs(directory, name, node, after);
-      else this.#followNode(directory, name, node, before, after);
+      pending.delete(name);
+      this.#followNode(directory, name, node, before, after);
     }
   }
 
@@ -126,24 +129,39 @@ class Follower {
     after: TreeEntry | undefined,
   ): void {
     const { names } = directory;
-    const from = treeOid(before);
-    const to = treeOid(after);
-    const rest = from !== null && to !== null ? this.#rest(from, to) : undefined;
+    const rest = this.#restOf(before, after);
     if (!this.#applies) return;
-    if (after === undefined) {
+    if (isNew(before, after)) {
+      // What the mount removed is gone on both sides.
       names.removed.delete(name);
       names.pending.delete(name);
-    } else if (before === undefined) {
-      names.removed.delete(name);
       this.#tellName(directory, name);
     } else if (rest?.hasNews === true) {
       names.removed.delete(name);
       this.#putRest(directory, name, rest);
       directory.markPending(name);
       this.#tellName(directory, name);
-    } else {
+    } else if (rest === undefined || rest.overrules) {
       directory.recordConflict(name);
     }
+  }
+
+  /** The mount has a file or link where it changed something, and that stays. */
+  #keepOurs(
+    directory: BranchDirectory,
+    name: ByteString,
+    node: Exclude<BranchNode, BranchDirectory>,
+    before: TreeEntry | undefined,
+    after: TreeEntry | undefined,
+  ): void {
+    const rest = this.#restOf(before, after);
+    if (!this.#applies) return;
+    const isSameChange =
+      after === undefined
+        ? node.placed === null || treeOid(before) !== null
+        : isSame(node.placed, after);
+    const isOverruled = rest === undefined || rest.hasNews || rest.overrules;
+    if (!isSameChange && isOverruled) directory.recordConflict(name);
   }
 
   #subdirectory(
@@ -186,6 +204,13 @@ class Follower {
     }
   }
 
+  /** `#rest` for what both had as a directory; `undefined` for anything else, too. */
+  #restOf(before: TreeEntry | undefined, after: TreeEntry | undefined): Rest | undefined {
+    const from = treeOid(before);
+    const to = treeOid(after);
+    return from === null || to === null ? undefined : this.#rest(from, to);
+  }
+
   /** What others put below a directory that the mount has removed; `undefined` while trees are missing. */
   #rest(from: Oid, to: Oid): Rest | undefined {
     const before = this.#trees.get(from);
@@ -197,6 +222,7 @@ class Follower {
       overruled: [],
       directories: new Map(),
       hasNews: false,
+      overrules: false,
     };
     for (const entry of after) this.#addToRest(rest, entry, before.get(entry.name));
     return rest;
@@ -204,20 +230,21 @@ class Follower {
 
   #addToRest(rest: Rest, entry: TreeEntry, before: TreeEntry | undefined): void {
     const { name } = entry;
-    if (before === undefined) {
+    if (isNew(before, entry)) {
       rest.hasNews = true;
       return;
     }
-    const from = treeOid(before);
-    const to = treeOid(entry);
-    const inner = from === null || to === null || from === to ? undefined : this.#rest(from, to);
+    const isUnchanged = isSame(before, entry);
+    const inner = isUnchanged ? undefined : this.#restOf(before, entry);
     if (inner?.hasNews === true) {
       rest.directories.set(name, inner);
       rest.hasNews = true;
       return;
     }
     rest.removed.push(name);
-    if (!isSame(before, entry)) rest.overruled.push(name);
+    if (isUnchanged || inner?.overrules === false) return;
+    rest.overruled.push(name);
+    rest.overrules = true;
   }
 
   #putRest(parent: BranchDirectory, name: ByteString, rest: Rest): void {
@@ -254,15 +281,10 @@ function hasNothingNew(
   return before !== undefined && isSame(node.placed, before);
 }
 
-/** Both sides have changed what a name leads to, or put something there. */
-function keepOurs(
-  directory: BranchDirectory,
-  name: ByteString,
-  node: Exclude<BranchNode, BranchDirectory>,
-  after: TreeEntry | undefined,
-): void {
-  const isSameChange = after === undefined ? node.placed === null : isSame(node.placed, after);
-  if (!isSameChange) directory.recordConflict(name);
+/** Nothing of what others have there now is a change of what was there before: none, or another kind of thing. */
+function isNew(before: TreeEntry | undefined, after: TreeEntry | undefined): boolean {
+  if (before === undefined || after === undefined) return true;
+  return isTreeMode(before.mode) !== isTreeMode(after.mode);
 }
 
 /** Shows what others have put in the place of a node; whoever has it open keeps what he opened. */
@@ -311,8 +333,8 @@ function isLeftover(directory: BranchDirectory): boolean {
   return names.children.size === 0 && !link.parent.names.pending.has(link.name);
 }
 
-function isSame(object: PlacedObject | null | undefined, entry: TreeEntry): boolean {
-  return object?.oid === entry.oid && object.mode === entry.mode;
+function isSame(object: PlacedObject | null | undefined, entry: TreeEntry | undefined): boolean {
+  return entry !== undefined && object?.oid === entry.oid && object.mode === entry.mode;
 }
 
 /** The tree of an entry that is a directory. */

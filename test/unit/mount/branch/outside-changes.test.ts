@@ -499,6 +499,35 @@ describe('a commit from outside', () => {
     expect(mount.status.conflicts).toEqual([]);
   });
 
+  test('what both deleted is no conflict, and does not hide what others put in its place', async () => {
+    const mount = await mountOf();
+    await mount.unlink('other/x');
+    await mount.rmdir('other');
+    await mount.unlink('README.md');
+    await mount.rename('src', 'moved');
+    await mount.write('src', 'a file');
+    await commitOutside(mount.gitDir, {
+      'other/x': null,
+      other: 'now a file',
+      'README.md': null,
+      'README.md/inner': 'now a directory',
+      'src/a.txt': null,
+      'src/deep/c.txt': null,
+    });
+    await follow(mount);
+    await mount.commit();
+    await mount.expectCommitted();
+    expect(await mount.text('other')).toBe('now a file');
+    expect(await mount.text('README.md/inner')).toBe('now a directory');
+    expect(await mount.text('src')).toBe('a file');
+    expect(mount.status.conflicts).toEqual([]);
+    await mount.unlink('moved/b.txt');
+    await mount.rename('moved', 'again');
+    await commitOutside(mount.gitDir, { 'moved/deep/c.txt': null, 'moved/b.txt': null });
+    await follow(mount);
+    expect(mount.status.conflicts).toEqual([]);
+  });
+
   test('types change', async () => {
     const mount = await mountOf();
     const readme = await mount.get('README.md');
