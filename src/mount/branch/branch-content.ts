@@ -255,10 +255,13 @@ export class BranchContent {
     else contents.drop(held);
   }
 
-  /** What is stored, with its size. */
+  /** What is stored, with its size. ESTALE when nothing was before the branch was gone. */
   #storedContent(): MaybePromise<StoredContent> {
     const stored = this.#stored;
-    if (stored === null) throw new Error('a file that was never closed has lost its buffer');
+    if (stored === null) {
+      this.#owner.requireWritable();
+      throw new Error('a file that was never closed has lost its buffer');
+    }
     const { oid } = stored;
     if (this.#sizeBytes !== undefined) return { oid, sizeBytes: this.#sizeBytes };
     return whenReady(blobSize(this.#context.odb, oid), (sizeBytes) => {

@@ -258,6 +258,7 @@ export class BranchFile extends FileVnode implements ContentOwner {
     this.#closed();
     if (!wasWriter) {
       this.#forgetIfClean();
+      this.#loseIfGone();
       return;
     }
     this.#writers -= 1;
@@ -365,9 +366,27 @@ export class BranchFile extends FileVnode implements ContentOwner {
       await this.store();
     } catch (error) {
       for (const { parent } of this.inode.links) parent.branch?.storeLater(this, error);
+      this.#loseIfGone();
       throw error;
     }
     this.#writersGone();
+  }
+
+  /**
+   * What it holds can be stored no more when others have deleted its branch: it is for those alone who have it
+   * open, and goes with the last of them.
+   */
+  #loseIfGone(): void {
+    if (this.isOpen || this.#writers > 0 || !this.isDirty || !this.#isGone) return;
+    this.#content.closeBuffer();
+    this.#forgetIfUnused();
+    this.inode.context.notifier.invalidateInode(this.ino);
+  }
+
+  /** All of its names are in branches that are gone. */
+  get #isGone(): boolean {
+    const { links } = this.inode;
+    return links.length > 0 && links.every(({ parent }) => parent.branch?.isGone === true);
   }
 
   #writersGone(): void {

@@ -644,6 +644,33 @@ describe('a branch that others deleted', () => {
     expect(mount.branches.status()).toEqual([]);
   });
 
+  test('lets go of what was not closed when nobody has it open any more', async () => {
+    const mount = await mountOf();
+    const { writing, referred } = mount.root.inode.context;
+    const known = await mount.openFile('README.md');
+    await mount.writeAt(known, 0, 'READ');
+    const made = await mount.create('made');
+    await mount.writeAt(made, 0, Buffer.alloc(2 ** 21, 'big'));
+    const small = await mount.create('small');
+    const reader = await mount.openFile('small', constants.O_RDONLY);
+    await mount.writeAt(small, 0, 'small');
+    await mount.git('update-ref', '-d', 'refs/heads/main');
+    await follow(mount);
+    const stale = 116;
+    for (const file of [known, made, small]) {
+      expect(await mount.errnoOf(() => mount.close(file))).toBe(stale);
+    }
+    expect(await mount.readAt(reader)).toBe('small');
+    await mount.close(reader);
+    expect(writing.memory.usedBytes).toBe(0);
+    expect(referred.openFiles.size).toBe(0);
+    expect(mount.notifier.inodes).toContain(made.ino);
+    expect(await mount.text('README.md')).toBe('read me');
+    for (const { ino } of [made, small]) {
+      expect(await mount.errnoOf(() => mount.vfs.getattr(ino, undefined))).toBe(stale);
+    }
+  });
+
   test('leaves nothing behind when nothing was staged', async () => {
     const mount = await mountOf();
     await mount.git('update-ref', '-d', 'refs/heads/main');
