@@ -69,7 +69,7 @@ export class InodeTable {
   }
 
   /** Takes back one `hold`. */
-  drop({ ino }: Vnode): void {
+  drop({ ino }: { readonly ino: Ino }): void {
     const node = this.#nodes.get(ino);
     if (node === undefined) this.#rows.release(ino, 1);
     else this.#release(node, 1);

@@ -212,8 +212,12 @@ class Listing {
     const { directory, sink, inodes } = this.#request;
     const { entriesValidSec, attrValidSec } = directory.cache;
     const reply = { attr, entryValidSec: entriesValidSec, attrValidSec };
-    if (!sink.addPlus(name, reply, position + firstEntryOffset + 1)) return false;
+    // First, for whoever tells the kernel may look for the node.
     inodes.holdPlace(row, attr.ino);
+    if (!sink.addPlus(name, reply, position + firstEntryOffset + 1)) {
+      inodes.drop(attr);
+      return false;
+    }
     this.#isEmpty = false;
     return true;
   }

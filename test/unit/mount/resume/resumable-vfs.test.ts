@@ -1,7 +1,9 @@
+import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { ResumableVfs } from '../../../../src/mount/resume/resumable-vfs.ts';
 import { ResumeJournal, firstNumber } from '../../../../src/mount/resume/resume-journal.ts';
+import { InodeRow } from '../../../../src/mount/vfs/inode-rows.ts';
 import { rootIno } from '../../../../src/mount/vfs/operations.ts';
 import type { EntryReply, Fh, Ino } from '../../../../src/mount/vfs/operations.ts';
 import { temporaryDirectory } from '../../../helpers/temporary-directory.ts';
@@ -89,6 +91,41 @@ describe('ResumableVfs', () => {
       await second.vfs.releasedir(rootIno, fh);
     }
     second.die();
+  });
+
+  it('lists a file that has no node of its own, and whose handle was lost two daemons ago', async () => {
+    const next = await daemons((root) => root.addFile('file', 'content'));
+    const first = await next();
+    const flags = constants.O_RDWR;
+    // Written, and never synced.
+    const { entry } = await first.vfs.create(rootIno, name('file'), 0o644, flags, caller);
+    const file = entry.attr!.ino;
+    first.die();
+    (await next()).die();
+    const third = await next();
+    const { root } = third;
+    const node = root.children.get(name('file'))!;
+    const ino = root.context.inos.reserve(1);
+    const row = new InodeRow(ino, 1, { rowNode: () => node });
+    Object.assign(node, { ino });
+    vi.spyOn(node, 'row', 'get').mockReturnValue(row);
+    const attr = await node.getattr();
+    vi.spyOn(root, 'entries').mockReturnValue({
+      entry: () => undefined,
+      placed: (position) => (position === 0 ? { name: name('file'), attr, row } : undefined),
+    });
+    for (const room of [2, 3, 3]) {
+      const sink = new MemorySink(room);
+      const directory = await third.vfs.opendir(rootIno);
+      await third.vfs.readdir(rootIno, directory.fh, 0, true, sink);
+      expect(sink.inos.slice(2)).toEqual(room === 2 ? [] : [file]);
+    }
+    // The daemons before have told the kernel of it once at least, and this one has twice.
+    third.vfs.forget(file, 2);
+    expect(third.isKnown(ino)).toBe(true);
+    third.vfs.forget(file, 1);
+    expect(third.isKnown(ino)).toBe(false);
+    third.die();
   });
 
   it('does not count an entry for which there was no room', async () => {
