@@ -5,9 +5,11 @@ VARIES = object()
 
 NOT_STORED = 'user.vost.* alone can be read, and nothing can be stored: git has no place for it'
 NO_DEVICES = 'mounted nodev, as every FUSE filesystem: a node can be made and seen, not opened'
+STILL_APPENDS = 'FUSE tells of the flags of the open file, and not that one call is not to append'
 NO_SHIFTING = 'no part of a file is moved, as on tmpfs'
 
 ON_TMPFS = {
+    'read and write: O_APPEND with pwritev2 that is not to append': (VARIES, 'RWF_NOAPPEND is known since 6.9'),
     'readdir: while others are renamed': (VARIES, 'some kernels give names twice'),
     'truncate: beyond what a file can be': (None, 'tmpfs knows no limit below that of the kernel'),
     'fallocate: makes zeros': ('ENOTSUP', 'tmpfs knows holes alone'),
@@ -20,6 +22,7 @@ ON_TMPFS = {
 }
 
 ON_MOUNT = {
+    'read and write: O_APPEND with pwritev2 that is not to append': ('contentX', STILL_APPENDS),
     'truncate: takes no room when nothing is open': ([1 << 20, 2048], 'closed content is a blob, whose zeros are no holes'),
     'fallocate: takes a range out': ('ENOTSUP', NO_SHIFTING),
     'fallocate: puts a range in': ('ENOTSUP', NO_SHIFTING),

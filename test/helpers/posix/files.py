@@ -15,6 +15,8 @@ from harness import (
 R, W, RW = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
 CREATE = W | os.O_CREAT
 MIB = 1024 * 1024
+# Linux 6.9, in linux/fs.h.
+RWF_NOAPPEND = 0x20
 
 
 def opens(path, flags):
@@ -158,6 +160,7 @@ table('read and write', (
     ('O_SYNC', lambda: (opened('file', W | os.O_SYNC, lambda fd: os.write(fd, b'x')), read('file')), (1, 'xontent')),
     ('O_APPEND writes at the end wherever the position is', lambda: (opened('file', W | os.O_APPEND, lambda fd: (os.lseek(fd, 0, 0), os.write(fd, b'X'), os.lseek(fd, 0, 1))), read('file')), ((0, 1, 8), 'contentX')),
     ('O_APPEND with pwrite', lambda: (opened('file', W | os.O_APPEND, lambda fd: os.pwrite(fd, b'X', 0)), read('file'))[1], 'contentX'),
+    ('O_APPEND with pwritev2 that is not to append', lambda: (opened('file', W | os.O_APPEND, lambda fd: os.pwritev(fd, [b'X'], 0, RWF_NOAPPEND)), read('file'))[1], 'Xontent'),
     ('O_APPEND of two handles', lambda: (opened('file', W | os.O_APPEND, lambda one: opened('file', W | os.O_APPEND, lambda two: [os.write(fd, b) for fd, b in ((one, b'1'), (two, b'2'), (one, b'3'))])), read('file'))[1], 'content123'),
     ('O_APPEND between processes loses nothing', lambda: appended_by(4, 100), (400, True)),
     ('beyond the limit of the process', lambda: in_child(lambda: limited(lambda: opened('file', W, lambda fd: os.pwrite(fd, b'x', 1000)))), 'EFBIG'),
