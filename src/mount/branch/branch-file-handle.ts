@@ -34,6 +34,10 @@ export class BranchFileHandle implements FileHandle {
     return this.#file.isShared;
   }
 
+  get timesOpened(): number {
+    return this.#file.timesOpened;
+  }
+
   get noFlush(): boolean {
     return !this.#isWriter;
   }

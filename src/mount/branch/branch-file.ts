@@ -32,6 +32,7 @@ export class BranchFile extends FileVnode implements ContentOwner {
   readonly #content: BranchContent;
   #writers = 0;
   #handles = 0;
+  #timesOpened = 0;
   /** It was made without a name, and a link may give it the first one. */
   isLinkable = false;
   /** Others have taken its last name away, so nothing that is written to it from now on would be found. */
@@ -81,6 +82,11 @@ export class BranchFile extends FileVnode implements ContentOwner {
   /** Open more than once. */
   get isShared(): boolean {
     return this.#handles > 1;
+  }
+
+  /** How often it was opened since this node was made. */
+  get timesOpened(): number {
+    return this.#timesOpened;
   }
 
   /** Somebody may write, or has written what could not be stored so far. */
@@ -336,6 +342,7 @@ export class BranchFile extends FileVnode implements ContentOwner {
 
   #opened(): void {
     this.#handles += 1;
+    this.#timesOpened += 1;
     this.inode.context.referred.openFiles.add(this);
   }
 

@@ -72,8 +72,12 @@ export function afterDirectWrite(
   written: MaybePromise<number>,
 ): MaybePromise<number> {
   if ((writeFlags & writeHasOwner) === 0) return written;
+  const wasShared = vfs.isShared(fh);
+  // One who has opened, read and closed it again while it was written has left the old pages.
+  const timesOpened = vfs.timesOpened(fh);
   return whenReady(written, (count) => {
-    const dropped = vfs.isShared(fh) ? kernel.dropContent(ino, offset, count) : undefined;
+    const mayBeCached = wasShared || vfs.timesOpened(fh) !== timesOpened;
+    const dropped = mayBeCached ? kernel.dropContent(ino, offset, count) : undefined;
     const synced = whenReady(dropped, () => {
       if ((openFlags & dataSync) === 0) return;
       return vfs.fsync(ino, fh, (openFlags & constants.O_SYNC) !== constants.O_SYNC);

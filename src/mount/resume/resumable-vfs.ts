@@ -233,6 +233,10 @@ export class ResumableVfs implements VfsOperations {
     return this.#vfs.isShared(this.#handles.ours(fh));
   }
 
+  timesOpened(fh: Fh): number {
+    return this.#vfs.timesOpened(this.#handles.ours(fh));
+  }
+
   release(number: Ino, fh: Fh): MaybePromise<void> {
     const handle = this.#handles.take(fh);
     this.#journal.closed(fh);

@@ -194,6 +194,8 @@ export interface VfsOperations {
   release(ino: Ino, fh: Fh): MaybePromise<void>;
   /** Tells whether the file of this handle is open elsewhere, too. */
   isShared(fh: Fh): boolean;
+  /** How often the file of this handle was opened so far: it grows when somebody opens it. */
+  timesOpened(fh: Fh): number;
   fallocate(ino: Ino, fh: Fh, offset: number, length: number, mode: number): MaybePromise<void>;
   lseek(ino: Ino, fh: Fh | undefined, offset: number, whence: number): MaybePromise<number>;
   copyFileRange(

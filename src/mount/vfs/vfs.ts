@@ -256,6 +256,10 @@ export class Vfs implements VfsOperations {
     return this.#files.get(fh).isShared ?? false;
   }
 
+  timesOpened(fh: Fh): number {
+    return this.#files.get(fh).timesOpened ?? 1;
+  }
+
   release(_ino: Ino, fh: Fh): MaybePromise<void> {
     return this.#files.release(fh);
   }

@@ -207,6 +207,8 @@ export interface FileHandle {
   readonly directIo?: boolean;
   /** Somebody else has the file open; may be left out by what cannot be written. */
   readonly isShared?: boolean;
+  /** How often the file was opened so far; may be left out by what cannot be written. */
+  readonly timesOpened?: number;
   /**
    * All of a small file, where that is in memory and the kernel has not had it before: it may be given
    * along with the answer to open(2), so that reading it takes no request. Only there while nobody

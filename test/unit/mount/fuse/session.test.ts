@@ -474,6 +474,32 @@ describe('a handle that can only write', () => {
     expect(alone.ask('write', { body: body({ write_flags: 2 }) })).toMatchObject([{ error: 0 }]);
   });
 
+  it('has the kernel drop what others can have read who have closed the file meanwhile', async () => {
+    let timesOpened = 1;
+    let isShared = false;
+    let written = (_count: number): void => undefined;
+    const { ask, channel } = serveOpen({
+      write: () => new Promise((resolve) => (written = resolve)),
+      isShared: () => isShared,
+      timesOpened: () => timesOpened,
+    });
+    const answered = async (unique: number): Promise<number[]> => {
+      const before = channel.sent.length;
+      written(5);
+      await vi.waitFor(() => expect(channel.sent.at(-1)).toMatchObject({ unique, error: 0 }));
+      return channel.sent.slice(before).map((sent) => sent.unique);
+    };
+    ask('write', { unique: 9, nodeid: 8, body: body({ write_flags: 2 }) });
+    timesOpened += 1;
+    expect(await answered(9)).toEqual([0, 9]);
+    isShared = true;
+    ask('write', { unique: 10, nodeid: 8, body: body({ write_flags: 2 }) });
+    isShared = false;
+    expect(await answered(10)).toEqual([0, 10]);
+    ask('write', { unique: 11, nodeid: 8, body: body({ write_flags: 2 }) });
+    expect(await answered(11)).toEqual([11]);
+  });
+
   it('is synced for O_SYNC and O_DSYNC before the answer, and its failure is the write’s', async () => {
     let fail = (_error: Error): void => undefined;
     const { ask, calls, channel } = serveOpen({
