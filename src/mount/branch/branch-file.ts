@@ -319,8 +319,9 @@ export class BranchFile extends FileVnode implements ContentOwner {
     );
   }
 
-  /** ESTALE when the branch is gone. */
+  /** ESTALE when the branch is gone, or all that it has names in. */
   requireWritable(): void {
+    if (!this.#isGone) return;
     for (const { parent } of this.inode.links) parent.branch?.requireWritable();
   }
 

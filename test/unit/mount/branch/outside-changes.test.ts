@@ -1,10 +1,11 @@
 import { constants } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { parseRefName } from '../../../../src/git/refs/ref-name.ts';
 import { eventually } from '../../../helpers/eventually.ts';
 import { git } from '../../../helpers/git.ts';
 import { storedTree } from '../../../helpers/tree-listing.ts';
 import { rootIno } from '../../../../src/mount/vfs/operations.ts';
-import { caller } from '../helpers/fake-nodes.ts';
+import { caller, name } from '../helpers/fake-nodes.ts';
 import { BranchMount, commitOutside, mainRef } from './branch-mount.ts';
 
 const files = {
@@ -619,6 +620,22 @@ describe('a commit from outside', () => {
 });
 
 describe('a branch that others deleted', () => {
+  test('leaves a file that has a name in another branch, too, which can be written there', async () => {
+    const mount = await BranchMount.open({ files, branches: ['other'] });
+    const other = await mount.openBranch('other');
+    await mount.write('shared', 'first');
+    await mount.vfs.link(await mount.get('shared'), other.ino, name('shared'));
+    await mount.commit();
+    await mount.git('update-ref', '-d', 'refs/heads/other');
+    await mount.branches.refsChanged([parseRefName('refs/heads/other')]);
+    const file = await mount.openFile('shared');
+    await mount.writeAt(file, 0, 'FIRST');
+    await mount.close(file);
+    await mount.commit();
+    expect(await mount.git('show', 'main:shared')).toBe('FIRST');
+    await mount.expectCommitted();
+  });
+
   test('answers ESTALE to writers, and what was staged gets a ref of its own', async () => {
     const mount = await mountOf();
     const tip = await mount.git('rev-parse', 'main');
