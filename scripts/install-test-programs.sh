@@ -9,7 +9,7 @@ declare -A package_of=(
   [flock]=util-linux [bsdtar]=libarchive-tools [zip]=zip [unzip]=unzip [bzip2]=bzip2 [xz]=xz-utils
   [python3]=python3 [getfattr]=attr
   [mount.fuse3]=fuse3 [systemd-notify]=systemd [ssh]=openssh-client [ssh-keygen]=openssh-client [sshd]=openssh-server
-  [openssl]=openssl
+  [openssl]=openssl [mkfs.ext4]=e2fsprogs
 )
 
 # What the package fuse-native is linked against.
