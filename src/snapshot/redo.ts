@@ -23,8 +23,8 @@ const redoPattern = /^redo: .*?(\d+)/;
 /**
  * Where a branch was before its last `steps` movements, by its reflog. Only movements away from
  * what the branch held count (undo, reset, set): a commit on top, or several that came at once (a
- * push), end what can be redone, as in any editor. A movement that was redone is over, so redoing goes on where the last redo stopped. An
- * `InvalidArgumentError` when there is not so much to redo.
+ * push), end what can be redone, as in any editor. A movement that was redone is over, so redoing
+ * goes on where the last redo stopped. An `InvalidArgumentError` when there is not so much to redo.
  */
 export async function redoTarget(
   repository: Repository,

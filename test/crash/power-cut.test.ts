@@ -17,8 +17,7 @@ import { seededRandom } from '../helpers/seeded-random.ts';
 import type { Acknowledgement } from './crash-writers.ts';
 import type { RefAcknowledgement } from './store-writer.ts';
 
-// What these filesystems and git itself promise is not more than a journal's order: with
-// VOST_POWER_FORMAT='mkfs.xfs -q -f' (or mkfs.btrfs) and VOST_POWER_MIB=320 another one is tried.
+// VOST_POWER_FORMAT='mkfs.xfs -q -f' (or mkfs.btrfs) with VOST_POWER_MIB=320 tries another filesystem.
 const format = (process.env['VOST_POWER_FORMAT'] ?? 'mkfs.ext4 -q -F').split(' ');
 const diskBytes = Number(process.env['VOST_POWER_MIB'] ?? 96) * 2 ** 20;
 const cuts = Number(process.env['VOST_POWER_CUTS'] ?? 3);

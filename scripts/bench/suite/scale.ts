@@ -106,8 +106,8 @@ export const bigRead: Measure = {
     mounts.push(limit);
     files.set(names.limit, join(limit.path, 'big'));
     shell(`cp ${data.bigFile} big`, limit.path);
-    // Twice: what is read once from front to back need not be spooled. And once from the disk: some disks
-    // take several times as long to give back what was just written.
+    // Twice: what is read once from front to back need not be spooled. And once from the disk: the
+    // first reading behind that took a mount up to four times as long as each later one.
     for (const file of files.values()) {
       shell(`cat ${file} >/dev/null`, '/');
       readRandomly(file);
