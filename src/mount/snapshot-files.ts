@@ -84,9 +84,9 @@ export class SnapshotFile extends FileVnode {
     return whenReady(this.#stored(), (stored) => new SnapshotHandle(odb, stored));
   }
 
-  override read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array> {
+  override read(offset: number, sizeBytes: number, lend?: () => Buffer): MaybePromise<Uint8Array> {
     const { odb } = this.#parent.snapshot;
-    return whenReady(this.#stored(), (stored) => readBlob(odb, stored, offset, sizeBytes, into));
+    return whenReady(this.#stored(), (stored) => readBlob(odb, stored, offset, sizeBytes, lend));
   }
 
   override listxattr(): ByteString[] {
@@ -131,8 +131,8 @@ export class SnapshotHandle extends ReadOnlyHandle {
     return this.#stored;
   }
 
-  read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array> {
-    return readBlob(this.#odb, this.#stored, offset, sizeBytes, into);
+  read(offset: number, sizeBytes: number, lend?: () => Buffer): MaybePromise<Uint8Array> {
+    return readBlob(this.#odb, this.#stored, offset, sizeBytes, lend);
   }
 }
 
@@ -263,19 +263,19 @@ export function blobSize(odb: SnapshotObjects, oid: Oid): MaybePromise<number> {
   });
 }
 
-/** A part of a blob, cut at its end; at once when it is in memory. What comes from a disk may be put into `into`. */
+/** A part of a blob, cut at its end; at once when it is in memory. What comes from a disk may be put into memory that is lent. */
 export function readBlob(
   odb: SnapshotObjects,
   { oid, sizeBytes }: StoredContent,
   offset: number,
   lengthBytes: number,
-  into?: Buffer,
+  lend?: () => Buffer,
 ): MaybePromise<Buffer> {
   const end = Math.min(offset + lengthBytes, sizeBytes);
   if (offset >= end) return nothing;
   const cached = odb.readIfCached(oid);
   if (cached !== undefined) return cached.data.subarray(offset, end);
-  return odb.readRange(oid, offset, end - offset, into);
+  return odb.readRange(oid, offset, end - offset, lend);
 }
 
 /** What a symbolic link leads to. */

@@ -55,12 +55,12 @@ export class BigBlobs {
   }
 
   /**
-   * A part of a blob, not empty and within the blob. What comes from the spool is put into `into`, if
-   * that is there; other bytes are shared, and not to be written to.
+   * A part of a blob, not empty and within the blob. What comes from the spool is put into memory that
+   * is lent; other bytes are shared, and not to be written to.
    */
-  async read(blob: BlobId, offset: number, length: number, into?: Buffer): Promise<Buffer> {
+  async read(blob: BlobId, offset: number, length: number, lend?: () => Buffer): Promise<Buffer> {
     return (
-      (await this.#readSpooled(blob.oid, offset, length, into)) ??
+      (await this.#readSpooled(blob.oid, offset, length, lend)) ??
       this.#readCached(blob.oid, offset, length) ??
       this.#inTurn(blob.oid, () => this.#readInTurn(blob, offset, length))
     );
@@ -135,12 +135,12 @@ export class BigBlobs {
     oid: Oid,
     offset: number,
     length: number,
-    into?: Buffer,
+    lend?: () => Buffer,
   ): Promise<Buffer | undefined> {
     const blob = this.#spool.get(oid);
     if (blob === undefined) return undefined;
     try {
-      return await blob.read(offset, length, into);
+      return await blob.read(offset, length, lend);
     } catch (error) {
       this.#pauseSpool(error);
       return undefined;

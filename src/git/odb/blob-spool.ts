@@ -7,6 +7,10 @@ import { LRUCache } from 'lru-cache';
 import { CorruptObjectError } from '../../errors.ts';
 import type { Oid } from '../oid.ts';
 import { readFully, writeFully } from '../read-write-fully.ts';
+import { ByteBudget } from './byte-budget.ts';
+
+/** How much may be on its way from the disk at a time: more waits for a thread with its memory in hand. */
+const mostReadBytes = 8 * 1024 * 1024;
 
 /** How a spool is bounded, and where it may be. */
 export interface BlobSpoolOptions {
@@ -24,6 +28,7 @@ export class BlobSpool {
   readonly #directories: readonly string[];
   readonly #blobs: LRUCache<Oid, SpooledBlob>;
   readonly #maxSizeBytes: number;
+  readonly #reads = new ByteBudget(mostReadBytes);
 
   constructor({ directories, maxSizeBytes }: BlobSpoolOptions) {
     this.#directories = directories;
@@ -50,7 +55,7 @@ export class BlobSpool {
    * of the disk, here or later in the reads, come as they are; then the blob is not here any more.
    */
   async add(oid: Oid, sizeBytes: number, chunks: AsyncIterable<Buffer>): Promise<SpooledBlob> {
-    const blob = new SpooledBlob(await this.#createFile(), sizeBytes);
+    const blob = new SpooledBlob(await this.#createFile(), sizeBytes, this.#reads);
     this.#blobs.set(oid, blob);
     blob.fill(chunks).catch(() => {
       // Whoever reads it is told why.
@@ -81,6 +86,7 @@ export class BlobSpool {
 export class SpooledBlob {
   readonly sizeBytes: number;
   readonly #file: FileHandle;
+  readonly #reads: ByteBudget;
   #filledBytes = 0;
   #isWhole = false;
   #failure: { readonly reason: unknown } | undefined;
@@ -89,9 +95,11 @@ export class SpooledBlob {
   #users = 0;
   #isAbandoned = false;
 
-  constructor(file: FileHandle, sizeBytes: number) {
+  /** `reads` bounds the reads of all blobs of the spool. */
+  constructor(file: FileHandle, sizeBytes: number, reads: ByteBudget) {
     this.#file = file;
     this.sizeBytes = sizeBytes;
+    this.#reads = reads;
   }
 
   /** The file, once all of the content is in it and was found to be right; it may be closed later. */
@@ -99,13 +107,15 @@ export class SpooledBlob {
     return this.#isWhole ? this.#file.fd : undefined;
   }
 
-  /** Reads a part, as soon as it is there, into `into` when that is given; shorter where the blob ends. */
-  async read(offset: number, length: number, into?: Buffer): Promise<Buffer> {
+  /** Reads a part, as soon as it is there, into lent memory when there is some; shorter where the blob ends. */
+  async read(offset: number, length: number, lend?: () => Buffer): Promise<Buffer> {
     const end = Math.min(offset + length, this.sizeBytes);
     this.#users += 1;
     try {
       await this.#filled(end);
-      return await readFully(this.#file, offset, end - offset, into);
+      return await this.#reads.run(end - offset, () =>
+        readFully(this.#file, offset, end - offset, lend?.()),
+      );
     } finally {
       this.#leave();
     }

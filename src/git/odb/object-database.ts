@@ -202,7 +202,7 @@ export class ObjectDatabase {
    * each part: reading on continues, and other reads are served from a spool on disk. Those are read
    * into `into` when it is given, which has room for `length` bytes.
    */
-  async readRange(oid: Oid, offset: number, length: number, into?: Buffer): Promise<Buffer> {
+  async readRange(oid: Oid, offset: number, length: number, lend?: () => Buffer): Promise<Buffer> {
     checkRange(offset, length);
     const cached = this.#caches.objects.get(oid);
     if (cached !== undefined) return cached.data.subarray(offset, offset + length);
@@ -217,7 +217,7 @@ export class ObjectDatabase {
     );
     if (staged !== undefined) return staged;
     return namingObject(oid, () =>
-      this.#bigBlobs.read({ oid, sizeBytes }, offset, end - offset, into),
+      this.#bigBlobs.read({ oid, sizeBytes }, offset, end - offset, lend),
     );
   }
 

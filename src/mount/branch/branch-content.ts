@@ -127,11 +127,11 @@ export class BranchContent {
   }
 
   /** See `WriteBuffer.read`. */
-  read(offset: number, lengthBytes: number, into?: Buffer): MaybePromise<Uint8Array> {
-    if (this.#buffer !== undefined) return this.#buffer.read(offset, lengthBytes, into);
+  read(offset: number, lengthBytes: number, lend?: () => Buffer): MaybePromise<Uint8Array> {
+    if (this.#buffer !== undefined) return this.#buffer.read(offset, lengthBytes, lend);
     const { odb } = this.#context;
     return whenReady(this.#storedContent(), (stored) =>
-      readBlob(odb, stored, offset, lengthBytes, into),
+      readBlob(odb, stored, offset, lengthBytes, lend),
     );
   }
 

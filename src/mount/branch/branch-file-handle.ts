@@ -46,8 +46,8 @@ export class BranchFileHandle implements FileHandle {
     return this.#file.storedContent();
   }
 
-  read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array> {
-    return this.#file.readContent(offset, sizeBytes, into);
+  read(offset: number, sizeBytes: number, lend?: () => Buffer): MaybePromise<Uint8Array> {
+    return this.#file.readContent(offset, sizeBytes, lend);
   }
 
   write(offset: number, data: Buffer, appends = false): MaybePromise<number> {

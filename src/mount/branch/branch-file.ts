@@ -180,8 +180,8 @@ export class BranchFile extends FileVnode implements ContentOwner {
     return this.#content.asBlob();
   }
 
-  readContent(offset: number, lengthBytes: number, into?: Buffer): MaybePromise<Uint8Array> {
-    return this.#content.read(offset, lengthBytes, into);
+  readContent(offset: number, lengthBytes: number, lend?: () => Buffer): MaybePromise<Uint8Array> {
+    return this.#content.read(offset, lengthBytes, lend);
   }
 
   /** Runs a change of the content and notes its time. `lent` is only valid until this returns. */

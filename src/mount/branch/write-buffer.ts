@@ -81,15 +81,15 @@ export class WriteBuffer {
     return this.#version;
   }
 
-  /** Gives bytes of its own, or in `into`: what comes later does not change them. */
-  read(offset: number, lengthBytes: number, into?: Buffer): MaybePromise<Buffer> {
+  /** Gives bytes of its own, or in lent memory: what comes later does not change them. */
+  read(offset: number, lengthBytes: number, lend?: () => Buffer): MaybePromise<Buffer> {
     const end = Math.min(offset + lengthBytes, this.#sizeBytes);
     if (end <= offset) return Buffer.alloc(0);
     if (this.#store instanceof MemoryStore && this.#isMapped(offset, end)) {
       return Buffer.from(this.#store.view(offset, end));
     }
     const length = end - offset;
-    const target = into?.subarray(0, length) ?? Buffer.allocUnsafe(length);
+    const target = lend?.().subarray(0, length) ?? Buffer.allocUnsafe(length);
     return whenReady(this.#fill(target, offset), () => target);
   }
 

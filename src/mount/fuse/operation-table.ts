@@ -176,8 +176,8 @@ const served: readonly Operation<unknown>[] = [
   ),
   {
     ...operation('read', read, (reply, { data }) => reply.append(data)),
-    answered: ({ into }: ReadReply) => {
-      if (into !== undefined) readBuffers.give(into);
+    answered: ({ lent }: ReadReply) => {
+      if (lent !== undefined) readBuffers.give(lent);
     },
   },
   operation('write', write, number32),
@@ -304,24 +304,27 @@ function setattr(vfs: VfsOperations, r: RequestReader): MaybePromise<AttrReply> 
 /** What was read, and the memory that it may stand in. */
 interface ReadReply {
   readonly data: Uint8Array;
-  readonly into: Buffer | undefined;
+  readonly lent: Buffer | undefined;
 }
 
 /**
  * Memory of large reads, used again: fresh mebibytes for each keep the garbage collector busy, which
  * took half of the time that reading a big file costs here.
  */
-const readBuffers = new BufferPool(transferLimitBytes, 8);
+const readBuffers = new BufferPool(transferLimitBytes, 16);
 /** Smaller reads have fresh memory, which is as quick. */
 const smallestReusedBytes = 64 * 1024;
 
 function read(vfs: VfsOperations, r: RequestReader): MaybePromise<ReadReply> {
   const sizeBytes = transferSize(r, 16);
-  const into = sizeBytes >= smallestReusedBytes ? readBuffers.take(sizeBytes) : undefined;
+  let lent: Buffer | undefined;
+  const lend = (): Buffer => (lent = readBuffers.take(sizeBytes));
+  const lendIfLarge = sizeBytes >= smallestReusedBytes ? lend : undefined;
+  const read = vfs.read(r.ino, r.optionalFh(0), r.filePosition(8), sizeBytes, lendIfLarge);
   // After an error it is not taken back: something may still be read into it.
-  return whenReady(vfs.read(r.ino, r.optionalFh(0), r.filePosition(8), sizeBytes, into), (data) => {
+  return whenReady(read, (data) => {
     if (data.length > sizeBytes) throw new RangeError('read gave more than was asked for');
-    return { data, into };
+    return { data, lent };
   });
 }
 

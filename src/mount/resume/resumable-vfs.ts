@@ -197,9 +197,9 @@ export class ResumableVfs implements VfsOperations {
     fh: Fh | undefined,
     offset: number,
     size: number,
-    into?: Buffer,
+    lend?: () => Buffer,
   ): MaybePromise<Uint8Array> {
-    return this.#vfs.read(number, this.#handles.oursIfAny(fh), offset, size, into);
+    return this.#vfs.read(number, this.#handles.oursIfAny(fh), offset, size, lend);
   }
 
   write(

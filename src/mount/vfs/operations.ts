@@ -173,15 +173,16 @@ export interface VfsOperations {
   /** open(2) with O_TMPFILE: a file without a name, which `link` may give it unless O_EXCL is set. */
   tmpfile(parent: Ino, mode: number, flags: number, caller: Caller): MaybePromise<NewFile>;
   /**
-   * May be called without a handle (`fh` undefined) on mounts that answer open with ENOSYS. `into` is
-   * memory for `size` bytes that the answer may stand in, and that nobody else touches until then.
+   * May be called without a handle (`fh` undefined) on mounts that answer open with ENOSYS. `lend`
+   * gives memory for `size` bytes that the answer may stand in, and that nobody else touches until
+   * then; to be called once, and not before there are bytes to put there.
    */
   read(
     ino: Ino,
     fh: Fh | undefined,
     offset: number,
     size: number,
-    into?: Buffer,
+    lend?: () => Buffer,
   ): MaybePromise<Uint8Array>;
   /**
    * `data` is only valid until the method returns; keep a copy when the work goes on later. With `appends` it

@@ -19,7 +19,7 @@ export abstract class ReadOnlyHandle implements FileHandle {
   readonly noFlush = true;
   abstract readonly sizeBytes: number;
 
-  abstract read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array>;
+  abstract read(offset: number, sizeBytes: number, lend?: () => Buffer): MaybePromise<Uint8Array>;
 
   lseek(offset: number, whence: number): number {
     if (whence !== seekData && whence !== seekHole) throw new ErrnoError('EINVAL');

@@ -229,12 +229,12 @@ export class Vfs implements VfsOperations {
     fh: Fh | undefined,
     offset: number,
     size: number,
-    into?: Buffer,
+    lend?: () => Buffer,
   ): MaybePromise<Uint8Array> {
-    if (!this.#immutable) return this.#files.get(fh).read(offset, size, into);
+    if (!this.#immutable) return this.#files.get(fh).read(offset, size, lend);
     const node = this.#node(ino);
     if (!(node instanceof FileVnode)) throw new ErrnoError('EBADF');
-    return node.read(offset, size, into);
+    return node.read(offset, size, lend);
   }
 
   write(_ino: Ino, fh: Fh, offset: number, data: Buffer, appends?: boolean): MaybePromise<number> {

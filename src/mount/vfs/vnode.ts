@@ -221,8 +221,8 @@ export interface FileHandle {
    * waited for.
    */
   readonly backing?: (() => number | undefined) | undefined;
-  /** `into` is memory that the bytes may be put into; what is given may stand elsewhere. */
-  read(offset: number, sizeBytes: number, into?: Buffer): MaybePromise<Uint8Array>;
+  /** `lend` gives memory that the bytes may be put into; what is given may stand elsewhere. */
+  read(offset: number, sizeBytes: number, lend?: () => Buffer): MaybePromise<Uint8Array>;
   /** `data` is only valid until this returns. Gives the number of bytes taken. See `VfsOperations.write`. */
   write(offset: number, data: Buffer, appends?: boolean): MaybePromise<number>;
   flush(): MaybePromise<void>;
@@ -266,7 +266,7 @@ export abstract class FileVnode extends Vnode {
   abstract open(flags: number, caller: Caller): MaybePromise<FileHandle>;
 
   /** Reads without a handle, on mounts that are read-only for good (open is answered with ENOSYS there). */
-  read(_offset: number, _sizeBytes: number, _into?: Buffer): MaybePromise<Uint8Array> {
+  read(_offset: number, _sizeBytes: number, _lend?: () => Buffer): MaybePromise<Uint8Array> {
     throw new ErrnoError('EBADF');
   }
 }

@@ -112,14 +112,38 @@ describe('BigBlobs', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('reads from the spool into the memory that is given', async () => {
+  it('reads from the spool into the memory that is lent', async () => {
     const blobs = bigBlobs();
     await expectRange(blobs, 6 * mebibyte, 1000);
     const into = Buffer.alloc(1000);
-    const part = await blobs.read(blob, 5000, 900, into);
+    const part = await blobs.read(blob, 5000, 900, () => into);
     expect(part.buffer).toBe(into.buffer);
     expect(part.equals(content.subarray(5000, 5900))).toBe(true);
     expect(into.subarray(0, 900).equals(part)).toBe(true);
+  });
+
+  it('asks for memory when a part can be read, for eight mebibytes at a time', async () => {
+    let goOn = (): void => undefined;
+    const until = new Promise<void>((resolve) => (goOn = resolve));
+    const blobs = bigBlobs(content, Infinity, { at: 7 * mebibyte, until });
+    await expectRange(blobs, 6 * mebibyte, 1000);
+    let lent = 0;
+    let mostLent = 0;
+    const readAt = async (offset: number): Promise<void> => {
+      const part = await blobs.read(blob, offset, mebibyte, () => {
+        mostLent = Math.max(mostLent, ++lent);
+        return Buffer.alloc(mebibyte);
+      });
+      lent -= 1;
+      expect(part.equals(content.subarray(offset, offset + mebibyte))).toBe(true);
+    };
+    const late = readAt(11 * mebibyte);
+    await Promise.all(Array.from({ length: 24 }, (_, index) => readAt((index % 6) * mebibyte)));
+    // One more: what was read before is being answered while the next one begins.
+    expect(mostLent).toBeLessThanOrEqual(9);
+    expect(lent).toBe(0);
+    goOn();
+    await late;
   });
 
   it('answers from the spool as soon as the part is there', async () => {

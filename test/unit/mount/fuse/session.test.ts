@@ -309,11 +309,12 @@ describe('requests', () => {
 
   it('large reads get memory of their own, which is used again once they are answered', async () => {
     const reads: { into: Buffer; end: (error?: Error) => void }[] = [];
-    const read: VfsOperations['read'] = (_ino, _fh, offset, _size, into) =>
+    const read: VfsOperations['read'] = (_ino, _fh, offset, _size, lend) =>
       new Promise((resolve, reject) => {
+        const into = lend!();
         const end = (error?: Error): void =>
-          error === undefined ? resolve(into!.fill(offset)) : reject(error);
-        reads.push({ into: into!, end });
+          error === undefined ? resolve(into.fill(offset)) : reject(error);
+        reads.push({ into, end });
       });
     const { ask, channel } = serveOpen({ read });
     const readAt = (offset: number): void => {
