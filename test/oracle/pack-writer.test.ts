@@ -101,6 +101,44 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     await fsck(gitDir);
   });
 
+  test('of one object are not made of what the file has lost', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
+    const data = randomBytes(3 * pieceBytes);
+    const content = { type: 'blob', sizeBytes: data.length, compressionLevel: 6 } as const;
+    async function* damagingPieces(): AsyncGenerator<Buffer, void, undefined> {
+      yield* cutIntoPieces([data]);
+      const [path] = await temporaryPacks(options.objectsDirectory);
+      await chmod(path!, 0o644);
+      const file = await open(path!, 'r+');
+      await file.write(Buffer.alloc(512), 0, 512, 5000);
+      await file.close();
+    }
+    const alone = { ...content, pieces: damagingPieces(), isAlone: true };
+    await writer.appendPieces(alone, () => Promise.resolve(true));
+    await expect(writer.finish({ fsync: true })).rejects.toThrow('what was staged is damaged');
+    await writer.close();
+    expect(await readdir(join(options.objectsDirectory, 'pack'))).toEqual([]);
+    await fsck(gitDir);
+  });
+
+  test('of one big object are written anew when the disk could not take a part of it early', async () => {
+    const { gitDir, options } = await repositoryForStaging(algorithm);
+    const writer = new PackWriter(options.objectsDirectory, algorithm);
+    const data = randomBytes(66 * pieceBytes);
+    const pieces = cutIntoPieces([data]);
+    const content = { type: 'blob', sizeBytes: data.length, compressionLevel: 6, pieces } as const;
+    failNextSync();
+    await writer.appendPieces({ ...content, isAlone: true }, () => Promise.resolve(true));
+    const [before] = await temporaryPacks(options.objectsDirectory);
+    const { ino } = await stat(before!);
+    const finished = await writer.finish({ fsync: true });
+    expect((await stat(finished.packPath)).ino).not.toBe(ino);
+    await expectGitAgrees(finished, algorithm);
+    await writer.close();
+    await fsck(gitDir);
+  });
+
   test('that were said to be of one object may get another all the same', async () => {
     const { gitDir, options } = await repositoryForStaging(algorithm);
     const writer = new PackWriter(options.objectsDirectory, algorithm);

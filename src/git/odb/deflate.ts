@@ -127,7 +127,9 @@ export async function* deflatePieces(
     }
     checksum = adler32Joined(checksum, last.checksum, piece.length);
     underWay.push(last.deflated);
-    const first = underWay.length >= piecesAtOnce ? underWay.shift() : undefined;
+    // What is done and waits for nobody goes on at once, while the processor still has it at hand.
+    const isNext = underWay.length === 1 && !(last.deflated instanceof Promise);
+    const first = isNext || underWay.length >= piecesAtOnce ? underWay.shift() : undefined;
     if (first !== undefined) yield await first;
   }
   for (const deflated of underWay) yield await deflated;

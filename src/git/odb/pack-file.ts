@@ -10,6 +10,7 @@ import { TemporaryFile } from './temporary-file.ts';
 
 const mostHeldBytes = 1024 * 1024;
 const roomBytes = 64 * 1024;
+const writtenOutBytes = 64 * 1024 * 1024;
 const emptyRoom = Buffer.alloc(roomBytes);
 const nothing = Buffer.alloc(0);
 
@@ -32,6 +33,8 @@ export class PackFile {
   #roomEnd = 0;
   #writingHeld: Promise<void> | undefined;
   #hasFailedToSync = false;
+  #isWritingOut = false;
+  #nextWriteOut = writtenOutBytes;
   #packPath: string | undefined;
 
   /**
@@ -232,6 +235,25 @@ export class PackFile {
       next = position + pieceBytes < end ? readPart(position + pieceBytes) : undefined;
       yield { bytes, position };
     }
+  }
+
+  /** The descriptor of the file, which is made if there is none yet. */
+  async descriptor(): Promise<number> {
+    const { handle } = await this.#written();
+    return handle.fd;
+  }
+
+  /**
+   * Lets the disk begin with what was written up to here, when that is much: it has nearly all then when the
+   * file is synced. What goes wrong is known to `renew`.
+   */
+  writeOut(end: number): void {
+    if (this.#isWritingOut || end < this.#nextWriteOut) return;
+    this.#nextWriteOut = end + writtenOutBytes;
+    this.#isWritingOut = true;
+    this.sync()
+      .catch(() => undefined)
+      .finally(() => (this.#isWritingOut = false));
   }
 
   /** Makes the content survive a power cut. */

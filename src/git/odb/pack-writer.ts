@@ -11,6 +11,7 @@ import { EntryCheck } from './entry-check.ts';
 import { PackFile } from './pack-file.ts';
 import { packEntryHeader, packHeader, packHeaderBytes } from './pack-headers.ts';
 import type { PackIndexEntry } from './pack-index-writer.ts';
+import { PackSum } from './pack-sum.ts';
 import { namePack } from './pack-naming.ts';
 import type { FinishOptions, FinishedPack } from './pack-naming.ts';
 
@@ -180,7 +181,7 @@ export class PackWriter {
   ): Promise<{ oid: Oid; packed: PackedObject | undefined }> {
     await this.#draining;
     const knowsCount = isAlone === true && this.#objects.length === 0;
-    const packHash = knowsCount ? createHash(this.#algorithm).update(packHeader(1)) : undefined;
+    const sum = knowsCount ? await this.#sumOfOne() : undefined;
     const hash = beginObjectHash(this.#algorithm, type, sizeBytes);
     const checked = checkingSize(pieces, sizeBytes, (piece) => hash.update(piece));
     const offset = this.#file.endOffset;
@@ -192,12 +193,13 @@ export class PackWriter {
     // The next piece is hashed and deflated while this one is written.
     let writing: Promise<void> | undefined;
     const put = async (bytes: Buffer): Promise<void> => {
+      checksum = crc32(bytes, checksum);
       await writing;
+      sum?.wroteUpTo(position);
+      this.#file.writeOut(position);
       writing = this.#file.writeAt(bytes, position);
       writing.catch(() => undefined);
       position += bytes.length;
-      checksum = crc32(bytes, checksum);
-      packHash?.update(bytes);
     };
     try {
       await put(header);
@@ -209,19 +211,28 @@ export class PackWriter {
       // Behind the last piece stands the stream's tail, which is none.
       pieceEdges.pop();
       const oid = finishObjectHash(hash);
+      const sums = await sum?.finish(position);
       if (await isWanted(oid)) {
         const place = { offset, dataOffset, endOffset: position, pieceEdges };
         const packed = this.#add({ oid, type, sizeBytes, crc32: checksum, ...place });
-        this.#checksum = packHash?.digest();
+        // Where that is not so, the file is looked at again when the pack is finished.
+        if (sums?.crc32 === checksum) this.#checksum = sums.checksum;
         return { oid, packed };
       }
       await this.#file.dropTail();
       return { oid, packed: undefined };
     } catch (error) {
       await writing?.catch(() => undefined);
+      await sum?.stop();
       await this.#file.dropTail();
       throw error;
     }
+  }
+
+  /** For what will be the only object. */
+  async #sumOfOne(): Promise<PackSum> {
+    const fd = await this.#file.descriptor();
+    return new PackSum({ fd, algorithm: this.#algorithm, header: packHeader(1) });
   }
 
   /**
