@@ -26,13 +26,13 @@ export type Samples = ReadonlyMap<string, readonly number[]>;
 
 /**
  * Runs all contenders in turn, as many times as there are rounds, so that what else the machine does
- * hits all alike. Each round begins with another one.
+ * hits all alike. Each round has another order, for what one leaves behind (memory that was just freed,
+ * say) the next one finds.
  */
 export function interleave(rounds: number, contenders: readonly Contender[]): Samples {
   const samples = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    for (let turn = 0; turn < contenders.length; turn++) {
-      const { name, before, run, after } = contenders[(round + turn) % contenders.length]!;
+    for (const { name, before, run, after } of shuffled(contenders)) {
       before?.();
       const start = performance.now();
       const measured = run();
@@ -41,6 +41,11 @@ export function interleave(rounds: number, contenders: readonly Contender[]): Sa
     }
   }
   return samples;
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  const placed = items.map((item) => ({ item, place: Math.random() }));
+  return placed.sort((one, other) => one.place - other.place).map(({ item }) => item);
 }
 
 export function summary(values: readonly number[]): Summary {

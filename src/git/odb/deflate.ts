@@ -3,7 +3,7 @@ import { constants, deflate, deflateRaw, deflateRawSync, deflateSync, inflateRaw
 import type { ZlibOptions } from 'node:zlib';
 import type { ObjectType } from '../hash-object.ts';
 import { adler32Joined } from './adler32.ts';
-import { deflateAtOnce } from './deflate-at-once.ts';
+import { deflateAtOnce, deflateInto } from './deflate-at-once.ts';
 
 /** Content up to this size is deflated where it stands: a hop to another thread costs more. */
 export const smallContentBytes: number = 32 * 1024;
@@ -84,8 +84,12 @@ function treeSettings(data: Uint8Array, level = 1): DeflateSettings {
   return { level: level === 0 ? 0 : 1, windowBits: treeWindowBits, chunkSize: roomFor(data) };
 }
 
+function newRoom(): Buffer {
+  return Buffer.allocUnsafeSlow(roomFor({ length: pieceBytes }));
+}
+
 // Output in one buffer: each one that fills up costs another hop between the threads.
-function roomFor(data: Uint8Array): number {
+function roomFor(data: { readonly length: number }): number {
   return data.length + (data.length >>> 10) + 128;
 }
 
@@ -94,15 +98,24 @@ function roomFor(data: Uint8Array): number {
  * once in the thread pool, each at its own level. It gives the head of the stream, each piece, and
  * the tail. Every piece ends at a byte and refers to nothing before itself, so that a range of a big
  * file can be read back without all that comes before it (`inflatePiece`). The pieces that come in,
- * from `cutIntoPieces`, must stay untouched while they are on their way.
+ * from `cutIntoPieces`, must stay untouched while they are on their way. With `usesAgain` the memory of
+ * what it gives is used again, when the one after the next is asked for.
  */
 export async function* deflatePieces(
   pieces: AsyncIterable<Buffer>,
   contentBytes: number,
   level: number,
   type: ObjectType = 'blob',
+  usesAgain = false,
 ): AsyncGenerator<Buffer, void, undefined> {
   let checksum = 1;
+  const rooms: Buffer[] = [];
+  const roomForNext = (): Buffer => {
+    // The last ones wait here, and those before them are with whoever asks.
+    const room = (rooms.length > piecesAtOnce + 2 ? rooms.shift() : undefined) ?? newRoom();
+    if (usesAgain) rooms.push(room);
+    return room;
+  };
   const underWay: (Buffer | Promise<Buffer>)[] = [];
   yield zlibHead;
   let last:
@@ -119,7 +132,7 @@ export async function* deflatePieces(
       last = { ...last, piece };
     } else {
       const settings = settingsFor(piece, contentBytes, level, type);
-      const stored = storedPiece(piece);
+      const stored = storedPiece(piece, roomForNext());
       const deflated = settings.level === 0 ? stored.blocks : deflatePiece(piece, settings);
       // Whoever stops reading early leaves some behind; what became of those does not matter.
       if (deflated instanceof Promise) deflated.catch(() => undefined);
@@ -140,8 +153,13 @@ export async function* deflatePieces(
  * A piece in stored blocks, and the checksum of a zlib stream over it: both come from zlib at level 0,
  * which takes no longer than another thread to begin with it.
  */
-function storedPiece(piece: Buffer): { readonly blocks: Buffer; readonly checksum: number } {
-  const stream = deflateSync(piece, { level: 0, chunkSize: roomFor(piece) });
+function storedPiece(
+  piece: Buffer,
+  room: Buffer,
+): { readonly blocks: Buffer; readonly checksum: number } {
+  const stream =
+    deflateInto(room, 'zlib', piece, { level: 0, windowBits }) ??
+    deflateSync(piece, { level: 0, chunkSize: roomFor(piece) });
   const end = stream.length - 4;
   let last = 2;
   for (let next = last; next < end;) {

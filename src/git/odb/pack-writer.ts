@@ -203,7 +203,8 @@ export class PackWriter {
     };
     try {
       await put(header);
-      for await (const stored of deflatePieces(checked, sizeBytes, compressionLevel, type)) {
+      const deflated = deflatePieces(checked, sizeBytes, compressionLevel, type, true);
+      for await (const stored of deflated) {
         await put(stored);
         pieceEdges.push(position - dataOffset);
       }

@@ -4,11 +4,10 @@ import { whenReady } from '../vfs/maybe-promise.ts';
 import type { MaybePromise } from '../vfs/operations.ts';
 import type { StoredContent } from '../vfs/vnode.ts';
 import { BlobPieces } from './blob-pieces.ts';
-import type { BufferPool } from '../vfs/buffer-pool.ts';
-import type { MemoryBudget } from './memory-budget.ts';
 import { MemoryStore } from './memory-store.ts';
 import { PageMap, pageSizeBytes } from './page-map.ts';
-import type { SpoolDirectory, SpoolFile } from './spool-file.ts';
+import { SpoolFile } from './spool-file.ts';
+import type { SpoolDirectory, SpoolMemory } from './spool-file.ts';
 import { Turns } from './turns.ts';
 
 /** Reads parts of stored blobs. */
@@ -17,12 +16,9 @@ export interface BlobReader {
 }
 
 /** What all write buffers of a mount share. */
-export interface WriteBufferSetting {
+export interface WriteBufferSetting extends SpoolMemory {
   readonly blobs: BlobReader;
-  readonly memory: MemoryBudget;
   readonly spool: SpoolDirectory;
-  /** For what is on its way to the disk. */
-  readonly copies: BufferPool;
   /** A file that reaches beyond this size waits on disk, not in memory. */
   readonly memoryFileBytes: number;
   /** Beyond this size a change is EFBIG. */
@@ -314,6 +310,13 @@ export class WriteBuffer {
       this.#mapped(firstPage, endPage, end);
       return;
     }
+    if (isQuick && store instanceof SpoolFile) {
+      const parts = [head, data, tail].filter((part) => part !== undefined);
+      if (store.accept(offset - (head?.length ?? 0), parts)) {
+        this.#mapped(firstPage, endPage, end);
+        return;
+      }
+    }
     const copies = this.#setting.copies;
     const own = copies.take(data.length);
     own.set(data);
@@ -359,7 +362,7 @@ export class WriteBuffer {
   }
 
   async #moveToDisk(store: MemoryStore): Promise<SpoolFile> {
-    const spool = await this.#setting.spool.create();
+    const spool = await this.#setting.spool.create(this.#setting);
     const writes: Promise<void>[] = [];
     const mappedEnd = Math.ceil(this.#sizeBytes / pageSizeBytes) * pageSizeBytes;
     this.#forEachRun(0, mappedEnd, (start, end, isMapped) => {

@@ -102,6 +102,24 @@ describe('content in pieces', () => {
     expect(Buffer.concat(inflated).equals(content)).toBe(true);
   });
 
+  test.each([0, 1])('at level %i may give buffers that are used again', async (level) => {
+    const same = randomBytes(pieceBytes);
+    const content = Buffer.concat([
+      mixed(5 * pieceBytes),
+      ...Array<Buffer>(9).fill(same),
+      mixed(9 * pieceBytes + 1),
+    ]);
+    const pieces = cutIntoPieces([content], true);
+    const parts: Buffer[] = [];
+    // The one before is still on its way to the disk when the next one is asked for.
+    let before: Buffer | undefined;
+    for await (const part of deflatePieces(pieces, content.length, level, 'blob', true)) {
+      if (before !== undefined) parts.push(Buffer.from(before));
+      before = part;
+    }
+    expect(inflateSync(Buffer.concat([...parts, before!])).equals(content)).toBe(true);
+  });
+
   test('an error of the source ends it', async () => {
     async function* broken(): AsyncGenerator<Buffer> {
       yield text(pieceBytes);
