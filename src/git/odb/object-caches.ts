@@ -9,13 +9,20 @@ import { TreeCache } from './tree-cache.ts';
 import type { ObjectInfo } from './unpacking.ts';
 
 /** The memory that the caches of a database may take together, when nobody says otherwise. */
-export const defaultCacheSizeBytes: number = 88 * 1024 * 1024;
+export const defaultCacheSizeBytes: number = 83 * 1024 * 1024;
 
-// Sixteenths of the whole. Of the default the pages hold the ids and offsets of a million objects: with
-// less, a walk of all of them reads the index again and again. Trees answer with a binary search, and
+// Sixteenths of the whole. Of the default the pages hold most of the ids and offsets of a million objects;
+// what a walk of all of them needs of the others is glanced at (see `PagedFile`). Trees answer with a binary search, and
 // even a directory of 500 000 files fits in. A kernel in front keeps what was read, so content and the
 // blocks of big blobs need only last from one read of a file to the next.
-const shares = { trees: 4, pages: 5.25, deltaBases: 2.25, objects: 2, blobBlocks: 2, infos: 0.25 };
+const shares = {
+  trees: 4.25,
+  pages: 4.5,
+  deltaBases: 2.5,
+  objects: 2.25,
+  blobBlocks: 2.25,
+  infos: 0.25,
+};
 
 // A key of 40 letters or 64, the object, and the place in the cache.
 const infoSizeBytes = 200;

@@ -45,7 +45,7 @@ export interface ObjectDatabaseOptions {
   readonly compressionLevel: number;
   /** Tells where it is, see the function of that name. Default `false`. */
   readonly isNear?: boolean;
-  /** The bound of all caches together, 88 MiB by default. */
+  /** The bound of all caches together, 83 MiB by default. */
   readonly cacheSizeBytes?: number;
   /** Blobs that are larger are not read whole for a part of them; never more than 1 MiB is. */
   readonly bigFileThresholdBytes?: number;

@@ -24,7 +24,7 @@ export class FileGoneError extends Error {
 const readAheadPages = 3;
 // What `glance` is for: of a smaller file most pages are asked for again. Some glances take as long as a page.
 const leastPagesForGlances = 64;
-const mostGlancesOfPage = 4;
+const mostGlancesOfPage = 16;
 const mostGlanceBytes = 8 * 1024;
 const glanced = Buffer.allocUnsafeSlow(mostGlanceBytes);
 
@@ -257,6 +257,8 @@ export class PagedFile {
 
   #keep(index: number, page: Buffer): void {
     this.#cache.set(this.#firstKey + index, page);
+    // When it has been pushed out again, it has to be needed as often once more.
+    if (this.#glances !== undefined) this.#glances[index] = 0;
   }
 
   #gather(firstPage: number, start: number, length: number): Buffer {
