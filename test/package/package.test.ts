@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { publint } from 'publint';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { fsck, git } from '../helpers/git.ts';
 import { program, programResult } from '../helpers/program.ts';
 import { temporaryDirectory } from '../helpers/temporary-directory.ts';
@@ -160,6 +160,10 @@ describe('installed without what is optional', () => {
 
   test('the other transport says what is missing', async () => {
     await mkdir(join(directory, 'other'));
+    // Should it mount after all.
+    onTestFinished(async () => {
+      await programResult('umount', ['-i', '-l', join(directory, 'other')]);
+    });
     const { exitCode, stderr } = await programResult(
       'npx',
       ['--no-install', 'vost-mount', 'x.git', 'other', '--transport', 'fuse-native'],

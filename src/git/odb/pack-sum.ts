@@ -29,19 +29,23 @@ const stepBytes = 4 * 1024 * 1024;
  * writes it. Until `finish` or `stop` the file must stay open.
  */
 export class PackSum {
-  readonly #thread: Worker;
+  readonly #thread: Worker | undefined;
   readonly #answer: Promise<Answer | undefined>;
   #toldBytes = 0;
 
   /** For a file in which the header, of the size of this one, is still to be written. */
   constructor(task: Task) {
-    // Not a file of its own, for nothing else here has to be found by its path. It is compiled as it stands.
-    this.#thread = new Worker(`(${sumUp.toString()})()`, { eval: true, workerData: task });
+    const thread = startThread(task);
+    this.#thread = thread;
     this.#answer = new Promise((resolve) => {
-      this.#thread.once('message', resolve);
+      if (thread === undefined) {
+        resolve(undefined);
+        return;
+      }
+      thread.once('message', resolve);
       // Who comes to the file next finds out what is wrong with it.
-      this.#thread.once('error', () => resolve(undefined));
-      this.#thread.once('exit', () => resolve(undefined));
+      thread.once('error', () => resolve(undefined));
+      thread.once('exit', () => resolve(undefined));
     });
   }
 
@@ -49,13 +53,13 @@ export class PackSum {
   wroteUpTo(end: number): void {
     if (end - this.#toldBytes < stepBytes) return;
     this.#toldBytes = end;
-    this.#thread.postMessage(end);
+    this.#thread?.postMessage(end);
   }
 
   /** The sums of the file up to here; `undefined` where it cannot be read, or there is no thread to be had. */
   async finish(end: number): Promise<PackSums | undefined> {
-    this.#thread.postMessage(end);
-    this.#thread.postMessage('finish');
+    this.#thread?.postMessage(end);
+    this.#thread?.postMessage('finish');
     const answer = await this.#answer;
     await this.stop();
     return answer && { checksum: Buffer.from(answer.checksum), crc32: answer.crc32 };
@@ -63,7 +67,17 @@ export class PackSum {
 
   /** Leaves the file alone from now on. */
   async stop(): Promise<void> {
-    await this.#thread.terminate();
+    await this.#thread?.terminate();
+  }
+}
+
+/** Not a file of its own, for nothing else here has to be found by its path: the function as it was compiled. */
+function startThread(task: Task): Worker | undefined {
+  try {
+    return new Worker(`(${sumUp.toString()})()`, { eval: true, execArgv: [], workerData: task });
+  } catch {
+    // Too many of them, or none are allowed: whoever asks for sums does without.
+    return undefined;
   }
 }
 

@@ -52,6 +52,16 @@ describe('the sums of a pack that is being written', () => {
     );
   });
 
+  it('are none where there is no thread to be had', async () => {
+    await file.write(content, 0, undefined, header.length);
+    // What no thread can be given is as good as too many threads.
+    const unheard = { fd: file.fd, algorithm: 'sha1', header, more: () => undefined } as const;
+    const sum = new PackSum(unheard);
+    sum.wroteUpTo(end);
+    expect(await sum.finish(end)).toBe(undefined);
+    await sum.stop();
+  });
+
   it('can be given up at any time', async () => {
     const sum = new PackSum({ fd: file.fd, algorithm: 'sha1', header });
     await file.write(content, 0, undefined, header.length);
