@@ -7,7 +7,7 @@ import { compare, freshBranch, git, names } from './bench.ts';
 import type { Measure } from './bench.ts';
 import { memoryOf } from './places.ts';
 import type { Place } from './places.ts';
-import { forgetDeletions, interleave, shell, summary } from './samples.ts';
+import { forgetDeletions, interleave, shell, summary, touchMemory } from './samples.ts';
 import type { Contender } from './samples.ts';
 
 const createFiles = fileURLToPath(new URL('create-files.ts', import.meta.url));
@@ -214,11 +214,16 @@ export const bigWrite: Measure = {
     let fresh: ReturnType<typeof freshBranch>;
     let directory: string;
     let memory: Place;
-    const samples = interleave(rounds, [
+    // As much as any of them is going to use.
+    const touch = (): void => {
+      touchMemory(places.directory(), 3 * mebibytes);
+    };
+    const samples = interleave(2 * rounds - 1, [
       {
         name: names.branch,
         before: () => {
           fresh = freshBranch(places);
+          touch();
         },
         run: () => shell(dd, fresh.branch),
         after: () => {
@@ -231,6 +236,7 @@ export const bigWrite: Measure = {
         name: names.disk,
         before: () => {
           directory = places.directory();
+          touch();
         },
         run: () => shell(dd, directory),
         after: () => {
@@ -241,6 +247,7 @@ export const bigWrite: Measure = {
         name: names.limit,
         before: () => {
           memory = places.memory(names.limit);
+          touch();
         },
         run: () => shell(dd, memory.path),
         after: () => {
