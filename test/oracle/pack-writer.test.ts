@@ -50,6 +50,14 @@ async function temporaryPacks(objectsDirectory: string): Promise<string[]> {
     .map((name) => join(objectsDirectory, 'pack', name));
 }
 
+/** Writes zeros over a block of a file that is not to be written to. */
+async function damage(path: string, position: number): Promise<void> {
+  await chmod(path, 0o644);
+  const file = await open(path, 'r+');
+  await file.write(Buffer.alloc(512), 0, 512, position);
+  await file.close();
+}
+
 /** Checks that git makes the same index of the pack, and that it finds no fault with it. */
 async function expectGitAgrees(
   { packPath, indexPath }: FinishedPack,
@@ -109,10 +117,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     async function* damagingPieces(): AsyncGenerator<Buffer, void, undefined> {
       yield* cutIntoPieces([data]);
       const [path] = await temporaryPacks(options.objectsDirectory);
-      await chmod(path!, 0o644);
-      const file = await open(path!, 'r+');
-      await file.write(Buffer.alloc(512), 0, 512, 5000);
-      await file.close();
+      await damage(path!, 5000);
     }
     const alone = { ...content, pieces: damagingPieces(), isAlone: true };
     await writer.appendPieces(alone, () => Promise.resolve(true));
@@ -247,10 +252,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
     failNextSync();
     await expect(writer.finish({ fsync: true })).rejects.toThrow('EIO');
     const [path] = await temporaryPacks(options.objectsDirectory);
-    await chmod(path!, 0o644);
-    const file = await open(path!, 'r+');
-    await file.write(Buffer.alloc(512), 0, 512, 2000);
-    await file.close();
+    await damage(path!, 2000);
     const again = writer.finish({ fsync: true });
     await expect(again).rejects.toThrow('has not kept what was written to it');
     await writer.close();
@@ -272,10 +274,7 @@ describe.each<HashAlgorithm>(['sha1', 'sha256'])('packs in a %s repository', (al
       ),
     );
     const [path] = await temporaryPacks(options.objectsDirectory);
-    await chmod(path!, 0o644);
-    const file = await open(path!, 'r+');
-    await file.write(Buffer.alloc(512), 0, 512, packed[1]!.dataOffset + 100);
-    await file.close();
+    await damage(path!, packed[1]!.dataOffset + 100);
     const copy = new PackWriter(options.objectsDirectory, algorithm);
     await copy.copyFrom(writer, [packed[0]!, packed[2]!]);
     await expect(copy.copyFrom(writer, packed)).rejects.toThrow('what was staged is damaged: 1111');

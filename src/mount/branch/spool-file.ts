@@ -4,6 +4,7 @@ import { mkdir, open, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgumentError } from '../../errors.ts';
+import { readFully, writeFully } from '../../git/read-write-fully.ts';
 import type { BufferPool } from '../vfs/buffer-pool.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 
@@ -106,7 +107,7 @@ export class SpoolFile {
   /** Returns when the disk has the bytes. */
   async write(offset: number, data: Uint8Array): Promise<void> {
     await this.#caughtUp();
-    await this.#writeFully(offset, data);
+    await writeFully(this.#file, data, offset);
   }
 
   /** Fills the target; what the file does not hold is zero. */
@@ -120,29 +121,14 @@ export class SpoolFile {
     while (mayHaveMissed) {
       const isHere = partsHere().length > 0;
       const arrived = this.#arrived;
-      await this.#readFile(target, offset);
+      const { length } = await readFully(this.#file, offset, target.length, target);
+      target.fill(0, length);
       mayHaveMissed = isHere && arrived !== this.#arrived;
     }
     // A later one may stand over an earlier one.
     for (const { offset: start, bytes } of partsHere()) {
       const cut = Math.max(0, offset - start);
       bytes.copy(target, start + cut - offset, cut, Math.min(bytes.length, end - start));
-    }
-  }
-
-  async #readFile(target: Buffer, offset: number): Promise<void> {
-    for (let done = 0; done < target.length;) {
-      const { bytesRead } = await this.#file.read(
-        target,
-        done,
-        target.length - done,
-        offset + done,
-      );
-      if (bytesRead === 0) {
-        target.fill(0, done);
-        return;
-      }
-      done += bytesRead;
     }
   }
 
@@ -171,7 +157,7 @@ export class SpoolFile {
   async #writeAll(): Promise<void> {
     for (let part = this.#underWay[0]; part !== undefined; part = this.#underWay[0]) {
       try {
-        await this.#writeFully(part.offset, part.bytes);
+        await writeFully(this.#file, part.bytes, part.offset);
       } catch (error) {
         this.#hasFailed = true;
         throw error;
@@ -188,17 +174,5 @@ export class SpoolFile {
     this.#underWayBytes -= bytes.length;
     memory.give(bytes.length);
     copies.give(bytes);
-  }
-
-  async #writeFully(offset: number, data: Uint8Array): Promise<void> {
-    for (let done = 0; done < data.length;) {
-      const { bytesWritten } = await this.#file.write(
-        data,
-        done,
-        data.length - done,
-        offset + done,
-      );
-      done += bytesWritten;
-    }
   }
 }
